@@ -1,0 +1,22 @@
+//! `hearth-backup`: deduplicating, encrypting backups that their keeper can maintain without a key.
+//!
+//! Layers, top to bottom; an arrow means "may use". Nothing points upwards; `tests/architecture.rs` enforces it.
+//!
+//! ```text
+//!   cli                       commands, progress, output for people and --json
+//!    |
+//!   content (keys)            chunks, trees, backup, restore: the only layer that sees plaintext
+//!    |        \
+//!    |       source           what to read: filesystem walk, patterns, metadata
+//!    |
+//!   sealed (no keys)          blocks, packs, index lists, refs, signatures, prune, verify
+//!    |
+//!   store                     named opaque objects: directory, memory, fault injection
+//!
+//!   model, retention          plain data and pure functions; used by every layer, using none
+//! ```
+
+#![deny(unsafe_code)]
+
+pub mod model;
+pub mod store;
