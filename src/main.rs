@@ -1,1 +1,3 @@
+//! The `hearth-backup` program.
+
 fn main() {}
