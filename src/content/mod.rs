@@ -1,0 +1,20 @@
+//! Meaning: the only layer that holds keys and sees plaintext.
+//!
+//! ```text
+//!   backup:   source -> chunker -> dedup -> block -> compress, seal -> sealed::pack
+//!   restore:  sealed::locations -> open, decompress -> block -> restore::target
+//! ```
+//!
+//! May import: `sealed`, `source`, `store`, `model`.
+
+pub mod block;
+pub mod chunker;
+pub mod compress;
+mod error;
+pub mod keys;
+pub mod payload;
+pub mod seal;
+pub mod secret;
+pub mod tree;
+
+pub use error::ContentError;

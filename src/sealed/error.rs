@@ -1,0 +1,77 @@
+//! What keyless work can run into.
+
+use crate::store::StoreError;
+
+/// A failure in the sealed layer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SealedError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An object's bytes are not what its name or its format promise.
+    #[error("{object} is damaged: {why}. Run `hearth-backup check` to see what it concerns; a mirror has the same object")]
+    Damaged {
+        /// The object's path.
+        object: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A newer program wrote this.
+    #[error("{object} needs {what}, which this version of hearth-backup does not know; install a newer one")]
+    TooNew {
+        /// The object's path.
+        object: String,
+        /// The format number or feature.
+        what: String,
+    },
+    /// There is no repository here.
+    #[error("{location} holds no repository; create one with `hearth-backup init --repo {location}`")]
+    NoRepository {
+        /// The store.
+        location: String,
+    },
+    /// Another repository than the key or the URL names.
+    #[error("{location} is repository {found}, but {expected} was expected: wrong path, wrong key, or somebody replaced the repository")]
+    OtherRepository {
+        /// The store.
+        location: String,
+        /// The id found.
+        found: String,
+        /// The id named by the key or URL.
+        expected: String,
+    },
+    /// An older state than one seen before is served.
+    #[error("{location} shows statement {shown}, but statement {seen} was seen before: somebody has put back an older state of it")]
+    RolledBack {
+        /// The store.
+        location: String,
+        /// Newest statement served.
+        shown: u64,
+        /// Newest statement remembered.
+        seen: u64,
+    },
+    /// A statement or snapshot that its alleged signer did not sign.
+    #[error("{object} is forged: {why}. Do not use this repository before you know who wrote it")]
+    Forged {
+        /// The object's path.
+        object: String,
+        /// Which check failed.
+        why: String,
+    },
+    /// Prune must not go on.
+    #[error("prune stopped: {0}")]
+    PruneRefused(String),
+}
+
+impl SealedError {
+    /// A [`SealedError::Damaged`].
+    pub fn damaged(object: impl ToString, why: impl ToString) -> Self {
+        Self::Damaged { object: object.to_string(), why: why.to_string() }
+    }
+
+    /// Whether the cause is an object that is not there.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_not_found())
+    }
+}

@@ -1,0 +1,219 @@
+//! Small clear objects that state one fact each: committed, condemned, moved, received, pinned, forgotten, pruning.
+
+use std::collections::BTreeSet;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::model::id::{CheckpointId, CondemnedId, IndexId, MapId, PackId, RefsId, SnapshotId};
+use crate::sealed::codec::{FormatError, Reader};
+use crate::sealed::index::BlockList;
+use crate::sealed::{SealedError, limits};
+use crate::store::{Folder, ObjectName, Store};
+
+const COMMIT: &[u8; 8] = b"hbcmit01";
+const CONDEMNED: &[u8; 8] = b"hbcond01";
+const MAP: &[u8; 8] = b"hbmaps01";
+const RECEIVED: &[u8; 8] = b"hbrcvd01";
+const PIN: &[u8; 8] = b"hbpins01";
+const PRUNE: &[u8; 8] = b"hbprun01";
+
+/// Objects that will be deleted, irrevocably.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condemned {
+    /// Packs.
+    #[serde(default)]
+    pub packs: BTreeSet<PackId>,
+    /// Index objects.
+    #[serde(default)]
+    pub indexes: BTreeSet<IndexId>,
+    /// Refs objects.
+    #[serde(default)]
+    pub refs: BTreeSet<RefsId>,
+    /// Checkpoints.
+    #[serde(default)]
+    pub checkpoints: BTreeSet<CheckpointId>,
+    /// Maps whose packs are gone or listed by a newer map.
+    #[serde(default)]
+    pub maps: BTreeSet<MapId>,
+}
+
+impl Condemned {
+    /// Whether it names nothing.
+    pub fn is_empty(&self) -> bool {
+        self.packs.is_empty() && self.indexes.is_empty() && self.refs.is_empty() && self.checkpoints.is_empty() && self.maps.is_empty()
+    }
+
+    /// Adds all that `other` names.
+    pub fn extend(&mut self, other: Condemned) {
+        self.packs.extend(other.packs);
+        self.indexes.extend(other.indexes);
+        self.refs.extend(other.refs);
+        self.checkpoints.extend(other.checkpoints);
+        self.maps.extend(other.maps);
+    }
+}
+
+/// When and where a keeper received a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Received {
+    /// The keeper's clock (RFC 3339).
+    pub received: jiff::Timestamp,
+    /// Through which door: the token's name, or the mirror's source.
+    pub door: String,
+}
+
+/// An announcement of a running prune.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Announcement {
+    /// Host name and process id, for people.
+    pub by: String,
+}
+
+fn json<T: Serialize>(magic: &[u8; 8], value: &T) -> Result<Vec<u8>, FormatError> {
+    let mut bytes = magic.to_vec();
+    serde_json::to_writer(&mut bytes, value).map_err(|error| FormatError(error.to_string()))?;
+    Ok(bytes)
+}
+
+fn from_json<T: DeserializeOwned>(magic: &[u8; 8], bytes: &[u8]) -> Result<T, FormatError> {
+    let mut reader = Reader::new(bytes);
+    reader.magic(magic)?;
+    serde_json::from_slice(reader.rest()).map_err(|error| FormatError(format!("its text does not parse ({error})")))
+}
+
+/// The commit object of a snapshot: magic and the snapshot's id.
+pub fn encode_commit(snapshot: &SnapshotId) -> Vec<u8> {
+    [COMMIT.as_slice(), snapshot.as_bytes()].concat()
+}
+
+/// Parses a commit object.
+///
+/// # Errors
+/// If it is not one.
+pub fn parse_commit(bytes: &[u8]) -> Result<SnapshotId, FormatError> {
+    let mut reader = Reader::new(bytes);
+    reader.magic(COMMIT)?;
+    let id = SnapshotId::from_bytes(reader.array("the snapshot's id")?);
+    reader.end()?;
+    Ok(id)
+}
+
+/// The pin object of a snapshot: magic and the snapshot's id.
+pub fn encode_pin(snapshot: &SnapshotId) -> Vec<u8> {
+    [PIN.as_slice(), snapshot.as_bytes()].concat()
+}
+
+/// Builds a condemned object.
+///
+/// # Errors
+/// If it cannot be serialised.
+pub fn encode_condemned(condemned: &Condemned) -> Result<Vec<u8>, FormatError> {
+    json(CONDEMNED, condemned)
+}
+
+/// Parses a condemned object.
+///
+/// # Errors
+/// If it is not one.
+pub fn parse_condemned(bytes: &[u8]) -> Result<Condemned, FormatError> {
+    from_json(CONDEMNED, bytes)
+}
+
+/// Builds a map object: where blocks are now.
+pub fn encode_map(list: &BlockList) -> Vec<u8> {
+    [MAP.as_slice(), &list.encode()].concat()
+}
+
+/// Parses a map object.
+///
+/// # Errors
+/// If it is not one.
+pub fn parse_map(bytes: &[u8]) -> Result<BlockList, FormatError> {
+    let mut reader = Reader::new(bytes);
+    reader.magic(MAP)?;
+    BlockList::decode(reader.rest())
+}
+
+/// Builds a received record.
+///
+/// # Errors
+/// If it cannot be serialised.
+pub fn encode_received(received: &Received) -> Result<Vec<u8>, FormatError> {
+    json(RECEIVED, received)
+}
+
+/// Parses a received record.
+///
+/// # Errors
+/// If it is not one.
+pub fn parse_received(bytes: &[u8]) -> Result<Received, FormatError> {
+    from_json(RECEIVED, bytes)
+}
+
+/// Builds an announcement.
+///
+/// # Errors
+/// If it cannot be serialised.
+pub fn encode_announcement(announcement: &Announcement) -> Result<Vec<u8>, FormatError> {
+    json(PRUNE, announcement)
+}
+
+/// Reads every object of a folder; one that vanishes meanwhile is skipped.
+fn read_all(store: &dyn Store, folder: Folder) -> Result<Vec<(ObjectName, Vec<u8>)>, SealedError> {
+    let mut all = Vec::new();
+    for info in store.list(folder)? {
+        match store.get(&info.name, limits::LIST) {
+            Ok(bytes) => all.push((info.name, bytes)),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(all)
+}
+
+/// All condemned objects by id.
+///
+/// # Errors
+/// If one cannot be read: what is condemned must never be overlooked.
+pub fn read_condemned(store: &dyn Store) -> Result<Vec<(CondemnedId, Condemned)>, SealedError> {
+    let mut all = Vec::new();
+    for (name, bytes) in read_all(store, Folder::Condemned)? {
+        let id = CondemnedId::of(&bytes);
+        if id.to_string() != name.leaf() {
+            return Err(SealedError::damaged(name, "its bytes do not match its name"));
+        }
+        let condemned = parse_condemned(&bytes).map_err(|why| SealedError::damaged(&name, why))?;
+        all.push((id, condemned));
+    }
+    Ok(all)
+}
+
+/// Everything condemned so far, as one set.
+///
+/// # Errors
+/// As [`read_condemned`].
+pub fn all_condemned(store: &dyn Store) -> Result<Condemned, SealedError> {
+    let mut sum = Condemned::default();
+    for (_, condemned) in read_condemned(store)? {
+        sum.extend(condemned);
+    }
+    Ok(sum)
+}
+
+/// All readable maps. They are hints, so a damaged one is skipped and named in the second value.
+///
+/// # Errors
+/// If the store fails.
+pub fn read_maps(store: &dyn Store) -> Result<(Vec<(MapId, BlockList)>, Vec<ObjectName>), SealedError> {
+    let mut maps = Vec::new();
+    let mut damaged = Vec::new();
+    for (name, bytes) in read_all(store, Folder::Maps)? {
+        let id = MapId::of(&bytes);
+        match parse_map(&bytes) {
+            Ok(list) if id.to_string() == name.leaf() => maps.push((id, list)),
+            _ => damaged.push(name),
+        }
+    }
+    Ok((maps, damaged))
+}
