@@ -10,6 +10,7 @@
 pub mod block;
 pub mod chunker;
 pub mod compress;
+pub mod dedup;
 mod error;
 pub mod keys;
 pub mod payload;
