@@ -21,4 +21,5 @@
 pub mod content;
 pub mod model;
 pub mod sealed;
+pub mod source;
 pub mod store;
