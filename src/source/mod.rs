@@ -3,3 +3,5 @@
 //! May use `model` only. It knows no keys, no repository format and no terminal.
 
 pub mod exclude;
+pub mod metadata;
+pub mod walk;
