@@ -8,15 +8,20 @@
 //!
 //! May import: `model`. The contract stands on [`Store`]; `conformance` checks every implementation against it.
 
+#[doc(hidden)]
+pub mod conformance;
 pub mod directory;
 mod error;
+pub mod layer;
 pub mod memory;
 mod name;
+pub mod open;
 
 pub use directory::DirectoryStore;
 pub use error::{StoreError, StoreErrorKind};
 pub use memory::MemoryStore;
 pub use name::{Folder, ObjectName};
+pub use open::{Address, Location, LocationError};
 
 use std::time::SystemTime;
 
