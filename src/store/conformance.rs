@@ -357,14 +357,14 @@ pub fn readers_never_see_a_part_of_an_object(subject: &Subject) {
             });
         }
         for _ in 0..20 {
-            subject_put_in_two_pieces(store, &name, &whole);
+            put_in_two_pieces(store, &name, &whole);
             store.delete(&name).unwrap();
         }
         done.store(true, Ordering::Relaxed);
     });
 }
 
-fn subject_put_in_two_pieces(store: &dyn Store, name: &ObjectName, whole: &[u8]) {
+fn put_in_two_pieces(store: &dyn Store, name: &ObjectName, whole: &[u8]) {
     let mut staged = store.stage().unwrap();
     let (head, tail) = whole.split_at(whole.len() / 2);
     staged.write(head).unwrap();

@@ -134,3 +134,9 @@ pub trait Store: Send + Sync {
         std::time::Duration::ZERO
     }
 }
+
+impl std::fmt::Debug for dyn Store + '_ {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Store({})", self.location())
+    }
+}

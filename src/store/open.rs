@@ -19,6 +19,7 @@ pub struct Address {
 }
 
 /// An opened store, and which repository is expected in it.
+#[derive(Debug)]
 pub struct Location {
     /// The store.
     pub store: Arc<dyn Store>,
