@@ -19,5 +19,6 @@
 #![deny(unsafe_code)]
 
 pub mod model;
+pub mod retention;
 pub mod source;
 pub mod store;
