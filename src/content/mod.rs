@@ -7,7 +7,9 @@
 //!
 //! May import: `sealed`, `source`, `store`, `model`.
 
+pub mod backup;
 pub mod block;
+pub mod chunk_list;
 pub mod chunker;
 pub mod compress;
 pub mod dedup;

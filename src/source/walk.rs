@@ -19,7 +19,7 @@ use std::sync::Arc;
 use nix::dir::{Dir, Type};
 
 use super::exclude::Excludes;
-use super::metadata::{self, Stat};
+use super::metadata::{self, FileType, Stat};
 use crate::model::entry::Xattr;
 use crate::model::event::Event;
 
@@ -272,7 +272,7 @@ impl Walk {
         let path = || parent.path_of(name);
         let kind = match kind {
             Kind::Unknown => match metadata::stat_at(parent.as_fd(), name) {
-                Ok(stat) if stat.is_directory() => Kind::Directory,
+                Ok(stat) if stat.kind == FileType::Directory => Kind::Directory,
                 Ok(_) => Kind::Other,
                 Err(error) => return self.note_unreadable(&path(), &error),
             },
@@ -300,7 +300,7 @@ impl Walk {
             Ok(stat) => stat,
             Err(error) => return self.note_unreadable(&path, &error),
         };
-        if !stat.is_directory() {
+        if stat.kind != FileType::Directory {
             return self.pending.push_back(Item::Entry { dir: Arc::clone(parent), name: name.to_vec() });
         }
         let xattrs = match &opened {
@@ -341,7 +341,7 @@ impl Walk {
         }
         self.pending.push_back(Item::NextSource);
         match metadata::stat_at(parent.as_fd(), name) {
-            Ok(stat) if stat.is_directory() => self.enter(parent, name, None, None),
+            Ok(stat) if stat.kind == FileType::Directory => self.enter(parent, name, None, None),
             Ok(_) => self.pending.push_back(Item::Entry { dir: Arc::clone(parent), name: name.to_vec() }),
             Err(error) => {
                 let message = format!("cannot be read ({error}); it is not in this snapshot");

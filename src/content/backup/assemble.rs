@@ -243,7 +243,7 @@ impl<'a> Assembler<'a> {
     }
 
     fn count(&mut self, stat: &Stat) {
-        if stat.kind == crate::source::metadata::FileType::Regular {
+        if stat.kind == crate::source::metadata::FileType::File {
             self.statistics.files += 1;
             self.statistics.bytes += stat.size;
         } else {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::catalogue::{Fingerprint, Known};
 use crate::content::chunker::Chunker;
 use crate::content::secret::ChunkKeys;
-use crate::model::entry::{Device, Entry, Kind, Metadata};
+use crate::model::entry::{Entry, Kind, Metadata};
 use crate::model::event::Event;
 use crate::model::id::ChunkId;
 use crate::sealed::pack::Class;
@@ -106,6 +106,17 @@ pub enum Part {
     },
 }
 
+impl Part {
+    /// About how many bytes it holds in memory.
+    pub fn weight(&self) -> usize {
+        match self {
+            Part::Content(content) | Part::File { content, .. } => content.buffer.capacity() + 512,
+            Part::Unchanged { known, .. } => known.entry.len() + 24 * known.chunks.len() + 512,
+            _ => 512,
+        }
+    }
+}
+
 /// Takes parts; false means that nobody wants more.
 pub type Emit<'a> = &'a mut dyn FnMut(Part) -> bool;
 
@@ -134,7 +145,7 @@ pub struct ReadOptions {
 #[derive(Clone)]
 pub struct FileReader {
     options: ReadOptions,
-    owners: Owners,
+    owners: Arc<Owners>,
 }
 
 fn several_names(stat: &Stat) -> Option<Inode> {
@@ -144,14 +155,19 @@ fn several_names(stat: &Stat) -> Option<Inode> {
 impl FileReader {
     /// A reader.
     pub fn new(options: ReadOptions) -> Self {
-        Self { options, owners: Owners::default() }
+        Self { options, owners: Arc::new(Owners::default()) }
+    }
+
+    /// What names chunks.
+    pub fn keys(&self) -> ChunkKeys {
+        self.options.keys.clone()
     }
 
     /// Handles one task; false if nobody wants more.
     pub fn run(&mut self, task: Task, emit: Emit<'_>) -> bool {
         match task.item {
             Item::Enter { name, stat, xattrs } => {
-                let metadata = metadata::metadata(&stat, xattrs, &mut self.owners, None);
+                let metadata = metadata::metadata(&stat, xattrs, &self.owners, None);
                 emit(Part::Enter { name, metadata })
             }
             Item::Leave => emit(Part::Leave),
@@ -169,7 +185,7 @@ impl FileReader {
     }
 
     fn left_out(&self, stat: &Stat) -> bool {
-        stat.kind == FileType::Regular && self.options.larger_than.is_some_and(|limit| stat.size > limit)
+        stat.kind == FileType::File && self.options.larger_than.is_some_and(|limit| stat.size > limit)
     }
 
     fn is_unchanged(&self, known: &Known, stat: &Stat) -> bool {
@@ -183,7 +199,7 @@ impl FileReader {
     /// Reads an entry whatever the catalogue says; false if nobody wants more.
     pub fn read(&mut self, dir: &Arc<OpenDir>, name: Vec<u8>, stat: Stat, emit: Emit<'_>) -> bool {
         let result = match stat.kind {
-            FileType::Regular => self.read_file(dir, &name, emit),
+            FileType::File => self.read_file(dir, &name, emit),
             FileType::Directory => return emit(Part::Note(Event::info(display(&dir.path_of(&name)), "became a directory meanwhile; the next run takes it"))),
             _ => self.read_node(dir, &name, &stat).map(emit),
         };
@@ -194,17 +210,16 @@ impl FileReader {
     }
 
     fn read_node(&mut self, dir: &OpenDir, name: &[u8], stat: &Stat) -> io::Result<Part> {
-        let device = Device { major: nix::sys::stat::major(stat.rdev), minor: nix::sys::stat::minor(stat.rdev) };
         let kind = match stat.kind {
             FileType::Symlink => Kind::Symlink { target: metadata::read_link_at(dir.as_fd(), name)? },
             FileType::Fifo => Kind::Fifo,
             FileType::Socket => Kind::Socket,
-            FileType::CharDevice => Kind::CharDevice(device),
-            FileType::BlockDevice => Kind::BlockDevice(device),
-            FileType::Regular | FileType::Directory => return Err(io::Error::other("its type changed while it was read")),
+            FileType::CharDevice => Kind::CharDevice(stat.rdev),
+            FileType::BlockDevice => Kind::BlockDevice(stat.rdev),
+            FileType::File | FileType::Directory => return Err(io::Error::other("its type changed while it was read")),
         };
         let xattrs = metadata::xattrs_at(dir.as_fd(), name)?;
-        let metadata = metadata::metadata(stat, xattrs, &mut self.owners, None);
+        let metadata = metadata::metadata(stat, xattrs, &self.owners, None);
         let entry = Entry { name: name.to_vec(), metadata, kind };
         Ok(Part::Node { entry, fingerprint: Fingerprint::of(stat), inode: several_names(stat) })
     }
@@ -214,7 +229,7 @@ impl FileReader {
         let mut attempts = 0;
         loop {
             let stat = metadata::stat_fd(file.as_fd())?;
-            if stat.kind != FileType::Regular {
+            if stat.kind != FileType::File {
                 return Err(io::Error::other("its type changed while it was read"));
             }
             let xattrs = metadata::xattrs_fd(file.as_fd())?;
@@ -241,7 +256,7 @@ impl FileReader {
                     return Ok(false);
                 }
             }
-            let metadata = metadata::metadata(&stat, xattrs, &mut self.owners, None);
+            let metadata = metadata::metadata(&stat, xattrs, &self.owners, None);
             // A changed file must not look unchanged to the next run.
             let fingerprint = (!changed).then(|| Fingerprint::of(&stat));
             return Ok(emit(Part::File { name: name.to_vec(), metadata, fingerprint, inode: several_names(&stat), content }));
@@ -252,9 +267,9 @@ impl FileReader {
     fn read_content(&self, file: &mut File, stat: &Stat, emit: Emit<'_>) -> io::Result<Content> {
         let mut content = Content::default();
         let mut position = 0;
-        let sparse = stat.blocks.saturating_mul(512) < stat.size;
+        let sparse = stat.may_have_holes();
         while position < stat.size {
-            let range = if sparse { metadata::next_data(file.as_fd(), position, stat.size)? } else { Some(position..stat.size) };
+            let range = if sparse { metadata::next_data(file.as_fd(), position, stat.size) } else { Some(position..stat.size) };
             let Some(range) = range else {
                 content.pieces.push(Piece::Hole(stat.size - position));
                 break;

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use super::segment::{Prefix, Record, Segment};
 use super::table::{BlockOrdinal, KnownIndex, Table};
 use crate::content::ContentError;
-use crate::model::id::{BlockId, ChunkId, IndexId, RepositoryId};
+use crate::model::id::{BlockId, ChunkId, IndexId, PackId, RepositoryId};
 use crate::sealed::index::BlockList;
+use crate::sealed::pack::Contents;
 use crate::sealed::refs::{Bitmap, Refs};
 
 /// Fresh chunks that are held in memory before they are written to a segment.
@@ -172,18 +173,35 @@ impl ChunkIndex {
         Ok(())
     }
 
-    /// Says which stored blocks can be relied on.
-    pub fn set_live(&mut self, live: impl Fn(&BlockId) -> bool) {
+    /// Says which stored blocks can be relied on: those in packs that stay, and those that prune moved to such packs.
+    pub fn set_live(&mut self, stays: impl Fn(&PackId, &Contents) -> bool, moved: &HashSet<BlockId>) {
         for block in &mut self.blocks {
             block.live = false;
         }
         for index in &self.indexes {
-            for ((_, _, _, entry), (ordinal, _)) in index.list.blocks().zip(&index.blocks) {
-                if let Some(block) = self.blocks.get_mut(ordinal.0 as usize) {
-                    block.live = live(&entry.id);
+            let mut ordinals = index.blocks.iter();
+            for (pack, contents) in &index.list.packs {
+                let stays = stays(pack, contents);
+                for (entry, (ordinal, _)) in contents.blocks.iter().zip(ordinals.by_ref()) {
+                    if let Some(block) = self.blocks.get_mut(ordinal.0 as usize) {
+                        block.live = stays || moved.contains(&entry.id);
+                    }
                 }
             }
         }
+    }
+
+    /// Blocks that the current snapshot needs and that cannot be relied on.
+    pub fn missing(&self) -> Vec<BlockId> {
+        let mut missing = Vec::new();
+        for index in &self.indexes {
+            for ((_, _, _, entry), (ordinal, _)) in index.list.blocks().zip(&index.blocks) {
+                if self.blocks.get(ordinal.0 as usize).is_some_and(|block| block.needed && !block.live) {
+                    missing.push(entry.id);
+                }
+            }
+        }
+        missing
     }
 
     /// Makes lookups pass over these blocks, so that what the snapshot uses of them is stored again.
@@ -367,7 +385,6 @@ impl ChunkIndex {
     pub fn save(&mut self) -> Result<(), ContentError> {
         let known: HashSet<u32> = self.indexes.iter().flat_map(|index| &index.blocks).map(|(ordinal, _)| ordinal.0).collect();
         self.fresh.retain(|_, found| known.contains(&found.block.0));
-        let before: Vec<PathBuf> = self.segments.iter().map(|segment| segment.path().to_owned()).collect();
         self.spill()?;
         self.merge_segments()?;
         let number = |segment: &Segment| segment.path().file_name().and_then(|name| name.to_str()?.strip_prefix("segment-")?.parse().ok());
@@ -379,7 +396,6 @@ impl ChunkIndex {
         let saved = table.save(&self.table_path(), &self.repository);
         self.indexes = table.indexes;
         saved.map_err(|error| ContentError::file("write", self.table_path(), error))?;
-        let _ = before;
         self.remove_strays();
         Ok(())
     }
@@ -417,8 +433,7 @@ impl<A: Iterator<Item = Record>, B: Iterator<Item = Record>> Iterator for Merge<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::id::PackId;
-    use crate::sealed::pack::{BlockEntry, Class, Contents};
+    use crate::sealed::pack::{BlockEntry, Class};
 
     fn id(number: u32) -> ChunkId {
         ChunkId::from_bytes(*blake3::hash(&number.to_le_bytes()).as_bytes())
@@ -447,7 +462,7 @@ mod tests {
         filled(dir.path());
         let mut index = ChunkIndex::open(dir.path(), RepositoryId::from_bytes([1; 32])).unwrap();
         index.begin_run().unwrap();
-        index.set_live(|_| true);
+        index.set_live(|_, _| true, &HashSet::new());
         assert_eq!(index.use_chunk(&Prefix::of(&id(7)), 100).unwrap().block, BlockOrdinal(1));
         assert!(index.use_chunk(&Prefix::of(&id(7)), 99).is_none(), "another length is another chunk");
         assert!(index.use_chunk(&Prefix::of(&id(300)), 100).is_none());
@@ -461,7 +476,7 @@ mod tests {
         filled(dir.path());
         let mut index = ChunkIndex::open(dir.path(), RepositoryId::from_bytes([1; 32])).unwrap();
         index.begin_run().unwrap();
-        index.set_live(|block| *block != BlockId::of(&[1, 1]));
+        index.set_live(|_, _| false, &[0, 2].map(|number| BlockId::of(&[1, number])).into());
         assert!(index.use_chunk(&Prefix::of(&id(7)), 100).is_none());
         assert!(index.use_chunk(&Prefix::of(&id(6)), 100).is_some());
         let block = index.new_block();
@@ -470,7 +485,7 @@ mod tests {
         index.save().unwrap();
         let mut index = ChunkIndex::open(dir.path(), RepositoryId::from_bytes([1; 32])).unwrap();
         index.begin_run().unwrap();
-        index.set_live(|_| true);
+        index.set_live(|_, _| true, &HashSet::new());
         assert_eq!(index.use_chunk(&Prefix::of(&id(7)), 100).unwrap().block, block, "the newer copy is preferred");
     }
 
@@ -480,7 +495,7 @@ mod tests {
         filled(dir.path());
         let mut index = ChunkIndex::open(dir.path(), RepositoryId::from_bytes([1; 32])).unwrap();
         index.begin_run().unwrap();
-        index.set_live(|_| true);
+        index.set_live(|_, _| true, &HashSet::new());
         for _ in 0..200 {
             index.use_chunk(&Prefix::of(&id(0)), 100);
         }
@@ -517,7 +532,7 @@ mod tests {
         let mut index = ChunkIndex::open(dir.path(), RepositoryId::from_bytes([1; 32])).unwrap();
         assert!(index.segments.len() <= 8, "{} segments", index.segments.len());
         index.begin_run().unwrap();
-        index.set_live(|_| true);
+        index.set_live(|_, _| true, &HashSet::new());
         assert!((0..400).all(|number| index.use_chunk(&Prefix::of(&id(number)), 5).is_some()));
     }
 }
