@@ -9,6 +9,7 @@
 
 pub mod backup;
 pub mod block;
+pub mod browse;
 pub mod chunk_list;
 pub mod chunker;
 pub mod compress;
@@ -19,5 +20,6 @@ pub mod payload;
 pub mod seal;
 pub mod secret;
 pub mod tree;
+pub mod vault;
 
 pub use error::ContentError;
