@@ -15,6 +15,8 @@ pub mod chunker;
 pub mod compress;
 pub mod dedup;
 mod error;
+#[cfg(test)]
+mod fixture;
 pub mod keys;
 pub mod payload;
 pub mod seal;
