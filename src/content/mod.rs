@@ -19,6 +19,7 @@ mod error;
 mod fixture;
 pub mod keys;
 pub mod payload;
+pub mod restore;
 pub mod seal;
 pub mod secret;
 pub mod tree;
