@@ -8,10 +8,14 @@
 //!
 //! May import: `model`. The contract stands on [`Store`]; `conformance` checks every implementation against it.
 
+pub mod directory;
 mod error;
+pub mod memory;
 mod name;
 
+pub use directory::DirectoryStore;
 pub use error::{StoreError, StoreErrorKind};
+pub use memory::MemoryStore;
 pub use name::{Folder, ObjectName};
 
 use std::time::SystemTime;
