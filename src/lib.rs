@@ -21,4 +21,6 @@
 pub mod content;
 pub mod model;
 pub mod sealed;
+pub mod retention;
+pub mod source;
 pub mod store;

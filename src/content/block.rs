@@ -17,6 +17,11 @@ pub struct BlockBuilder {
 }
 
 impl BlockBuilder {
+    /// A builder with room for so many bytes of chunks.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { lengths: Vec::new(), bytes: Vec::with_capacity(bytes) }
+    }
+
     /// Appends a chunk of at most [`limits::CHUNK`] bytes.
     pub fn push(&mut self, chunk: &[u8]) {
         self.lengths.push(u32::try_from(chunk.len()).unwrap_or(u32::MAX));

@@ -7,9 +7,12 @@
 //!
 //! May import: `sealed`, `source`, `store`, `model`.
 
+pub mod backup;
 pub mod block;
+pub mod chunk_list;
 pub mod chunker;
 pub mod compress;
+pub mod dedup;
 mod error;
 pub mod keys;
 pub mod payload;

@@ -29,6 +29,7 @@ use self::staged::StagedFile;
 use super::{Folder, ObjectInfo, ObjectName, Put, StagedObject, Store, StoreError, StoreErrorKind};
 
 /// A store in a directory.
+#[derive(Debug)]
 pub struct DirectoryStore {
     path: PathBuf,
     folders: Arc<Folders>,
@@ -55,12 +56,13 @@ impl DirectoryStore {
     pub fn create(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = absolute(path.as_ref());
         let failed = |error| StoreError::io("create a repository at", path.display(), error);
+        let missing = path.ancestors().take_while(|ancestor| !ancestor.exists()).count();
         DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
         let folders = Folders::open(&path).map_err(failed)?;
         folders.refuse_strangers().map_err(failed)?;
         folders.make([folders::TEMPORARY]).map_err(failed)?;
         folders.make([Folder::Repo.as_str()]).map_err(failed)?;
-        sync_ancestors(&path).map_err(failed)?;
+        sync_parents(&path, missing.max(1)).map_err(failed)?;
         Ok(Self { path, folders: Arc::new(folders) })
     }
 
@@ -69,6 +71,8 @@ impl DirectoryStore {
         &self.path
     }
 
+    /// Opens an object anew for every read. Measured, that costs 8 µs where reading a block of 2 MiB takes 250 µs from memory and
+    /// 1500 µs from a disk: not worth a cache of open files, which would keep the space of deleted packs taken.
     fn open_object(&self, name: &ObjectName) -> Result<(File, u64), StoreError> {
         let open = || {
             let folder = self.folders.of(name)?;
@@ -173,9 +177,9 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Makes the new directories on the way to the repository durable, as far as we may open them.
-fn sync_ancestors(path: &Path) -> io::Result<()> {
-    for parent in path.ancestors().skip(1) {
+/// Makes the names of the `levels` lowest directories of a path durable, as far as we may open their parents.
+fn sync_parents(path: &Path, levels: usize) -> io::Result<()> {
+    for parent in path.ancestors().skip(1).take(levels) {
         match File::open(parent) {
             Ok(folder) => folders::sync(&folder)?,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,

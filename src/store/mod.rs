@@ -8,15 +8,20 @@
 //!
 //! May import: `model`. The contract stands on [`Store`]; `conformance` checks every implementation against it.
 
+#[doc(hidden)]
+pub mod conformance;
 pub mod directory;
 mod error;
+pub mod layer;
 pub mod memory;
 mod name;
+pub mod open;
 
 pub use directory::DirectoryStore;
 pub use error::{StoreError, StoreErrorKind};
 pub use memory::MemoryStore;
 pub use name::{Folder, ObjectName};
+pub use open::{Address, Location, LocationError};
 
 use std::time::SystemTime;
 
@@ -127,5 +132,11 @@ pub trait Store: Send + Sync {
     /// How long a listing may lag behind puts and deletes; zero for directories and strongly consistent services.
     fn listing_lag(&self) -> std::time::Duration {
         std::time::Duration::ZERO
+    }
+}
+
+impl std::fmt::Debug for dyn Store + '_ {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Store({})", self.location())
     }
 }

@@ -20,6 +20,7 @@ pub(super) const TEMPORARY: &str = "tmp";
 const LOST_AND_FOUND: &str = "lost+found";
 
 /// The repository's top directory and what is known about the directories in it.
+#[derive(Debug)]
 pub(super) struct Folders {
     top: OwnedFd,
     /// Directories whose own names are known to be on the disk.

@@ -170,3 +170,24 @@ fn check_and_rename(source: &OwnedFd, from: &str, target: &OwnedFd, to: &str) ->
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_way_to_publish_creates_once_and_never_replaces() {
+        for way in [rename_without_replacing, link_and_unlink, check_and_rename] {
+            let folder = tempfile::tempdir().unwrap();
+            let handle = OwnedFd::from(File::open(folder.path()).unwrap());
+            let at = |name: &str| folder.path().join(name);
+            std::fs::write(at("first"), "1").unwrap();
+            std::fs::write(at("second"), "2").unwrap();
+            assert_eq!(way(&handle, "first", &handle, "object"), Ok(()));
+            assert!(!at("first").exists());
+            assert_eq!(way(&handle, "second", &handle, "object"), Err(Errno::EEXIST));
+            assert_eq!(std::fs::read(at("object")).unwrap(), b"1");
+            assert_eq!(way(&handle, "absent", &handle, "other"), Err(Errno::ENOENT));
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! Assembling: one thread takes what was read, in path order, finds out what is new, and builds blocks and trees.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+
+use super::catalogue::{self, Fingerprint, Known};
+use super::read::{Content, FileReader, Inode, Part, Piece};
+use crate::content::ContentError;
+use crate::content::block::BlockBuilder;
+use crate::content::dedup::{BlockOrdinal, ChunkIndex, Prefix};
+use crate::content::payload::Statistics;
+use crate::content::secret::ChunkKeys;
+use crate::content::tree::{self, ListBuilder, PageBuilder, TreeSink};
+use crate::model::entry::{Element, Entry, Kind, LinkId, Metadata};
+use crate::model::event::{Event, Monitor, Severity};
+use crate::model::id::ChunkId;
+use crate::sealed::pack::Class;
+use crate::source::metadata::Stat;
+use crate::source::walk::OpenDir;
+
+/// Plaintext bytes after which a block is full; measured in `docs/decisions.md`.
+pub const BLOCK_SIZE: usize = 2 << 20;
+
+/// A block to be sealed.
+pub struct PlainBlock {
+    /// Its number in the chunk index.
+    pub ordinal: BlockOrdinal,
+    /// Data or trees.
+    pub class: Class,
+    /// Its chunks.
+    pub builder: BlockBuilder,
+    /// What the index object will say of it.
+    pub chunks: Vec<(Prefix, u32)>,
+}
+
+/// Blocks under construction, and the index that knows what is stored.
+struct ChunkStore<'a> {
+    index: &'a mut ChunkIndex,
+    keys: ChunkKeys,
+    data: Option<PlainBlock>,
+    tree: Option<PlainBlock>,
+    sealers: Sender<PlainBlock>,
+    /// Tree chunks stored since the last look: list nodes of the file at hand.
+    nodes: Vec<(Prefix, u32)>,
+    bytes_new: u64,
+}
+
+fn pipeline_ended() -> ContentError {
+    ContentError::Other("the pipeline ended early".into())
+}
+
+impl ChunkStore<'_> {
+    fn put(&mut self, class: Class, id: &ChunkId, bytes: &[u8]) -> Result<(), ContentError> {
+        let prefix = Prefix::of(id);
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        if self.index.use_chunk(&prefix, length).is_some() {
+            return Ok(());
+        }
+        let slot = match class {
+            Class::Data => &mut self.data,
+            Class::Tree => &mut self.tree,
+        };
+        let block = slot.get_or_insert_with(|| PlainBlock {
+            ordinal: self.index.new_block(),
+            class,
+            builder: BlockBuilder::with_capacity(BLOCK_SIZE + bytes.len()),
+            chunks: Vec::new(),
+        });
+        block.builder.push(bytes);
+        block.chunks.push((prefix, length));
+        self.index.insert(id, length, block.ordinal)?;
+        self.bytes_new += bytes.len() as u64;
+        if block.builder.size() >= BLOCK_SIZE {
+            let block = slot.take();
+            return block.map_or(Ok(()), |block| self.sealers.send(block).map_err(|_| pipeline_ended()));
+        }
+        Ok(())
+    }
+
+    /// Ends the blocks under construction: at the border between sources, and at the end.
+    fn flush(&mut self) -> Result<(), ContentError> {
+        for block in [self.data.take(), self.tree.take()].into_iter().flatten() {
+            self.sealers.send(block).map_err(|_| pipeline_ended())?;
+        }
+        Ok(())
+    }
+}
+
+impl TreeSink for ChunkStore<'_> {
+    type Error = ContentError;
+
+    fn store_tree(&mut self, plaintext: &[u8]) -> Result<ChunkId, ContentError> {
+        let id = self.keys.id(Class::Tree, plaintext);
+        self.put(Class::Tree, &id, plaintext)?;
+        self.nodes.push((Prefix::of(&id), u32::try_from(plaintext.len()).unwrap_or(u32::MAX)));
+        Ok(id)
+    }
+}
+
+/// A directory whose entries are coming in.
+struct OpenDirectory {
+    name: Vec<u8>,
+    metadata: Metadata,
+    pages: PageBuilder,
+}
+
+/// The content of the file at hand.
+#[derive(Default)]
+struct OpenFile {
+    list: ListBuilder,
+    size: u64,
+    chunks: Vec<(Prefix, u32)>,
+}
+
+/// Takes parts and builds the snapshot.
+pub struct Assembler<'a> {
+    store: ChunkStore<'a>,
+    catalogue: catalogue::Writer,
+    /// Reads again what the catalogue calls unchanged but the repository lost.
+    rereader: FileReader,
+    directories: Vec<OpenDirectory>,
+    root: PageBuilder,
+    file: OpenFile,
+    filesystems: HashMap<u64, u32>,
+    statistics: Statistics,
+    monitor: &'a dyn Monitor,
+}
+
+fn catalogue_error(error: io::Error) -> ContentError {
+    ContentError::File { action: "write", path: "the catalogue in the state directory".into(), source: error }
+}
+
+/// What the assembler leaves.
+pub struct Assembled {
+    /// Pages of the root directory.
+    pub root: Vec<Element>,
+    /// What was counted.
+    pub statistics: Statistics,
+    /// The new catalogue, complete but not yet in place.
+    pub catalogue: catalogue::Writer,
+}
+
+impl<'a> Assembler<'a> {
+    /// An assembler that sends full blocks to `sealers`.
+    pub fn new(
+        index: &'a mut ChunkIndex, keys: ChunkKeys, sealers: Sender<PlainBlock>, catalogue: catalogue::Writer, rereader: FileReader,
+        monitor: &'a dyn Monitor,
+    ) -> Self {
+        let store = ChunkStore { index, keys, data: None, tree: None, sealers, nodes: Vec::new(), bytes_new: 0 };
+        Self {
+            store,
+            catalogue,
+            rereader,
+            directories: Vec::new(),
+            root: PageBuilder::default(),
+            file: OpenFile::default(),
+            filesystems: HashMap::new(),
+            statistics: Statistics::default(),
+            monitor,
+        }
+    }
+
+    /// Takes the next part.
+    ///
+    /// # Errors
+    /// If the run cannot go on.
+    pub fn take(&mut self, part: Part) -> Result<(), ContentError> {
+        match part {
+            Part::Enter { name, metadata } => self.enter(name, metadata),
+            Part::Leave => self.leave(),
+            Part::NextSource => self.store.flush(),
+            Part::Note(event) => {
+                self.note(event);
+                Ok(())
+            }
+            Part::Unchanged { dir, name, known, stat } => self.unchanged(&dir, name, *known, stat),
+            Part::Content(content) => self.content(&content),
+            Part::Restart => {
+                self.file = OpenFile::default();
+                Ok(())
+            }
+            Part::File { name, metadata, fingerprint, inode, content } => self.file(name, metadata, fingerprint, inode, &content),
+            Part::Node { entry, fingerprint, inode } => self.node(entry, fingerprint, inode),
+        }
+    }
+
+    fn note(&mut self, event: Event) {
+        if matches!(&event, Event::Finding { severity, .. } if *severity >= Severity::Warning) {
+            self.statistics.warnings += 1;
+        }
+        self.monitor.event(event);
+    }
+
+    fn enter(&mut self, name: Vec<u8>, metadata: Metadata) -> Result<(), ContentError> {
+        self.catalogue.enter(&name).map_err(catalogue_error)?;
+        self.directories.push(OpenDirectory { name, metadata, pages: PageBuilder::default() });
+        Ok(())
+    }
+
+    fn leave(&mut self) -> Result<(), ContentError> {
+        let Some(directory) = self.directories.pop() else { return Ok(()) };
+        self.catalogue.leave().map_err(catalogue_error)?;
+        let pages = directory.pages.finish(&mut self.store)?;
+        let entry = Entry { name: directory.name, metadata: directory.metadata, kind: Kind::Directory { pages } };
+        self.statistics.directories += 1;
+        let mut json = Vec::new();
+        tree::write_entry(&entry, &mut json);
+        self.add(&entry.name, &json)
+    }
+
+    fn add(&mut self, name: &[u8], json: &[u8]) -> Result<(), ContentError> {
+        let pages = self.directories.last_mut().map_or(&mut self.root, |directory| &mut directory.pages);
+        // Sharing the key would borrow the store twice; it is 96 bytes.
+        let keys = self.store.keys.clone();
+        pages.push(name, json, &keys, &mut self.store)
+    }
+
+    fn link(&mut self, inode: Inode) -> LinkId {
+        let next = u32::try_from(self.filesystems.len()).unwrap_or(u32::MAX);
+        LinkId { filesystem: *self.filesystems.entry(inode.device).or_insert(next), inode: inode.inode }
+    }
+
+    fn unchanged(&mut self, dir: &Arc<OpenDir>, name: Vec<u8>, known: Known, stat: Stat) -> Result<(), ContentError> {
+        let inode = (stat.links > 1).then_some(Inode { device: stat.device, inode: stat.inode });
+        let same_link = inode.is_none_or(|inode| {
+            let link = self.link(inode);
+            let text = format!("\"link\":[{},{}]", link.filesystem, link.inode);
+            known.entry.windows(text.len()).any(|window| window == text.as_bytes())
+        });
+        let index = &self.store.index;
+        if !same_link || !known.chunks.iter().all(|(prefix, length)| index.contains(prefix, *length)) {
+            return self.read_again(dir, name, stat);
+        }
+        for (prefix, length) in &known.chunks {
+            self.store.index.use_chunk(prefix, *length);
+        }
+        self.count(&stat);
+        self.catalogue.entry(&name, &known).map_err(catalogue_error)?;
+        self.add(&name, &known.entry)
+    }
+
+    fn count(&mut self, stat: &Stat) {
+        if stat.kind == crate::source::metadata::FileType::File {
+            self.statistics.files += 1;
+            self.statistics.bytes += stat.size;
+        } else {
+            self.statistics.others += 1;
+        }
+    }
+
+    /// The repository misses a chunk of a file that did not change, or it stands in a block that is to be rewritten.
+    fn read_again(&mut self, dir: &Arc<OpenDir>, name: Vec<u8>, stat: Stat) -> Result<(), ContentError> {
+        let mut result = Ok(());
+        let mut rereader = self.rereader.clone();
+        rereader.read(dir, name, stat, &mut |part| {
+            result = self.take(part);
+            result.is_ok()
+        });
+        result
+    }
+
+    fn content(&mut self, content: &Content) -> Result<(), ContentError> {
+        for piece in &content.pieces {
+            match piece {
+                Piece::Hole(length) => {
+                    self.file.size += length;
+                    self.file.list.push(Element::Hole { length: *length }, &mut self.store)?;
+                }
+                Piece::Chunk { id, start, length } => {
+                    let bytes = content.buffer.get(*start..start + length).unwrap_or_default();
+                    self.store.put(Class::Data, id, bytes)?;
+                    let length = u32::try_from(*length).unwrap_or(u32::MAX);
+                    self.file.size += u64::from(length);
+                    self.file.chunks.push((Prefix::of(id), length));
+                    self.file.list.push(Element::Chunk { id: *id, length }, &mut self.store)?;
+                }
+            }
+        }
+        self.statistics.bytes_read += content.buffer.len() as u64;
+        self.monitor.event(Event::Progress { files: 0, bytes: content.buffer.len() as u64 });
+        Ok(())
+    }
+
+    fn file(
+        &mut self, name: Vec<u8>, mut metadata: Metadata, fingerprint: Option<Fingerprint>, inode: Option<Inode>, content: &Content,
+    ) -> Result<(), ContentError> {
+        if self.file.size == 0 {
+            self.store.nodes.clear();
+        }
+        self.content(content)?;
+        let file = std::mem::take(&mut self.file);
+        let elements = file.list.finish(&mut self.store)?;
+        metadata.link = inode.map(|inode| self.link(inode));
+        let entry = Entry { name, metadata, kind: Kind::File { size: file.size, content: elements } };
+        self.statistics.files += 1;
+        self.statistics.files_read += 1;
+        self.statistics.bytes += file.size;
+        let mut chunks = file.chunks;
+        chunks.append(&mut self.store.nodes);
+        self.remember(entry, fingerprint, chunks)
+    }
+
+    fn node(&mut self, mut entry: Entry, fingerprint: Fingerprint, inode: Option<Inode>) -> Result<(), ContentError> {
+        entry.metadata.link = inode.map(|inode| self.link(inode));
+        self.statistics.others += 1;
+        self.remember(entry, Some(fingerprint), Vec::new())
+    }
+
+    /// Adds an entry to its directory and to the catalogue.
+    fn remember(&mut self, entry: Entry, fingerprint: Option<Fingerprint>, chunks: Vec<(Prefix, u32)>) -> Result<(), ContentError> {
+        let mut json = Vec::new();
+        tree::write_entry(&entry, &mut json);
+        self.add(&entry.name, &json)?;
+        if let Some(fingerprint) = fingerprint {
+            let known = Known { fingerprint, entry: json, chunks };
+            self.catalogue.entry(&entry.name, &known).map_err(catalogue_error)?;
+        }
+        Ok(())
+    }
+
+    /// Ends what is open, flushes the last blocks and returns the result.
+    ///
+    /// # Errors
+    /// If the run cannot go on.
+    pub fn finish(mut self) -> Result<Assembled, ContentError> {
+        while !self.directories.is_empty() {
+            self.leave()?;
+        }
+        let root = self.root.finish(&mut self.store)?;
+        self.store.flush()?;
+        self.statistics.bytes_new = self.store.bytes_new;
+        Ok(Assembled { root, statistics: self.statistics, catalogue: self.catalogue })
+    }
+
+    /// Gives up but lets what is complete be stored, so that the next run need not.
+    ///
+    /// # Errors
+    /// If the pipeline has ended.
+    pub fn abandon(mut self) -> Result<(), ContentError> {
+        self.store.flush()
+    }
+}

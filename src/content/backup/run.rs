@@ -1,0 +1,543 @@
+//! One run: from a locked state directory to a committed snapshot.
+
+use std::collections::HashSet;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use serde::Serialize;
+
+use super::assemble::{Assembled, Assembler};
+use super::catalogue::{self, Reader};
+use super::publish::{Publisher, content_recipient, index_recipient, put_refs};
+use super::read::{FileReader, Part, ReadOptions, Task};
+use super::state::{GroupState, State, save_bytes};
+use super::sync;
+use super::upload::{Recipients, Upload, UploadOptions, Uploaded};
+use crate::content::ContentError;
+use crate::content::chunker::Chunker;
+use crate::content::compress;
+use crate::content::dedup::ChunkIndex;
+use crate::content::keys::WriterKey;
+use crate::content::payload::{Payload, Statistics};
+use crate::content::secret::group_id;
+use crate::content::tree::Bytes;
+use crate::model::entry::{Metadata, Timestamp};
+use crate::model::event::{Event, Monitor};
+use crate::model::id::{BlockId, GroupId, SnapshotId};
+use crate::sealed::envelope::Sizes;
+use crate::sealed::repository::Repository;
+use crate::sealed::snapshots::{self, Snapshots};
+use crate::sealed::{SealedError, limits};
+use crate::source::exclude::Excludes;
+use crate::source::walk::{Item, Walk, WalkOptions};
+use crate::store::layer::DiscardStore;
+use crate::store::{Folder, ObjectName, Store};
+
+/// After so long everything is read again, in case a change did not show in a file's status.
+const FULL_READ: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Least budget for rewriting sparse blocks, in bytes.
+const REWRITE: u64 = 64 << 20;
+/// How often a snapshot is made anew because prune took what it needs.
+const ATTEMPTS: usize = 3;
+/// Entries that one reader takes at once, and bytes after which it hands on what it has.
+const BATCH: usize = 128;
+const BATCH_BYTES: usize = 1 << 20;
+
+/// What to back up.
+pub enum Input {
+    /// Paths, made absolute by [`crate::source::walk::absolute`].
+    Paths(Vec<PathBuf>),
+    /// One file of this name with the stream's content.
+    Stream {
+        /// The file's name in the snapshot.
+        name: Vec<u8>,
+        /// Read to its end, once.
+        stream: Box<dyn Read + Send>,
+    },
+}
+
+/// How to back up.
+pub struct BackupOptions {
+    /// What.
+    pub input: Input,
+    /// What to leave out.
+    pub excludes: Excludes,
+    /// Do not descend into other filesystems than each path's.
+    pub one_file_system: bool,
+    /// Directories whose content is left out, such as the repository itself.
+    pub skip: Vec<PathBuf>,
+    /// Labels.
+    pub tags: Vec<String>,
+    /// The machine's name.
+    pub host: String,
+    /// The job's name; may be empty.
+    pub job: String,
+    /// zstd level.
+    pub level: i32,
+    /// Store nothing, only count.
+    pub dry_run: bool,
+    /// Make no snapshot if nothing changed since the group's last.
+    pub skip_if_unchanged: bool,
+    /// Read everything, whatever the catalogue says.
+    pub read_all: bool,
+    /// Whether a changed inode number means a changed file.
+    pub trust_inodes: bool,
+}
+
+impl Default for BackupOptions {
+    fn default() -> Self {
+        Self {
+            input: Input::Paths(Vec::new()),
+            excludes: Excludes::default(),
+            one_file_system: false,
+            skip: Vec::new(),
+            tags: Vec::new(),
+            host: String::new(),
+            job: String::new(),
+            level: compress::DEFAULT_LEVEL,
+            dry_run: false,
+            skip_if_unchanged: false,
+            read_all: false,
+            trust_inodes: true,
+        }
+    }
+}
+
+/// What a run did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    /// The snapshot; absent in a dry run and when nothing changed.
+    pub snapshot: Option<SnapshotId>,
+    /// The group's previous snapshot.
+    pub parent: Option<SnapshotId>,
+    /// Whether no snapshot was made because nothing changed.
+    pub unchanged: bool,
+    /// What was counted.
+    pub statistics: Statistics,
+    /// Whole seconds and fraction that it took.
+    pub seconds: f64,
+    /// What looks suspicious, in words.
+    pub anomalies: Vec<String>,
+}
+
+struct Run<'a> {
+    repository: &'a Repository,
+    key: &'a WriterKey,
+    options: &'a mut BackupOptions,
+    state: &'a State,
+    monitor: &'a dyn Monitor,
+    group: GroupId,
+    previous: GroupState,
+    threads: usize,
+}
+
+/// Makes a snapshot.
+///
+/// # Errors
+/// If the store, the key or the state do not serve, or the run is asked to stop. Sources that cannot be read are
+/// warnings, counted in [`Statistics::warnings`].
+pub fn backup(
+    repository: &Repository, key: &WriterKey, mut options: BackupOptions, state: &State, monitor: &dyn Monitor,
+) -> Result<Summary, ContentError> {
+    let begun = Instant::now();
+    repository.may_write()?;
+    check_writer(repository, key)?;
+    let _lock = state.lock(monitor)?;
+    monitor.event(Event::Phase("prepare"));
+    let group = group_id(key.signing.seed(), &options.host, &options.job);
+    let previous = state.group(&group);
+    let threads = thread::available_parallelism().map_or(2, usize::from).clamp(1, 16);
+    let mut publisher = Publisher::new(repository, key, state, group, own_sequence(repository, key)?);
+    publisher.parent = previous.last;
+    if !options.dry_run {
+        settle_earlier(&publisher, repository, monitor)?;
+        guard_keys(repository, state, monitor)?;
+    }
+    let mut index = ChunkIndex::open(&state.chunks(), repository.id())?;
+    sync::sync(&mut index, repository, key, monitor)?;
+    let mut run = Run { repository, key, options: &mut options, state, monitor, group, previous, threads };
+    for attempt in 1..=ATTEMPTS {
+        if attempt > 1 {
+            index.begin_run()?;
+        }
+        let done = run.attempt(&mut index, &publisher)?;
+        if let Some(mut summary) = done {
+            summary.seconds = begun.elapsed().as_secs_f64();
+            return Ok(summary);
+        }
+        if matches!(run.options.input, Input::Stream { .. }) {
+            break;
+        }
+    }
+    Err(ContentError::Other(
+        "a prune took away what the snapshot needs while it was made, several times; run prune less often or with a longer --grace, then back up again".into(),
+    ))
+}
+
+fn check_writer(repository: &Repository, key: &WriterKey) -> Result<(), ContentError> {
+    let wrong = |why: &str| Err(ContentError::Key { file: key.name.clone(), why: why.into() });
+    match repository.statement().writer(&key.writer) {
+        None => wrong("the repository does not know this writer; add it with `key add-writer`"),
+        Some(writer) if writer.closed.is_some() => wrong("this writer was closed with `key close-writer`; make a new key with `key add-writer`"),
+        Some(writer) if writer.verify_key != key.signing.verify_key() => wrong("the repository names another signing key for this writer"),
+        Some(_) => Ok(()),
+    }
+}
+
+/// The highest sequence that this writer used in the repository: a host that lost its state must not start over.
+fn own_sequence(repository: &Repository, key: &WriterKey) -> Result<u64, ContentError> {
+    let found = Snapshots::load(repository, Folder::Snapshots)?;
+    let forgotten = Snapshots::load(repository, Folder::Forgotten)?;
+    let checkpoints = snapshots::read_checkpoints(repository)?;
+    let envelopes = found.list.iter().chain(&forgotten.list).map(|snapshot| &snapshot.envelope).chain(checkpoints.iter().map(|point| &point.envelope));
+    Ok(envelopes.filter(|envelope| envelope.writer == key.writer).map(|envelope| envelope.sequence).max().unwrap_or(0))
+}
+
+/// Drops snapshots that a killed run made visible but did not verify: this run makes a new one.
+fn settle_earlier(publisher: &Publisher<'_>, repository: &Repository, monitor: &dyn Monitor) -> Result<(), ContentError> {
+    for id in publisher.undecided() {
+        match repository.store().stat(&snapshots::name(Folder::Commits, &id)) {
+            Ok(_) => publisher.commit(&id)?,
+            Err(error) if error.is_not_found() => {
+                monitor.event(Event::info(format!("snapshot {}", id.short()), "an earlier run ended before it had verified this snapshot; it is replaced"));
+                publisher.withdraw(&id)?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Keeps copies of the `keys/` objects on the host, and puts them back where they are missing.
+fn guard_keys(repository: &Repository, state: &State, monitor: &dyn Monitor) -> Result<(), ContentError> {
+    let store = repository.store();
+    for entry in &repository.statement().keys {
+        let name = ObjectName::of_id(Folder::Keys, entry.id.as_bytes());
+        let copy = state.key_copy(&entry.id.to_string())?;
+        let kept = std::fs::read(&copy).ok().filter(|bytes| crate::model::id::KeysId::of(bytes) == entry.id);
+        match (store.stat(&name), kept) {
+            (Ok(_), Some(_)) => {}
+            (Ok(_), None) => {
+                let bytes = store.get(&name, limits::PAYLOAD)?;
+                if crate::model::id::KeysId::of(&bytes) == entry.id {
+                    save_bytes(&copy, &bytes)?;
+                } else {
+                    monitor.event(Event::warning(name.to_string(), "its bytes were changed; restore keys may not open this repository"));
+                }
+            }
+            (Err(error), Some(bytes)) if error.is_not_found() => {
+                store.put_new(&name, &bytes)?;
+                monitor.event(Event::warning(name.to_string(), "was missing and has been put back from this host's copy"));
+            }
+            (Err(error), None) if error.is_not_found() => {
+                let message = format!("is missing and this host has no copy: who restores with {} cannot open new backups; restore it from a mirror", entry.recipient);
+                monitor.event(Event::warning(name.to_string(), message));
+            }
+            (Err(error), _) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+impl Run<'_> {
+    fn read_options(&self) -> ReadOptions {
+        let secret = &self.key.chunk_secret;
+        ReadOptions {
+            chunker: Chunker::new(secret, self.repository.statement().chunking),
+            keys: secret.chunk_keys(),
+            larger_than: self.options.excludes.larger_than(),
+            trust_inodes: self.options.trust_inodes,
+        }
+    }
+
+    /// One scan. `None` if what the snapshot needs was taken away meanwhile.
+    fn attempt(&mut self, index: &mut ChunkIndex, publisher: &Publisher<'_>) -> Result<Option<Summary>, ContentError> {
+        sync::refresh_live(index, self.repository.store())?;
+        index.avoid(&self.blocks_to_rewrite());
+        self.monitor.event(Event::Phase("scan"));
+        self.monitor.event(Event::Expect { files: self.previous.files, bytes: self.previous.bytes });
+        let (assembled, uploaded) = self.scan(index, publisher)?;
+        let mut statistics = assembled.statistics;
+        statistics.bytes_stored = uploaded.bytes;
+        let root = serde_json::to_string(&RootText(&assembled.root)).unwrap_or_default();
+        let unchanged = self.options.skip_if_unchanged && self.previous.root.as_deref() == Some(&root) && self.previous.last.is_some();
+        let anomalies = self.anomalies(&statistics);
+        let mut summary = Summary { snapshot: None, parent: publisher.parent, unchanged, statistics, seconds: 0.0, anomalies };
+        if self.options.dry_run {
+            return Ok(Some(summary));
+        }
+        for stored in uploaded.indexes {
+            index.stored(stored.id, stored.list, &stored.ordinals);
+        }
+        if !unchanged {
+            self.monitor.event(Event::Phase("commit"));
+            let Some(id) = self.publish(index, publisher, &assembled, statistics)? else { return Ok(None) };
+            summary.snapshot = Some(id);
+            self.previous.last = Some(id);
+        }
+        let state = GroupState {
+            last: self.previous.last,
+            root: Some(root),
+            files: statistics.files,
+            bytes: statistics.bytes,
+            bytes_new: statistics.bytes_new,
+            sparse: index.sparse_blocks(),
+        };
+        assembled.catalogue.finish().map_err(|error| ContentError::file("write", self.state.dir(), error))?;
+        index.save()?;
+        self.state.save_group(&self.group, &state)?;
+        Ok(Some(summary))
+    }
+
+    /// Blocks of which the last snapshot used less than half, as many as the budget allows.
+    fn blocks_to_rewrite(&self) -> HashSet<BlockId> {
+        let mut budget = REWRITE.max(self.previous.bytes_new / 4);
+        let mut chosen = HashSet::new();
+        for (block, used) in &self.previous.sparse {
+            match budget.checked_sub(u64::from(*used)) {
+                Some(rest) => budget = rest,
+                None => break,
+            }
+            chosen.insert(*block);
+        }
+        chosen
+    }
+
+    fn anomalies(&self, now: &Statistics) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.previous.last.is_some() && self.previous.bytes > 1 << 20 && now.bytes < self.previous.bytes / 2 {
+            found.push(format!("the source shrank from {} to {} bytes; was something deleted or not mounted?", self.previous.bytes, now.bytes));
+        }
+        if self.previous.last.is_some() && now.files > 100 && now.bytes_new > now.bytes / 10 * 9 {
+            found.push("nearly all content is new; was everything rewritten or encrypted?".into());
+        }
+        for anomaly in &found {
+            self.monitor.event(Event::info("anomaly", anomaly.as_str()));
+        }
+        found
+    }
+
+    fn catalogue(&self) -> Result<(Option<Reader>, catalogue::Writer), ContentError> {
+        let path = self.state.catalogue(&self.group)?;
+        let now = jiff::Timestamp::now().as_second();
+        let due = |read: &Reader| now - read.full_read >= FULL_READ.as_secs().cast_signed();
+        let reader = if self.options.read_all { None } else { Reader::open(&path, &self.repository.id()).filter(|reader| !due(reader)) };
+        let full_read = reader.as_ref().map_or(now, |reader| reader.full_read);
+        let writer = catalogue::Writer::create(&path, &self.repository.id(), full_read).map_err(|error| ContentError::file("write", &path, error))?;
+        Ok((reader, writer))
+    }
+
+    fn scan(&mut self, index: &mut ChunkIndex, publisher: &Publisher<'_>) -> Result<(Assembled, Uploaded), ContentError> {
+        let (known, writer) = self.catalogue()?;
+        let real = self.repository.store();
+        let discard = DiscardStore::new(real.location());
+        let store: &dyn Store = if self.options.dry_run { &discard } else { real };
+        let options = UploadOptions {
+            recipients: Recipients { content: content_recipient(self.repository)?, index: index_recipient(self.repository)? },
+            level: self.options.level,
+            threads: self.threads,
+        };
+        let read_options = self.read_options();
+        let dry_run = self.options.dry_run;
+        let on_checkpoint = |indexes: &[_]| if dry_run { Ok(()) } else { publisher.checkpoint(indexes) };
+        let reader = FileReader::new(read_options);
+        let (assembled, uploaded) = thread::scope(|scope| {
+            let upload = Upload::start(scope, store, &options, &on_checkpoint)?;
+            let mut assembler = Assembler::new(index, reader.keys(), upload.blocks(), writer, reader.clone(), self.monitor);
+            let fed = match &mut self.options.input {
+                Input::Stream { name, stream } => feed_stream(&mut assembler, &reader, name, stream.as_mut()),
+                Input::Paths(paths) => {
+                    let options = WalkOptions {
+                        excludes: self.options.excludes.clone(),
+                        one_file_system: self.options.one_file_system,
+                        skip: inodes_of(self.options.skip.iter().map(PathBuf::as_path).chain([self.state.dir()])),
+                    };
+                    let walk = Walk::new(paths, options).map_err(|error| ContentError::file("read", "/", error))?;
+                    feed_paths(scope, &mut assembler, &reader, walk, known, self.threads, self.monitor)
+                }
+            };
+            let assembled = match fed {
+                Ok(()) => assembler.finish(),
+                Err(error) => assembler.abandon().and(Err(error)),
+            };
+            let uploaded = upload.finish();
+            // If the upload failed, that is the cause of whatever the assembler met.
+            Ok::<_, ContentError>((assembled, uploaded?))
+        })?;
+        match assembled {
+            Ok(assembled) => Ok((assembled, uploaded)),
+            Err(error) => {
+                if !dry_run {
+                    publisher.checkpoint(&uploaded.indexes)?;
+                    for stored in uploaded.indexes {
+                        index.stored(stored.id, stored.list, &stored.ordinals);
+                    }
+                    index.save()?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes the snapshot visible, verifies it, and commits it; `None` if something it needs is gone.
+    fn publish(
+        &mut self, index: &mut ChunkIndex, publisher: &Publisher<'_>, assembled: &Assembled, statistics: Statistics,
+    ) -> Result<Option<SnapshotId>, ContentError> {
+        let store = self.repository.store();
+        let refs = index.refs();
+        let refs_id = put_refs(store, &refs)?;
+        let blocks = refs.indexes.values().map(|bitmap| bitmap.count() as u64).sum();
+        let mut payload = Payload {
+            writer: self.key.writer,
+            sequence: 0,
+            group: self.group,
+            host: self.options.host.clone(),
+            job: self.options.job.clone(),
+            paths: match &self.options.input {
+                Input::Paths(paths) => paths.iter().map(|path| Bytes(path.as_os_str().as_bytes().to_vec())).collect(),
+                Input::Stream { name, .. } => vec![Bytes(name.clone())],
+            },
+            tags: self.options.tags.clone(),
+            root: assembled.root.clone(),
+            statistics,
+            program: concat!("hearth-backup ", env!("CARGO_PKG_VERSION")).into(),
+        };
+        let id = publisher.snapshot(&mut payload, refs_id, Sizes { added: statistics.bytes_stored, blocks })?;
+        let missing = sync::missing(index, store, &refs_id, &refs)?;
+        if missing.is_empty() {
+            publisher.commit(&id)?;
+            return Ok(Some(id));
+        }
+        let message = format!("a prune took {} meanwhile ({} objects); storing it again", missing.first().map_or("", String::as_str), missing.len());
+        self.monitor.event(Event::info(format!("snapshot {}", id.short()), message));
+        publisher.withdraw(&id)?;
+        Ok(None)
+    }
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct RootText<'a>(#[serde(serialize_with = "crate::content::tree::elements::serialize")] &'a [crate::model::entry::Element]);
+
+fn inodes_of<'a>(paths: impl Iterator<Item = &'a std::path::Path>) -> HashSet<(u64, u64)> {
+    paths.filter_map(|path| std::fs::metadata(path).ok()).map(|metadata| (metadata.dev(), metadata.ino())).collect()
+}
+
+fn feed_stream(assembler: &mut Assembler<'_>, reader: &FileReader, name: &[u8], stream: &mut dyn Read) -> Result<(), ContentError> {
+    let now = jiff::Timestamp::now();
+    let mtime = Timestamp { seconds: now.as_second(), nanoseconds: now.subsec_nanosecond().unsigned_abs() };
+    let metadata = Metadata { mode: 0o600, mtime, ..Metadata::default() };
+    let mut result = Ok(());
+    let read = reader.read_stream(stream, name, metadata, &mut |part| {
+        result = assembler.take(part);
+        result.is_ok()
+    });
+    result?;
+    match read {
+        Ok(_) => Ok(()),
+        Err(error) => Err(ContentError::File { action: "read", path: "standard input".into(), source: error }),
+    }
+}
+
+type Parts = Vec<Part>;
+type Job = (Vec<Task>, Sender<Parts>);
+
+/// Walks, reads on several threads, and gives the parts to the assembler in path order.
+fn feed_paths<'scope>(
+    scope: &'scope thread::Scope<'scope, '_>, assembler: &mut Assembler<'_>, reader: &FileReader, walk: Walk, known: Option<Reader>,
+    threads: usize, monitor: &dyn Monitor,
+) -> Result<(), ContentError> {
+    let (jobs, to_read) = bounded::<Job>(threads);
+    let (order, in_order) = bounded::<Receiver<Parts>>(2 * threads);
+    scope.spawn(move || list(walk, known, &jobs, &order));
+    for _ in 0..threads {
+        let (mut reader, to_read) = (reader.clone(), to_read.clone());
+        scope.spawn(move || to_read.iter().for_each(|job| read_job(&mut reader, job)));
+    }
+    drop(to_read);
+    for parts in &in_order {
+        let mut entries = 0;
+        for part in parts.iter().flatten() {
+            entries += u64::from(matches!(part, Part::File { .. } | Part::Unchanged { .. } | Part::Node { .. }));
+            assembler.take(part)?;
+        }
+        monitor.event(Event::Progress { files: entries, bytes: 0 });
+        if monitor.cancelled() {
+            return Err(ContentError::Cancelled);
+        }
+    }
+    Ok(())
+}
+
+/// Cuts the walk into jobs, each with what the catalogue knows of its entries.
+fn list(walk: Walk, mut known: Option<Reader>, jobs: &Sender<Job>, order: &Sender<Receiver<Parts>>) {
+    let mut tasks = Vec::with_capacity(BATCH);
+    let send = |tasks: Vec<Task>| {
+        let (parts, receiver) = bounded(2);
+        order.send(receiver).is_ok() && jobs.send((tasks, parts)).is_ok()
+    };
+    for item in walk {
+        let known = known.as_mut().and_then(|known| look_up(known, &item));
+        tasks.push(Task { item, known });
+        if tasks.len() >= BATCH && !send(std::mem::replace(&mut tasks, Vec::with_capacity(BATCH))) {
+            return;
+        }
+    }
+    send(tasks);
+}
+
+fn look_up(known: &mut Reader, item: &Item) -> Option<Box<catalogue::Known>> {
+    match item {
+        Item::Enter { name, .. } => {
+            known.enter(name);
+            None
+        }
+        Item::Leave => {
+            known.leave();
+            None
+        }
+        Item::Entry { name, .. } => known.find(name),
+        Item::NextSource | Item::Note(_) => None,
+    }
+}
+
+fn read_job(reader: &mut FileReader, (tasks, parts): Job) {
+    let mut batch = Vec::new();
+    let mut bytes = 0;
+    for task in tasks {
+        let wanted = reader.run(task, &mut |part| {
+            bytes += part.weight();
+            batch.push(part);
+            if bytes < BATCH_BYTES {
+                return true;
+            }
+            bytes = 0;
+            parts.send(std::mem::take(&mut batch)).is_ok()
+        });
+        if !wanted {
+            return;
+        }
+    }
+    let _ = parts.send(batch);
+}
+
+/// Opens a repository for a writer: its id and the newest statement seen are known from the key and the state.
+///
+/// # Errors
+/// As [`Repository::open`].
+pub fn open_for_writer(store: Arc<dyn Store>, key: &WriterKey, state: &State) -> Result<Repository, SealedError> {
+    let mut seen = key.seen;
+    if let Some(statement) = state.seen().statement
+        && statement.0 >= seen.0
+    {
+        seen = statement;
+    }
+    let trust = crate::sealed::repository::Trust { expected: Some(key.repository), seen: Some(seen) };
+    Repository::open(store, &trust)
+}

@@ -1,0 +1,124 @@
+//! Before a run: bring the chunk index in line with the repository. After it: see that all the snapshot needs is there.
+
+use std::collections::HashSet;
+
+use crate::content::ContentError;
+use crate::content::chunk_list;
+use crate::content::dedup::ChunkIndex;
+use crate::content::keys::WriterKey;
+use crate::model::event::{Event, Monitor};
+use crate::model::id::{BlockId, IndexId, PackId, RefsId, WriterId};
+use crate::sealed::locations::PackListing;
+use crate::sealed::repository::Repository;
+use crate::sealed::snapshots::{self, Signer, Snapshots};
+use crate::sealed::{SealedError, index, marks, pack, refs};
+use crate::store::{Folder, Store};
+
+fn listed_indexes(store: &dyn Store) -> Result<HashSet<IndexId>, ContentError> {
+    Ok(store.list(Folder::Index)?.iter().filter_map(|info| info.name.leaf().parse().ok()).collect())
+}
+
+/// Index objects that snapshots and checkpoints of trusted writers name: only these are believed.
+fn trusted_indexes(repository: &Repository, trusted: &[WriterId]) -> Result<HashSet<IndexId>, ContentError> {
+    let snapshots = Snapshots::load(repository, Folder::Snapshots)?;
+    let checkpoints = snapshots::read_checkpoints(repository)?;
+    let of_snapshots = snapshots.list.iter().map(|snapshot| (snapshot.signer, &snapshot.envelope));
+    let of_checkpoints = checkpoints.iter().map(|checkpoint| (checkpoint.signer, &checkpoint.envelope));
+    let named: HashSet<RefsId> = of_snapshots
+        .chain(of_checkpoints)
+        .filter(|(signer, envelope)| *signer == Signer::Known && trusted.contains(&envelope.writer))
+        .map(|(_, envelope)| envelope.refs)
+        .collect();
+    let mut indexes = HashSet::new();
+    for id in named {
+        // Refs that cannot be read protect nothing here; `check` reports them.
+        if let Ok(refs) = refs::read(repository.store(), &id) {
+            indexes.extend(refs.indexes.into_keys());
+        }
+    }
+    Ok(indexes)
+}
+
+/// Makes the chunk index know exactly the index objects that are there and trusted.
+///
+/// # Errors
+/// If the store or the cache fails.
+pub fn sync(index: &mut ChunkIndex, repository: &Repository, key: &WriterKey, monitor: &dyn Monitor) -> Result<(), ContentError> {
+    let store = repository.store();
+    let condemned = marks::all_condemned(store)?.indexes;
+    let listed: HashSet<IndexId> = listed_indexes(store)?.into_iter().filter(|id| !condemned.contains(id)).collect();
+    index.retain(|id| listed.contains(id));
+    let known: HashSet<IndexId> = index.known().iter().map(|known| known.id).collect();
+    if listed.iter().any(|id| !known.contains(id)) {
+        let trusted = trusted_indexes(repository, &[key.writer])?;
+        for id in listed.iter().filter(|id| trusted.contains(id) && !known.contains(id)) {
+            if let Err(error) = learn(index, store, id, key) {
+                match error {
+                    ContentError::Sealed(SealedError::Store(error)) if !error.is_not_found() => return Err(error.into()),
+                    error => monitor.event(Event::warning(index::name(id).to_string(), format!("{error}; its blocks are not reused"))),
+                }
+            }
+        }
+    }
+    index.begin_run()
+}
+
+fn learn(index: &mut ChunkIndex, store: &dyn Store, id: &IndexId, key: &WriterKey) -> Result<(), ContentError> {
+    let name = index::name(id);
+    let bytes = index::read(store, id)?;
+    let (list, sealed) = index::parse(&bytes).map_err(|why| ContentError::damaged(&name, why))?;
+    let chunks = chunk_list::open(sealed, list.len(), &[&key.index_identity]).map_err(|why| ContentError::damaged(&name, why))?;
+    index.learn(*id, list, &chunks)
+}
+
+/// Blocks that lie in packs which no index object lists as theirs: prune moved them there.
+fn moved_blocks(index: &ChunkIndex, store: &dyn Store, listing: &PackListing) -> Result<HashSet<BlockId>, ContentError> {
+    let all_stay = index.known().iter().flat_map(|known| &known.list.packs).all(|(pack, contents)| listing.is_live(pack, contents));
+    if all_stay {
+        return Ok(HashSet::new());
+    }
+    let (maps, _) = marks::read_maps(store)?;
+    let mut known: HashSet<PackId> = index.known().iter().flat_map(|known| &known.list.packs).map(|(pack, _)| *pack).collect();
+    let mut moved = HashSet::new();
+    for (pack, contents) in maps.iter().flat_map(|(_, list)| &list.packs) {
+        known.insert(*pack);
+        if listing.is_live(pack, contents) {
+            moved.extend(contents.blocks.iter().map(|block| block.id));
+        }
+    }
+    for (pack, info) in listing.packs.iter().filter(|(pack, _)| !known.contains(*pack) && !listing.condemned.contains(*pack)) {
+        if let Ok(contents) = pack::read_contents(store, info) {
+            moved.extend(contents.blocks.iter().map(|block| block.id));
+        }
+        let _ = pack;
+    }
+    Ok(moved)
+}
+
+/// Lists the packs anew and tells the chunk index which blocks can be relied on.
+///
+/// # Errors
+/// If the store fails.
+pub fn refresh_live(index: &mut ChunkIndex, store: &dyn Store) -> Result<(), ContentError> {
+    let listing = PackListing::load(store)?;
+    let moved = moved_blocks(index, store, &listing)?;
+    index.set_live(|pack, contents| listing.is_live(pack, contents), &moved);
+    Ok(())
+}
+
+/// After a snapshot became visible: what it needs and is no longer there for good.
+///
+/// # Errors
+/// If the store fails.
+pub fn missing(index: &mut ChunkIndex, store: &dyn Store, refs_id: &RefsId, refs: &refs::Refs) -> Result<Vec<String>, ContentError> {
+    let condemned = marks::all_condemned(store)?;
+    refresh_live(index, store)?;
+    let mut missing: Vec<String> = index.missing().iter().map(|block| format!("block {}", block.short())).collect();
+    let listed = listed_indexes(store)?;
+    let lost_index = |id: &&IndexId| !listed.contains(*id) || condemned.indexes.contains(*id);
+    missing.extend(refs.indexes.keys().filter(lost_index).map(|id| index::name(id).to_string()));
+    if condemned.refs.contains(refs_id) || store.stat(&refs::name(refs_id)).is_err() {
+        missing.push(refs::name(refs_id).to_string());
+    }
+    Ok(missing)
+}

@@ -1,0 +1,7 @@
+//! What to read: the layer between the machine and the backup engine.
+//!
+//! May use `model` only. It knows no keys, no repository format and no terminal.
+
+pub mod exclude;
+pub mod metadata;
+pub mod walk;

@@ -1,0 +1,395 @@
+//! The filesystem walk: from path arguments to entries in path order.
+//!
+//! ```text
+//!   /a/b, /a/c/d   -->   Enter a, Enter b, Entry .., Leave, Enter c, Enter d, .., Leave, Leave, Leave
+//! ```
+//!
+//! Directories are opened relative to their parents and never through a symbolic link, so paths may be longer than
+//! `PATH_MAX` and nothing that moves meanwhile can lead the walk astray. Entries of a directory come sorted by raw
+//! name, sub-directories at their place among them.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use nix::dir::{Dir, Type};
+
+use super::exclude::Excludes;
+use super::metadata::{self, FileType, Stat};
+use crate::model::entry::Xattr;
+use crate::model::event::Event;
+
+/// A directory that the walk has opened.
+#[derive(Debug)]
+pub struct OpenDir {
+    fd: OwnedFd,
+    path: Vec<u8>,
+}
+
+impl OpenDir {
+    /// Its absolute path, for messages.
+    pub fn path(&self) -> &[u8] {
+        &self.path
+    }
+
+    /// The absolute path of an entry in it, for messages.
+    pub fn path_of(&self, name: &[u8]) -> Vec<u8> {
+        join(&self.path, name)
+    }
+}
+
+impl AsFd for OpenDir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
+    let mut path = Vec::with_capacity(parent.len() + 1 + name.len());
+    path.extend_from_slice(if parent == b"/" { b"" } else { parent });
+    path.push(b'/');
+    path.extend_from_slice(name);
+    path
+}
+
+/// What the walk meets, in order.
+#[derive(Debug)]
+pub enum Item {
+    /// A directory begins.
+    Enter {
+        /// Its name.
+        name: Vec<u8>,
+        /// Its status.
+        stat: Stat,
+        /// Its extended attributes.
+        xattrs: Vec<Xattr>,
+    },
+    /// The directory entered last ends.
+    Leave,
+    /// Anything but a directory.
+    Entry {
+        /// Where it lies.
+        dir: Arc<OpenDir>,
+        /// Its name.
+        name: Vec<u8>,
+    },
+    /// From here on entries belong to another path argument; blocks do not cross this line.
+    NextSource,
+    /// Something the user should know.
+    Note(Event),
+}
+
+/// What to walk, and what to leave out.
+#[derive(Debug, Clone, Default)]
+pub struct WalkOptions {
+    /// Patterns, markers, sizes.
+    pub excludes: Excludes,
+    /// Do not descend into other filesystems than each argument's.
+    pub one_file_system: bool,
+    /// Directories (device, inode) whose content is left out: the repository and the state of the backup itself.
+    pub skip: HashSet<(u64, u64)>,
+}
+
+/// The arguments as a tree of components: a leaf is an argument, everything under it is walked.
+#[derive(Debug, Default)]
+struct Spine {
+    chosen: bool,
+    children: BTreeMap<Vec<u8>, Spine>,
+}
+
+impl Spine {
+    fn add(&mut self, components: &[&[u8]]) {
+        match components.split_first() {
+            None => {
+                self.chosen = true;
+                self.children.clear();
+            }
+            Some(_) if self.chosen => {}
+            Some((first, rest)) => self.children.entry(first.to_vec()).or_default().add(rest),
+        }
+    }
+}
+
+/// Makes an argument absolute without resolving its last component, which may be a symbolic link to be saved itself;
+/// a trailing `/` or `/.` resolves it.
+///
+/// # Errors
+/// If the parent does not exist.
+pub fn absolute(path: &Path) -> io::Result<PathBuf> {
+    let bytes = path.as_os_str().as_bytes();
+    let resolve = bytes.ends_with(b"/") || bytes.ends_with(b"/.") || !matches!(path.components().next_back(), Some(Component::Normal(_)));
+    if resolve {
+        return path.canonicalize();
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or(OsStr::new(""));
+    Ok(parent.canonicalize()?.join(name))
+}
+
+/// Names of a directory in one allocation each for text and ranges, as there may be millions.
+#[derive(Debug, Default)]
+struct Names {
+    text: Vec<u8>,
+    ranges: Vec<(u32, u16, Kind)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Directory,
+    Other,
+    Unknown,
+}
+
+impl Names {
+    fn read(dir: BorrowedFd<'_>) -> io::Result<Self> {
+        let mut names = Self::default();
+        let mut stream = Dir::from_fd(dir.try_clone_to_owned()?)?;
+        for entry in stream.iter() {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                Some(Type::Directory) => Kind::Directory,
+                Some(_) => Kind::Other,
+                None => Kind::Unknown,
+            };
+            let start = u32::try_from(names.text.len()).map_err(|_| io::Error::other("the directory's names take more than 4 GiB"))?;
+            let length = u16::try_from(name.len()).map_err(|_| io::Error::other("a name is longer than 65535 bytes"))?;
+            names.text.extend_from_slice(name);
+            names.ranges.push((start, length, kind));
+        }
+        let text = &names.text;
+        names.ranges.sort_unstable_by(|a, b| slice(text, a).cmp(slice(text, b)));
+        Ok(names)
+    }
+
+    fn get(&self, position: usize) -> Option<(&[u8], Kind)> {
+        let range = self.ranges.get(position)?;
+        Some((slice(&self.text, range), range.2))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.ranges.iter().map(|range| slice(&self.text, range))
+    }
+}
+
+fn slice<'a>(text: &'a [u8], range: &(u32, u16, Kind)) -> &'a [u8] {
+    let start = range.0 as usize;
+    text.get(start..start + usize::from(range.1)).unwrap_or_default()
+}
+
+enum Children {
+    Listed { names: Names, position: usize },
+    Spine(std::collections::btree_map::IntoIter<Vec<u8>, Spine>),
+}
+
+struct Frame {
+    dir: Arc<OpenDir>,
+    children: Children,
+    /// Device of the path argument; `None` on the way to one.
+    device: Option<u64>,
+}
+
+/// The walk, as an iterator over [`Item`]s.
+pub struct Walk {
+    options: WalkOptions,
+    stack: Vec<Frame>,
+    pending: std::collections::VecDeque<Item>,
+}
+
+impl Walk {
+    /// A walk over absolute `paths`; one within another is walked once.
+    ///
+    /// # Errors
+    /// If the root directory cannot be opened.
+    pub fn new(paths: &[PathBuf], options: WalkOptions) -> io::Result<Self> {
+        let mut spine = Spine::default();
+        for path in paths {
+            let components: Vec<&[u8]> = path
+                .components()
+                .filter_map(|component| match component {
+                    Component::Normal(name) => Some(name.as_bytes()),
+                    _ => None,
+                })
+                .collect();
+            spine.add(&components);
+        }
+        let fd = std::fs::File::open("/")?.into();
+        let root = Arc::new(OpenDir { fd, path: b"/".to_vec() });
+        let mut walk = Self { options, stack: Vec::new(), pending: std::collections::VecDeque::new() };
+        let frame = if spine.chosen {
+            walk.list(&root, None)
+        } else {
+            Some(Frame { dir: root, children: Children::Spine(spine.children.into_iter()), device: None })
+        };
+        walk.stack.extend(frame);
+        Ok(walk)
+    }
+
+    /// Lists a directory; what cannot be listed is noted and has no children.
+    fn list(&mut self, dir: &Arc<OpenDir>, device: Option<u64>) -> Option<Frame> {
+        let names = match Names::read(dir.as_fd()) {
+            Ok(names) => names,
+            Err(error) => {
+                self.note_unreadable(dir.path(), &error);
+                return None;
+            }
+        };
+        let marked = self.options.excludes.marker_in(dir.as_fd(), names.iter());
+        let names = match marked {
+            Ok(None) => names,
+            Ok(Some(marker)) => {
+                let kept = marker.name().to_vec();
+                let mut only = Names::default();
+                only.ranges.push((0, u16::try_from(kept.len()).unwrap_or(0), Kind::Other));
+                only.text = kept;
+                only
+            }
+            Err(error) => {
+                self.pending.push_back(Item::Note(Event::warning(display(dir.path()), error.to_string())));
+                names
+            }
+        };
+        let device = device.or_else(|| metadata::stat_fd(dir.as_fd()).ok().map(|stat| stat.device));
+        Some(Frame { dir: Arc::clone(dir), children: Children::Listed { names, position: 0 }, device })
+    }
+
+    fn note_unreadable(&mut self, path: &[u8], error: &io::Error) {
+        if error.kind() != io::ErrorKind::NotFound {
+            let message = format!("cannot be read ({error}); it is not in this snapshot");
+            self.pending.push_back(Item::Note(Event::warning(display(path), message)));
+        }
+    }
+
+    /// Handles one listed name.
+    fn visit(&mut self, parent: &Arc<OpenDir>, name: &[u8], kind: Kind, device: Option<u64>) {
+        let path = || parent.path_of(name);
+        let kind = match kind {
+            Kind::Unknown => match metadata::stat_at(parent.as_fd(), name) {
+                Ok(stat) if stat.kind == FileType::Directory => Kind::Directory,
+                Ok(_) => Kind::Other,
+                Err(error) => return self.note_unreadable(&path(), &error),
+            },
+            known => known,
+        };
+        let full = if self.options.excludes.needs_path() { path() } else { Vec::new() };
+        if self.options.excludes.matches(&full, name, kind == Kind::Directory) {
+            return;
+        }
+        if kind == Kind::Other {
+            return self.pending.push_back(Item::Entry { dir: Arc::clone(parent), name: name.to_vec() });
+        }
+        self.enter(parent, name, device, None);
+    }
+
+    /// Enters a directory: announces it and, unless it is left out, puts its children on the stack.
+    fn enter(&mut self, parent: &Arc<OpenDir>, name: &[u8], device: Option<u64>, spine: Option<Spine>) {
+        let path = parent.path_of(name);
+        let opened = metadata::open_dir_at(parent.as_fd(), name);
+        let status = match &opened {
+            Ok(fd) => metadata::stat_fd(fd.as_fd()),
+            Err(_) => metadata::stat_at(parent.as_fd(), name),
+        };
+        let stat = match status {
+            Ok(stat) => stat,
+            Err(error) => return self.note_unreadable(&path, &error),
+        };
+        if stat.kind != FileType::Directory {
+            return self.pending.push_back(Item::Entry { dir: Arc::clone(parent), name: name.to_vec() });
+        }
+        let xattrs = match &opened {
+            Ok(fd) => metadata::xattrs_fd(fd.as_fd()),
+            Err(_) => metadata::xattrs_at(parent.as_fd(), name),
+        };
+        let xattrs = xattrs.unwrap_or_else(|error| {
+            self.pending.push_back(Item::Note(Event::warning(display(&path), format!("its extended attributes cannot be read ({error})"))));
+            Vec::new()
+        });
+        let foreign = self.options.one_file_system && device.is_some_and(|device| device != stat.device);
+        let skipped = spine.is_none() && self.options.skip.contains(&(stat.device, stat.inode));
+        self.pending.push_back(Item::Enter { name: name.to_vec(), stat, xattrs });
+        let frame = match opened {
+            Err(error) => {
+                self.note_unreadable(&path, &error);
+                None
+            }
+            Ok(_) if foreign || skipped => None,
+            Ok(fd) => {
+                let dir = Arc::new(OpenDir { fd, path });
+                match spine {
+                    Some(spine) => Some(Frame { dir, children: Children::Spine(spine.children.into_iter()), device: None }),
+                    None => self.list(&dir, device),
+                }
+            }
+        };
+        match frame {
+            Some(frame) => self.stack.push(frame),
+            None => self.pending.push_back(Item::Leave),
+        }
+    }
+
+    /// Handles one component of the way to the arguments.
+    fn visit_spine(&mut self, parent: &Arc<OpenDir>, name: &[u8], spine: Spine) {
+        if !spine.chosen {
+            return self.enter(parent, name, None, Some(spine));
+        }
+        self.pending.push_back(Item::NextSource);
+        match metadata::stat_at(parent.as_fd(), name) {
+            Ok(stat) if stat.kind == FileType::Directory => self.enter(parent, name, None, None),
+            Ok(_) => self.pending.push_back(Item::Entry { dir: Arc::clone(parent), name: name.to_vec() }),
+            Err(error) => {
+                let message = format!("cannot be read ({error}); it is not in this snapshot");
+                self.pending.push_back(Item::Note(Event::warning(display(&parent.path_of(name)), message)));
+            }
+        }
+    }
+}
+
+/// A path for people; bytes that are not UTF-8 are replaced.
+pub fn display(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
+}
+
+impl Iterator for Walk {
+    type Item = Item;
+
+    fn next(&mut self) -> Option<Item> {
+        loop {
+            if let Some(item) = self.pending.pop_front() {
+                return Some(item);
+            }
+            let depth = self.stack.len();
+            let frame = self.stack.last_mut()?;
+            let (dir, device) = (Arc::clone(&frame.dir), frame.device);
+            match &mut frame.children {
+                Children::Listed { names, position } => {
+                    let next = names.get(*position).map(|(name, kind)| (name.to_vec(), kind));
+                    *position += 1;
+                    match next {
+                        Some((name, kind)) => self.visit(&dir, &name, kind, device),
+                        None => self.leave(depth),
+                    }
+                }
+                Children::Spine(children) => match children.next() {
+                    Some((name, spine)) => self.visit_spine(&dir, &name, spine),
+                    None => self.leave(depth),
+                },
+            }
+        }
+    }
+}
+
+impl Walk {
+    fn leave(&mut self, depth: usize) {
+        self.stack.pop();
+        if depth > 1 {
+            self.pending.push_back(Item::Leave);
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Decorators: stores that wrap another store and keep its contract.
+
+pub mod count;
+pub mod discard;
+pub mod fault;
+pub mod read_only;
+
+pub use discard::DiscardStore;
+pub use count::{Call, CountingStore, Operation};
+pub use fault::{Damage, FaultStore, Moment};
+pub use read_only::ReadOnlyStore;

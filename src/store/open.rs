@@ -1,0 +1,192 @@
+//! From the location that a person writes to the store it names.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::{DirectoryStore, Store, StoreError};
+use crate::model::id::{ParseRepositoryIdError, RepositoryId};
+
+/// A location as it was written: a place, and which repository is expected there.
+///
+/// `/path`, `./path` and `file:///path` name directories. `#hb1...` at the end says which repository it must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// The directory.
+    pub path: PathBuf,
+    /// The repository that must be there, if it was said.
+    pub expected_id: Option<RepositoryId>,
+}
+
+/// An opened store, and which repository is expected in it.
+#[derive(Debug)]
+pub struct Location {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The repository that must be there, if it was said.
+    pub expected_id: Option<RepositoryId>,
+}
+
+/// Why a location cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LocationError {
+    /// Nothing was written.
+    #[error("the repository's location is empty; write a directory such as /srv/backup")]
+    Empty,
+    /// A kind of store that does not exist in this build.
+    #[error("`{location}`: this build supports repositories in directories only (/path or file:///path), not {scheme}")]
+    Unsupported {
+        /// What was written.
+        location: String,
+        /// The kind of store.
+        scheme: String,
+    },
+    /// A `file` URL that does not name a directory of this machine.
+    #[error("`{0}` does not name a directory; write file:///path, with three slashes, or the plain path")]
+    FileUrl(String),
+    /// What follows `#` is not a repository id.
+    #[error(transparent)]
+    Id(#[from] ParseRepositoryIdError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Opens the store at a location.
+///
+/// # Errors
+/// If the location is not understood, or no repository is there.
+pub fn open(location: &str) -> Result<Location, LocationError> {
+    let Address { path, expected_id } = location.parse()?;
+    Ok(Location { store: Arc::new(DirectoryStore::open(path)?), expected_id })
+}
+
+/// Makes an empty store at a location, for a new repository.
+///
+/// # Errors
+/// If the location is not understood, or holds something else.
+pub fn create(location: &str) -> Result<Location, LocationError> {
+    let Address { path, expected_id } = location.parse()?;
+    Ok(Location { store: Arc::new(DirectoryStore::create(path)?), expected_id })
+}
+
+impl FromStr for Address {
+    type Err = LocationError;
+
+    fn from_str(location: &str) -> Result<Self, LocationError> {
+        let (place, id) = match location.rsplit_once('#') {
+            Some((place, id)) if id.starts_with("hb1") => (place, Some(id)),
+            _ => (location, None),
+        };
+        let path = directory(place)?;
+        let expected_id = id.map(RepositoryId::from_bech32).transpose()?;
+        Ok(Self { path, expected_id })
+    }
+}
+
+fn directory(place: &str) -> Result<PathBuf, LocationError> {
+    if place.is_empty() {
+        return Err(LocationError::Empty);
+    }
+    if let Some(rest) = place.strip_prefix("file:") {
+        return url_path(rest).map(PathBuf::from).ok_or_else(|| LocationError::FileUrl(place.to_owned()));
+    }
+    match foreign_scheme(place) {
+        Some(scheme) => Err(LocationError::Unsupported { location: without_password(place), scheme }),
+        None => Ok(PathBuf::from(place)),
+    }
+}
+
+/// The path in `///path` or `//localhost/path`, with `%20` and the like read as what they stand for.
+fn url_path(rest: &str) -> Option<String> {
+    let rest = rest.strip_prefix("//")?;
+    let path = rest.strip_prefix("localhost").unwrap_or(rest);
+    if !path.starts_with('/') {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    let mut parts = path.split('%');
+    bytes.extend_from_slice(parts.next()?.as_bytes());
+    for part in parts {
+        bytes.push(u8::from_str_radix(part.get(..2)?, 16).ok()?);
+        bytes.extend_from_slice(part.get(2..)?.as_bytes());
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// The scheme of `scheme://...`, or of the `host:path` that `ssh` users write: a colon before any slash.
+fn foreign_scheme(place: &str) -> Option<String> {
+    if let Some((scheme, _)) = place.split_once("://") {
+        return (!scheme.contains('/')).then(|| format!("{scheme}://"));
+    }
+    let first = place.split('/').next()?;
+    let (host, _) = first.split_once(':')?;
+    Some(format!("another machine such as `{host}` (a directory whose name has a colon is written ./{first})"))
+}
+
+/// The location without what stands between a user's name and the `@`.
+fn without_password(place: &str) -> String {
+    let Some((scheme, rest)) = place.split_once("://") else { return place.to_owned() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    match authority.rsplit_once('@') {
+        Some((user, host)) => format!("{scheme}://{}@{host}{path}", user.split(':').next().unwrap_or_default()),
+        None => place.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn path(location: &str) -> PathBuf {
+        location.parse::<Address>().unwrap().path
+    }
+
+    fn error(location: &str) -> String {
+        location.parse::<Address>().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn paths_and_file_urls_name_directories() {
+        assert_eq!(path("/srv/backup"), Path::new("/srv/backup"));
+        assert_eq!(path("./backup"), Path::new("./backup"));
+        assert_eq!(path("backup#1"), Path::new("backup#1"));
+        assert_eq!(path("./a:b"), Path::new("./a:b"));
+        assert_eq!(path("file:///srv/my%20disk"), Path::new("/srv/my disk"));
+        assert_eq!(path("file://localhost/srv"), Path::new("/srv"));
+    }
+
+    #[test]
+    fn the_expected_repository_is_split_off_and_checked() {
+        let id = RepositoryId::from_bytes([7; 32]);
+        let address: Address = format!("/srv/#1#{}", id.to_bech32()).parse().unwrap();
+        assert_eq!(address, Address { path: "/srv/#1".into(), expected_id: Some(id) });
+        assert!(error("/srv#hb1wrong").contains("hb1wrong"));
+        assert!(error(&format!("#{}", id.to_bech32())).contains("empty"));
+    }
+
+    #[test]
+    fn other_kinds_of_stores_are_refused_by_name_and_without_their_passwords() {
+        for scheme in ["s3", "sftp", "https", "ssh"] {
+            let text = error(&format!("{scheme}://user:secret@host/a"));
+            assert!(text.contains(&format!("not {scheme}://")) && text.contains("directories only"), "{text}");
+            assert!(text.contains("user@host/a") && !text.contains("secret"), "{text}");
+        }
+        assert!(error("root@nas:/srv").contains("another machine"));
+        assert!(error("").contains("empty"));
+        for url in ["file://nas/srv", "file:srv", "file:///a%zz", "file:///a%f"] {
+            assert!(error(url).contains("three slashes"), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_created_store_can_be_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = folder.path().join("repository");
+        let location = location.to_str().unwrap();
+        assert!(open(location).err().unwrap().to_string().contains("hearth-backup init"));
+        create(location).unwrap();
+        assert_eq!(open(location).unwrap().store.location(), location);
+    }
+}

@@ -1,0 +1,39 @@
+//! Every store and every decorator passes the same suite.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hearth_backup::store::conformance::Subject;
+use hearth_backup::store::layer::{CountingStore, FaultStore};
+use hearth_backup::store::{DirectoryStore, MemoryStore};
+use hearth_backup::store_conformance;
+
+const LAG: Duration = Duration::from_secs(60);
+
+fn directory() -> (DirectoryStore, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    (DirectoryStore::create(folder.path()).unwrap(), folder)
+}
+
+store_conformance!(in_a_directory, || {
+    let (store, folder) = directory();
+    Subject::new(store).keeping(folder)
+});
+
+store_conformance!(in_memory, || Subject::new(MemoryStore::new()));
+
+store_conformance!(in_memory_with_lagging_listings, || {
+    let store = MemoryStore::with_lag(LAG, 1);
+    Subject::new(store.clone()).settling(move || store.advance(LAG))
+});
+
+store_conformance!(counted, || {
+    let (store, folder) = directory();
+    Subject::new(CountingStore::new(Arc::new(store))).keeping(folder)
+});
+
+store_conformance!(with_faults_that_do_not_strike, || {
+    let (store, folder) = directory();
+    Subject::new(FaultStore::new(Arc::new(store))).keeping(folder)
+});
