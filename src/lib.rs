@@ -20,7 +20,7 @@
 
 pub mod content;
 pub mod model;
-pub mod sealed;
 pub mod retention;
+pub mod sealed;
 pub mod source;
 pub mod store;

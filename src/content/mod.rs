@@ -9,15 +9,19 @@
 
 pub mod backup;
 pub mod block;
+pub mod browse;
 pub mod chunk_list;
 pub mod chunker;
 pub mod compress;
 pub mod dedup;
 mod error;
+#[cfg(test)]
+mod fixture;
 pub mod keys;
 pub mod payload;
 pub mod seal;
 pub mod secret;
 pub mod tree;
+pub mod vault;
 
 pub use error::ContentError;

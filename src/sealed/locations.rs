@@ -128,6 +128,11 @@ impl Locations {
         self.first.get(block).into_iter().chain(self.more.get(block).into_iter().flatten())
     }
 
+    /// Every block with its best place.
+    pub fn iter(&self) -> impl Iterator<Item = (&BlockId, &Location)> {
+        self.first.iter()
+    }
+
     /// Whether the block is anywhere.
     pub fn contains(&self, block: &BlockId) -> bool {
         self.first.contains_key(block)

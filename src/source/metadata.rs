@@ -189,10 +189,7 @@ pub(crate) fn proc_path(dir: BorrowedFd<'_>, name: &[u8]) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(&path))
 }
 
-fn collect_xattrs(
-    names: io::Result<xattr::XAttrs>,
-    get: impl Fn(&OsStr) -> io::Result<Option<Vec<u8>>>,
-) -> io::Result<Vec<Xattr>> {
+fn collect_xattrs(names: io::Result<xattr::XAttrs>, get: impl Fn(&OsStr) -> io::Result<Option<Vec<u8>>>) -> io::Result<Vec<Xattr>> {
     let names = match names {
         Err(error) if is_unsupported(&error) => return Ok(Vec::new()),
         names => names?,

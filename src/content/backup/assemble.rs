@@ -146,7 +146,11 @@ pub struct Assembled {
 impl<'a> Assembler<'a> {
     /// An assembler that sends full blocks to `sealers`.
     pub fn new(
-        index: &'a mut ChunkIndex, keys: ChunkKeys, sealers: Sender<PlainBlock>, catalogue: catalogue::Writer, rereader: FileReader,
+        index: &'a mut ChunkIndex,
+        keys: ChunkKeys,
+        sealers: Sender<PlainBlock>,
+        catalogue: catalogue::Writer,
+        rereader: FileReader,
         monitor: &'a dyn Monitor,
     ) -> Self {
         let store = ChunkStore { index, keys, data: None, tree: None, sealers, nodes: Vec::new(), bytes_new: 0 };
@@ -285,7 +289,12 @@ impl<'a> Assembler<'a> {
     }
 
     fn file(
-        &mut self, name: Vec<u8>, mut metadata: Metadata, fingerprint: Option<Fingerprint>, inode: Option<Inode>, content: &Content,
+        &mut self,
+        name: Vec<u8>,
+        mut metadata: Metadata,
+        fingerprint: Option<Fingerprint>,
+        inode: Option<Inode>,
+        content: &Content,
     ) -> Result<(), ContentError> {
         if self.file.size == 0 {
             self.store.nodes.clear();

@@ -157,7 +157,8 @@ impl<'a> Publisher<'a> {
 /// If the statement names none that can be used.
 pub fn content_recipient(repository: &Repository) -> Result<x25519::Recipient, ContentError> {
     let text = repository.statement().content_recipient().unwrap_or_default();
-    x25519::Recipient::from_str(text).map_err(|why| ContentError::damaged("the newest statement", format!("its content recipient is unusable ({why})")))
+    x25519::Recipient::from_str(text)
+        .map_err(|why| ContentError::damaged("the newest statement", format!("its content recipient is unusable ({why})")))
 }
 
 /// The recipient of index objects.
@@ -166,5 +167,6 @@ pub fn content_recipient(repository: &Repository) -> Result<x25519::Recipient, C
 /// If the statement names none that can be used.
 pub fn index_recipient(repository: &Repository) -> Result<x25519::Recipient, ContentError> {
     let text = &repository.statement().index_recipient;
-    x25519::Recipient::from_str(text).map_err(|why| ContentError::damaged("the newest statement", format!("its index recipient is unusable ({why})")))
+    x25519::Recipient::from_str(text)
+        .map_err(|why| ContentError::damaged("the newest statement", format!("its index recipient is unusable ({why})")))
 }

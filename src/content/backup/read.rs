@@ -200,8 +200,10 @@ impl FileReader {
     pub fn read(&mut self, dir: &Arc<OpenDir>, name: Vec<u8>, stat: Stat, emit: Emit<'_>) -> bool {
         let result = match stat.kind {
             FileType::File => self.read_file(dir, &name, emit),
-            FileType::Directory => return emit(Part::Note(Event::info(display(&dir.path_of(&name)), "became a directory meanwhile; the next run takes it"))),
-            _ => self.read_node(dir, &name, &stat).map(emit),
+            FileType::Directory => {
+                return emit(Part::Note(Event::info(display(&dir.path_of(&name)), "became a directory meanwhile; the next run takes it")));
+            }
+            _ => self.read_node(dir, &name, &stat).map(&mut *emit),
         };
         match result {
             Ok(wanted) => wanted,

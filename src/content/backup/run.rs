@@ -143,7 +143,11 @@ struct Run<'a> {
 /// If the store, the key or the state do not serve, or the run is asked to stop. Sources that cannot be read are
 /// warnings, counted in [`Statistics::warnings`].
 pub fn backup(
-    repository: &Repository, key: &WriterKey, mut options: BackupOptions, state: &State, monitor: &dyn Monitor,
+    repository: &Repository,
+    key: &WriterKey,
+    mut options: BackupOptions,
+    state: &State,
+    monitor: &dyn Monitor,
 ) -> Result<Summary, ContentError> {
     let begun = Instant::now();
     repository.may_write()?;
@@ -184,7 +188,9 @@ fn check_writer(repository: &Repository, key: &WriterKey) -> Result<(), ContentE
     let wrong = |why: &str| Err(ContentError::Key { file: key.name.clone(), why: why.into() });
     match repository.statement().writer(&key.writer) {
         None => wrong("the repository does not know this writer; add it with `key add-writer`"),
-        Some(writer) if writer.closed.is_some() => wrong("this writer was closed with `key close-writer`; make a new key with `key add-writer`"),
+        Some(writer) if writer.closed.is_some() => {
+            wrong("this writer was closed with `key close-writer`; make a new key with `key add-writer`")
+        }
         Some(writer) if writer.verify_key != key.signing.verify_key() => wrong("the repository names another signing key for this writer"),
         Some(_) => Ok(()),
     }
@@ -195,7 +201,8 @@ fn own_sequence(repository: &Repository, key: &WriterKey) -> Result<u64, Content
     let found = Snapshots::load(repository, Folder::Snapshots)?;
     let forgotten = Snapshots::load(repository, Folder::Forgotten)?;
     let checkpoints = snapshots::read_checkpoints(repository)?;
-    let envelopes = found.list.iter().chain(&forgotten.list).map(|snapshot| &snapshot.envelope).chain(checkpoints.iter().map(|point| &point.envelope));
+    let envelopes =
+        found.list.iter().chain(&forgotten.list).map(|snapshot| &snapshot.envelope).chain(checkpoints.iter().map(|point| &point.envelope));
     Ok(envelopes.filter(|envelope| envelope.writer == key.writer).map(|envelope| envelope.sequence).max().unwrap_or(0))
 }
 
@@ -205,7 +212,10 @@ fn settle_earlier(publisher: &Publisher<'_>, repository: &Repository, monitor: &
         match repository.store().stat(&snapshots::name(Folder::Commits, &id)) {
             Ok(_) => publisher.commit(&id)?,
             Err(error) if error.is_not_found() => {
-                monitor.event(Event::info(format!("snapshot {}", id.short()), "an earlier run ended before it had verified this snapshot; it is replaced"));
+                monitor.event(Event::info(
+                    format!("snapshot {}", id.short()),
+                    "an earlier run ended before it had verified this snapshot; it is replaced",
+                ));
                 publisher.withdraw(&id)?;
             }
             Err(error) => return Err(error.into()),
@@ -236,7 +246,10 @@ fn guard_keys(repository: &Repository, state: &State, monitor: &dyn Monitor) -> 
                 monitor.event(Event::warning(name.to_string(), "was missing and has been put back from this host's copy"));
             }
             (Err(error), None) if error.is_not_found() => {
-                let message = format!("is missing and this host has no copy: who restores with {} cannot open new backups; restore it from a mirror", entry.recipient);
+                let message = format!(
+                    "is missing and this host has no copy: who restores with {} cannot open new backups; restore it from a mirror",
+                    entry.recipient
+                );
                 monitor.event(Event::warning(name.to_string(), message));
             }
             (Err(error), _) => return Err(error.into()),
@@ -312,7 +325,10 @@ impl Run<'_> {
     fn anomalies(&self, now: &Statistics) -> Vec<String> {
         let mut found = Vec::new();
         if self.previous.last.is_some() && self.previous.bytes > 1 << 20 && now.bytes < self.previous.bytes / 2 {
-            found.push(format!("the source shrank from {} to {} bytes; was something deleted or not mounted?", self.previous.bytes, now.bytes));
+            found.push(format!(
+                "the source shrank from {} to {} bytes; was something deleted or not mounted?",
+                self.previous.bytes, now.bytes
+            ));
         }
         if self.previous.last.is_some() && now.files > 100 && now.bytes_new > now.bytes / 10 * 9 {
             found.push("nearly all content is new; was everything rewritten or encrypted?".into());
@@ -329,7 +345,8 @@ impl Run<'_> {
         let due = |read: &Reader| now - read.full_read >= FULL_READ.as_secs().cast_signed();
         let reader = if self.options.read_all { None } else { Reader::open(&path, &self.repository.id()).filter(|reader| !due(reader)) };
         let full_read = reader.as_ref().map_or(now, |reader| reader.full_read);
-        let writer = catalogue::Writer::create(&path, &self.repository.id(), full_read).map_err(|error| ContentError::file("write", &path, error))?;
+        let writer = catalogue::Writer::create(&path, &self.repository.id(), full_read)
+            .map_err(|error| ContentError::file("write", &path, error))?;
         Ok((reader, writer))
     }
 
@@ -387,7 +404,11 @@ impl Run<'_> {
 
     /// Makes the snapshot visible, verifies it, and commits it; `None` if something it needs is gone.
     fn publish(
-        &mut self, index: &mut ChunkIndex, publisher: &Publisher<'_>, assembled: &Assembled, statistics: Statistics,
+        &mut self,
+        index: &mut ChunkIndex,
+        publisher: &Publisher<'_>,
+        assembled: &Assembled,
+        statistics: Statistics,
     ) -> Result<Option<SnapshotId>, ContentError> {
         let store = self.repository.store();
         let refs = index.refs();
@@ -414,7 +435,8 @@ impl Run<'_> {
             publisher.commit(&id)?;
             return Ok(Some(id));
         }
-        let message = format!("a prune took {} meanwhile ({} objects); storing it again", missing.first().map_or("", String::as_str), missing.len());
+        let message =
+            format!("a prune took {} meanwhile ({} objects); storing it again", missing.first().map_or("", String::as_str), missing.len());
         self.monitor.event(Event::info(format!("snapshot {}", id.short()), message));
         publisher.withdraw(&id)?;
         Ok(None)
@@ -450,8 +472,13 @@ type Job = (Vec<Task>, Sender<Parts>);
 
 /// Walks, reads on several threads, and gives the parts to the assembler in path order.
 fn feed_paths<'scope>(
-    scope: &'scope thread::Scope<'scope, '_>, assembler: &mut Assembler<'_>, reader: &FileReader, walk: Walk, known: Option<Reader>,
-    threads: usize, monitor: &dyn Monitor,
+    scope: &'scope thread::Scope<'scope, '_>,
+    assembler: &mut Assembler<'_>,
+    reader: &FileReader,
+    walk: Walk,
+    known: Option<Reader>,
+    threads: usize,
+    monitor: &dyn Monitor,
 ) -> Result<(), ContentError> {
     let (jobs, to_read) = bounded::<Job>(threads);
     let (order, in_order) = bounded::<Receiver<Parts>>(2 * threads);

@@ -101,7 +101,10 @@ impl<'scope> Upload<'scope> {
     /// # Errors
     /// If there is no memory for the compressors.
     pub fn start<'env>(
-        scope: &'scope Scope<'scope, 'env>, store: &'env dyn Store, options: &UploadOptions, on_checkpoint: &'env OnCheckpoint<'env>,
+        scope: &'scope Scope<'scope, 'env>,
+        store: &'env dyn Store,
+        options: &UploadOptions,
+        on_checkpoint: &'env OnCheckpoint<'env>,
     ) -> Result<Self, ContentError> {
         let (blocks, to_seal) = bounded::<PlainBlock>(1);
         let (sealed, to_pack) = bounded::<SealedBlock>(2);

@@ -5,7 +5,7 @@ pub mod discard;
 pub mod fault;
 pub mod read_only;
 
-pub use discard::DiscardStore;
 pub use count::{Call, CountingStore, Operation};
+pub use discard::DiscardStore;
 pub use fault::{Damage, FaultStore, Moment};
 pub use read_only::ReadOnlyStore;
