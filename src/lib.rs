@@ -18,5 +18,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod content;
 pub mod model;
+pub mod source;
 pub mod store;

@@ -1,0 +1,1 @@
+//! Restore: from a snapshot back to files.
