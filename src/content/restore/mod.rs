@@ -1,1 +1,3 @@
 //! Restore: from a snapshot back to files.
+
+pub mod target;
