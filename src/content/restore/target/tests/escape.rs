@@ -156,3 +156,18 @@ fn a_file_with_an_unknown_second_name_is_not_taken_for_the_restored_one() {
     scratch.write(DirId::ROOT, b"file", b"restored", &plain(0o644)).unwrap();
     assert_eq!(fs::read(scratch.outside("victim")).unwrap(), b"precious");
 }
+
+#[test]
+fn a_symlink_swapped_in_right_after_a_directory_was_made_is_not_opened() {
+    unprivileged(|| {
+        let scratch = Scratch::new();
+        let root = File::open(scratch.path("")).unwrap();
+        symlink(scratch.outside(""), scratch.path("dir")).unwrap();
+        for mode in [0o755, 0o000] {
+            fs::set_permissions(scratch.outside(""), fs::Permissions::from_mode(mode)).unwrap();
+            assert!(open_to_fill(&root, b"dir").is_err());
+            assert_eq!(mode_of(scratch.outside("")), mode);
+        }
+        fs::set_permissions(scratch.outside(""), fs::Permissions::from_mode(0o755)).unwrap();
+    });
+}
