@@ -16,8 +16,11 @@ pub mod chunker;
 pub mod compress;
 pub mod dedup;
 mod error;
+#[cfg(test)]
+mod fixture;
 pub mod keys;
 pub mod payload;
+pub mod restore;
 pub mod seal;
 pub mod secret;
 pub mod tree;

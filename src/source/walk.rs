@@ -260,11 +260,16 @@ impl Walk {
         Some(Frame { dir: Arc::clone(dir), children: Children::Listed { names, position: 0 }, device })
     }
 
+    /// What was listed and is gone when it is opened was deleted meanwhile, which is no fault.
     fn note_unreadable(&mut self, path: &[u8], error: &io::Error) {
         if error.kind() != io::ErrorKind::NotFound {
-            let message = format!("cannot be read ({error}); it is not in this snapshot");
-            self.pending.push_back(Item::Note(Event::warning(display(path), message)));
+            self.note_missing(path, error);
         }
+    }
+
+    fn note_missing(&mut self, path: &[u8], error: &io::Error) {
+        let message = format!("cannot be read ({error}); it is not in this snapshot");
+        self.pending.push_back(Item::Note(Event::warning(display(path), message)));
     }
 
     /// Handles one listed name.
@@ -298,6 +303,7 @@ impl Walk {
         };
         let stat = match status {
             Ok(stat) => stat,
+            Err(error) if spine.is_some() => return self.note_missing(&path, &error),
             Err(error) => return self.note_unreadable(&path, &error),
         };
         if stat.kind != FileType::Directory {
@@ -343,10 +349,7 @@ impl Walk {
         match metadata::stat_at(parent.as_fd(), name) {
             Ok(stat) if stat.kind == FileType::Directory => self.enter(parent, name, None, None),
             Ok(_) => self.pending.push_back(Item::Entry { dir: Arc::clone(parent), name: name.to_vec() }),
-            Err(error) => {
-                let message = format!("cannot be read ({error}); it is not in this snapshot");
-                self.pending.push_back(Item::Note(Event::warning(display(&parent.path_of(name)), message)));
-            }
+            Err(error) => self.note_missing(&parent.path_of(name), &error),
         }
     }
 }

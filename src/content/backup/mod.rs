@@ -18,3 +18,6 @@ mod sync;
 mod upload;
 
 pub use run::{BackupOptions, Input, Summary, backup, open_for_writer};
+
+#[cfg(test)]
+mod tests;

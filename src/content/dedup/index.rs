@@ -70,8 +70,9 @@ impl ChunkIndex {
             fresh: HashMap::new(),
             first_fresh: 0,
         };
-        if let Some(table) = Table::load(&index.table_path(), &repository) {
-            index.adopt(table);
+        match Table::load(&index.table_path(), &repository) {
+            Some(table) => index.adopt(table),
+            None => drop(fs::remove_file(index.table_path())),
         }
         index.remove_strays();
         Ok(index)
