@@ -1,6 +1,7 @@
 //! One file per command: its arguments, and what it does with them.
 
 mod backup;
+mod check;
 mod diff;
 mod dump;
 mod find;
@@ -14,6 +15,7 @@ mod prune;
 mod restore;
 mod snapshots;
 mod stats;
+mod trial;
 
 use clap::Subcommand;
 
@@ -23,6 +25,7 @@ use super::exit::Exit;
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Try(trial::Try),
     Init(init::Init),
     Backup(backup::Backup),
     Snapshots(snapshots::SnapshotsCommand),
@@ -36,6 +39,7 @@ pub enum Command {
     Pin(pin::Pin),
     Unpin(pin::Unpin),
     Prune(prune::Prune),
+    Check(check::Check),
     #[command(subcommand)]
     Key(key::KeyCommand),
     Completions(generate::Completions),
@@ -49,6 +53,7 @@ impl Command {
     /// If it fails; the exit code follows from the error.
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self {
+            Command::Try(command) => command.run(context),
             Command::Init(command) => command.run(context),
             Command::Backup(command) => command.run(context),
             Command::Snapshots(command) => command.run(context),
@@ -62,6 +67,7 @@ impl Command {
             Command::Pin(command) => command.run(context),
             Command::Unpin(command) => command.run(context),
             Command::Prune(command) => command.run(context),
+            Command::Check(command) => command.run(context),
             Command::Key(command) => command.run(context),
             Command::Completions(command) => command.run(context),
             Command::Man(command) => command.run(context),
