@@ -7,6 +7,7 @@
 //!
 //! May import: `sealed`, `source`, `store`, `model`.
 
+pub mod admin;
 pub mod backup;
 pub mod block;
 pub mod browse;
