@@ -14,6 +14,7 @@ mod prune;
 mod restore;
 mod snapshots;
 mod stats;
+mod try_out;
 
 use clap::Subcommand;
 
@@ -31,6 +32,7 @@ pub enum Command {
     Diff(diff::Diff),
     Dump(dump::Dump),
     Stats(stats::Stats),
+    Try(try_out::Try),
     Restore(restore::Restore),
     Forget(forget::Forget),
     Pin(pin::Pin),
@@ -57,6 +59,7 @@ impl Command {
             Command::Diff(command) => command.run(context),
             Command::Dump(command) => command.run(context),
             Command::Stats(command) => command.run(context),
+            Command::Try(command) => command.run(context),
             Command::Restore(command) => command.run(context),
             Command::Forget(command) => command.run(context),
             Command::Pin(command) => command.run(context),
