@@ -7,9 +7,11 @@
 //!
 //! May import: `sealed`, `source`, `store`, `model`.
 
+pub mod admin;
 pub mod backup;
 pub mod block;
 pub mod browse;
+pub mod check;
 pub mod chunk_list;
 pub mod chunker;
 pub mod compress;

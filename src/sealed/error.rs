@@ -62,6 +62,41 @@ pub enum SealedError {
     /// Prune must not go on.
     #[error("prune stopped: {0}")]
     PruneRefused(String),
+    /// No snapshot of this id is there.
+    #[error("there is no {object}; `hearth-backup snapshots` lists what is there")]
+    NoSnapshot {
+        /// The path where it was looked for.
+        object: String,
+    },
+    /// A pinned snapshot is not forgotten.
+    #[error("{object} is pinned; run `hearth-backup unpin` first if it may go")]
+    Pinned {
+        /// The snapshot's path.
+        object: String,
+    },
+    /// A snapshot that is whole is not dropped as a broken one.
+    #[error("{object} can be read whole; use `hearth-backup forget` without --broken, so that it can be undone")]
+    NotBroken {
+        /// The snapshot's path.
+        object: String,
+    },
+    /// A forgotten snapshot that cannot be brought back.
+    #[error("{object} cannot be brought back: {why}. It stays forgotten; a mirror may still have it")]
+    Unrecoverable {
+        /// The forgotten snapshot's path.
+        object: String,
+        /// What is not there any more.
+        why: String,
+    },
+    /// The store's clock does not go on.
+    #[error("the clock of {location} does not advance, so nobody can tell what its listings show; set it right and try again")]
+    ClockStands {
+        /// The store.
+        location: String,
+    },
+    /// The system gives no random numbers.
+    #[error("the system's random number generator fails; nothing was changed")]
+    NoRandomness,
 }
 
 impl SealedError {

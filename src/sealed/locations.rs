@@ -38,7 +38,15 @@ impl PackListing {
     /// # Errors
     /// If the store fails or a condemned object cannot be read.
     pub fn load(store: &dyn Store) -> Result<Self, SealedError> {
-        let condemned = marks::all_condemned(store)?.packs.into_iter().collect();
+        let condemned = marks::all_condemned(store)?;
+        Self::list(store, condemned.packs.into_iter().collect())
+    }
+
+    /// Lists the packs, given those that were condemned before.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn list(store: &dyn Store, condemned: HashSet<PackId>) -> Result<Self, SealedError> {
         let packs =
             store.list(Folder::Packs)?.into_iter().filter_map(|info| info.name.leaf().parse().ok().map(|id: PackId| (id, info))).collect();
         Ok(Self { packs, condemned })

@@ -1,6 +1,7 @@
 //! Small clear objects that state one fact each: committed, condemned, moved, received, pinned, forgotten, pruning.
 
 use std::collections::BTreeSet;
+use std::time::SystemTime;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use crate::model::id::{CheckpointId, CondemnedId, IndexId, MapId, PackId, RefsId
 use crate::sealed::codec::{FormatError, Reader};
 use crate::sealed::index::BlockList;
 use crate::sealed::{SealedError, limits};
-use crate::store::{Folder, ObjectName, Store};
+use crate::store::{Folder, ObjectInfo, ObjectName, Store};
 
 const COMMIT: &[u8; 8] = b"hbcmit01";
 const CONDEMNED: &[u8; 8] = b"hbcond01";
@@ -36,6 +37,9 @@ pub struct Condemned {
     /// Maps whose packs are gone or listed by a newer map.
     #[serde(default)]
     pub maps: BTreeSet<MapId>,
+    /// Sealed bytes in `packs` that were still needed when this was written: what its sweep expects to copy.
+    #[serde(default)]
+    pub needed: u64,
 }
 
 impl Condemned {
@@ -51,7 +55,19 @@ impl Condemned {
         self.refs.extend(other.refs);
         self.checkpoints.extend(other.checkpoints);
         self.maps.extend(other.maps);
+        self.needed = self.needed.saturating_add(other.needed);
     }
+}
+
+/// A condemned object and when it was stored.
+#[derive(Debug, Clone)]
+pub struct Sentence {
+    /// Its id.
+    pub id: CondemnedId,
+    /// What it names.
+    pub condemned: Condemned,
+    /// The store's time of the object.
+    pub stored: SystemTime,
 }
 
 /// When and where a keeper received a snapshot.
@@ -120,6 +136,14 @@ pub fn parse_condemned(bytes: &[u8]) -> Result<Condemned, FormatError> {
     from_json(CONDEMNED, bytes)
 }
 
+/// Parses an announcement.
+///
+/// # Errors
+/// If it is not one.
+pub fn parse_announcement(bytes: &[u8]) -> Result<Announcement, FormatError> {
+    from_json(PRUNE, bytes)
+}
+
 /// Builds a map object: where blocks are now.
 pub fn encode_map(list: &BlockList) -> Vec<u8> {
     [MAP.as_slice(), &list.encode()].concat()
@@ -160,11 +184,11 @@ pub fn encode_announcement(announcement: &Announcement) -> Result<Vec<u8>, Forma
 }
 
 /// Reads every object of a folder; one that vanishes meanwhile is skipped.
-fn read_all(store: &dyn Store, folder: Folder) -> Result<Vec<(ObjectName, Vec<u8>)>, SealedError> {
+fn read_all(store: &dyn Store, folder: Folder) -> Result<Vec<(ObjectInfo, Vec<u8>)>, SealedError> {
     let mut all = Vec::new();
     for info in store.list(folder)? {
         match store.get(&info.name, limits::LIST) {
-            Ok(bytes) => all.push((info.name, bytes)),
+            Ok(bytes) => all.push((info, bytes)),
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error.into()),
         }
@@ -172,19 +196,19 @@ fn read_all(store: &dyn Store, folder: Folder) -> Result<Vec<(ObjectName, Vec<u8
     Ok(all)
 }
 
-/// All condemned objects by id.
+/// All condemned objects.
 ///
 /// # Errors
 /// If one cannot be read: what is condemned must never be overlooked.
-pub fn read_condemned(store: &dyn Store) -> Result<Vec<(CondemnedId, Condemned)>, SealedError> {
+pub fn read_condemned(store: &dyn Store) -> Result<Vec<Sentence>, SealedError> {
     let mut all = Vec::new();
-    for (name, bytes) in read_all(store, Folder::Condemned)? {
+    for (info, bytes) in read_all(store, Folder::Condemned)? {
         let id = CondemnedId::of(&bytes);
-        if id.to_string() != name.leaf() {
-            return Err(SealedError::damaged(name, "its bytes do not match its name"));
+        if id.to_string() != info.name.leaf() {
+            return Err(SealedError::damaged(info.name, "its bytes do not match its name"));
         }
-        let condemned = parse_condemned(&bytes).map_err(|why| SealedError::damaged(&name, why))?;
-        all.push((id, condemned));
+        let condemned = parse_condemned(&bytes).map_err(|why| SealedError::damaged(&info.name, why))?;
+        all.push(Sentence { id, condemned, stored: info.stored });
     }
     Ok(all)
 }
@@ -195,8 +219,8 @@ pub fn read_condemned(store: &dyn Store) -> Result<Vec<(CondemnedId, Condemned)>
 /// As [`read_condemned`].
 pub fn all_condemned(store: &dyn Store) -> Result<Condemned, SealedError> {
     let mut sum = Condemned::default();
-    for (_, condemned) in read_condemned(store)? {
-        sum.extend(condemned);
+    for sentence in read_condemned(store)? {
+        sum.extend(sentence.condemned);
     }
     Ok(sum)
 }
@@ -208,11 +232,11 @@ pub fn all_condemned(store: &dyn Store) -> Result<Condemned, SealedError> {
 pub fn read_maps(store: &dyn Store) -> Result<(Vec<(MapId, BlockList)>, Vec<ObjectName>), SealedError> {
     let mut maps = Vec::new();
     let mut damaged = Vec::new();
-    for (name, bytes) in read_all(store, Folder::Maps)? {
+    for (info, bytes) in read_all(store, Folder::Maps)? {
         let id = MapId::of(&bytes);
         match parse_map(&bytes) {
-            Ok(list) if id.to_string() == name.leaf() => maps.push((id, list)),
-            _ => damaged.push(name),
+            Ok(list) if id.to_string() == info.name.leaf() => maps.push((id, list)),
+            _ => damaged.push(info.name),
         }
     }
     Ok((maps, damaged))

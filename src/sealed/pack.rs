@@ -61,7 +61,17 @@ pub struct Contents {
     pub blocks: Vec<BlockEntry>,
 }
 
+impl BlockEntry {
+    /// Whether this is no block but the nonce of a pack that prune wrote.
+    pub fn is_nonce(&self) -> bool {
+        self.length as usize == NONCE
+    }
+}
+
 const BLOCK_ENTRY: usize = 36;
+
+/// Length of a nonce in bytes; no sealed block is that short.
+pub const NONCE: usize = 16;
 
 impl Contents {
     /// Appends the form used in footers and block lists: class, count, `{id, length}*`.
@@ -164,9 +174,23 @@ impl PackWriter {
         Ok(())
     }
 
+    /// Appends random bytes, listed like a block. A pack whose blocks are copies of stored ones must never get the id
+    /// of a pack that was condemned before, or a sweep that slept would delete it; with a nonce every pack is new.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn nonce(&mut self, nonce: &[u8; NONCE]) -> Result<(), SealedError> {
+        self.block(BlockId::of(nonce), nonce)
+    }
+
     /// Bytes so far.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Blocks so far, a count.
+    pub fn len(&self) -> usize {
+        self.contents.blocks.len()
     }
 
     /// Whether no block was added.

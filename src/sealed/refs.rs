@@ -53,6 +53,13 @@ impl Bitmap {
         }
     }
 
+    /// Adds the positions of another set over the same range; one over another range is ignored.
+    pub fn unite(&mut self, other: &Bitmap) {
+        if self.length == other.length {
+            self.bits.iter_mut().zip(&other.bits).for_each(|(mine, theirs)| *mine |= theirs);
+        }
+    }
+
     /// Whether a position is in it.
     pub fn contains(&self, position: usize) -> bool {
         position < self.length && self.bits.get(position / 8).is_some_and(|byte| byte & (1 << (position % 8)) != 0)

@@ -14,3 +14,6 @@ mod write;
 
 pub use compare::{Difference, compare};
 pub use run::{RestoreOptions, RestoreSummary, restore};
+
+#[cfg(test)]
+mod tests;

@@ -92,7 +92,7 @@ fn rehearse(snapshot: &OpenSnapshot<'_>, options: &RestoreOptions, monitor: &dyn
     let mut summary = RestoreSummary::default();
     let mut reader = snapshot.reader()?;
     let mut walk = TreeWalk::new(&mut reader, &snapshot.payload.root);
-    let mut position = Position::new(&options.selection, false);
+    let mut position = Position::new(&options.selection, false, []);
     while let Some(step) = walk.step() {
         match step {
             Step::Enter(entry) => {
@@ -190,7 +190,12 @@ fn perform(
     for link in links {
         match target.hard_link((link.from.0, &link.from.1), (link.to.0, &link.to.1)) {
             Ok(()) => summary.files += 1,
-            Err(error) => summary.lost.push((target.path_of(link.to.0, &link.to.1), error.to_string())),
+            Err(error) => {
+                let first = target.path_of(link.from.0, &link.from.1);
+                let lost = summary.lost.iter().any(|(path, _)| *path == first);
+                let reason = if lost { format!("it is another name of {first}, which is lost") } else { error.to_string() };
+                tell(monitor, &mut summary, target.path_of(link.to.0, &link.to.1), reason);
+            }
         }
     }
     for directory in finished {
@@ -198,6 +203,12 @@ fn perform(
     }
     summary.incomplete = target.incomplete().iter().map(ToString::to_string).collect();
     Ok(summary)
+}
+
+/// Notes a path that was not restored.
+fn tell(monitor: &dyn Monitor, summary: &mut RestoreSummary, path: String, reason: String) {
+    monitor.event(Event::error(path.as_str(), reason.as_str()));
+    summary.lost.push((path, reason));
 }
 
 fn complete(target: &Target, directory: super::plan::Finished, summary: &mut RestoreSummary) {
@@ -249,7 +260,8 @@ impl Planner<'_> {
     fn run(mut self) -> Result<Planned, ContentError> {
         let mut reader = self.snapshot.reader()?;
         let mut walk = TreeWalk::new(&mut reader, &self.snapshot.payload.root);
-        let mut position = Position::new(&self.options.selection, self.options.delete);
+        let mut position =
+            Position::new(&self.options.selection, self.options.delete, self.snapshot.payload.paths.iter().map(|path| path.0.clone()));
         while let Some(step) = walk.step() {
             if self.tally.is_fatal() || self.monitor.cancelled() {
                 break;

@@ -60,6 +60,7 @@ struct Work<'a> {
     now: Stat,
     wanted: &'a Metadata,
     context: Context<'a>,
+    /// The mode is not, or may not be, what `now` says.
     changed_mode: bool,
 }
 
@@ -107,8 +108,7 @@ impl Work<'_> {
     fn attributes(&mut self, known: &[Xattr], acl: bool) -> io::Result<()> {
         for xattr in &self.wanted.xattrs {
             let lost = Lost::attribute(&xattr.name);
-            let rewritten = lost == Lost::Acl && self.changed_mode;
-            if (lost == Lost::Acl) != acl || known.contains(xattr) && !rewritten {
+            if (lost == Lost::Acl) != acl || known.contains(xattr) {
                 continue;
             }
             if !acl {
@@ -128,14 +128,14 @@ impl Work<'_> {
     }
 
     /// Sets the permissions. What belongs to another than the original owner gets no setuid or setgid bit.
-    fn mode(&mut self, owned: bool) -> io::Result<()> {
+    fn mode(&self, owned: bool) -> io::Result<()> {
         let mut mode = self.wanted.mode & 0o7777;
         if !owned && self.now.kind != FileType::Directory && mode & SET_ID != 0 {
             mode &= !SET_ID;
             self.note(Lost::SetId, Errno::EPERM);
         }
         if mode != self.now.mode || self.changed_mode {
-            self.changed_mode = self.tolerate(Lost::Mode, self.inode.chmod(mode))?;
+            self.tolerate(Lost::Mode, self.inode.chmod(mode))?;
         }
         Ok(())
     }

@@ -36,7 +36,7 @@ pub struct FileWriter {
 impl FileWriter {
     pub(super) fn create(shared: &Arc<Shared>, parent: DirId, name: &[u8], size: u64, metadata: &Metadata) -> Result<Self, TargetError> {
         let directory = shared.enter(parent, name)?;
-        let mode = early_mode(metadata);
+        let mode = if directory.inherits { Mode::S_IRUSR | Mode::S_IWUSR } else { early_mode(metadata) };
         let mut temporary = None;
         let created = match create_new(&directory, name, mode) {
             Err(Errno::EEXIST) => create_new(&directory, temporary.insert(name::temporary()), mode),

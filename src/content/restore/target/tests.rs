@@ -8,7 +8,6 @@ use tempfile::TempDir;
 use super::*;
 use crate::model::entry::{Device, Kind, LinkId, Timestamp, Xattr};
 
-mod bench_tmp;
 mod entries;
 mod escape;
 mod files;

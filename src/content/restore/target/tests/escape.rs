@@ -2,8 +2,6 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-
 use super::*;
 
 #[test]
@@ -82,22 +80,26 @@ fn a_directory_swapped_for_another_one_is_noticed() {
 fn whoever_keeps_swapping_a_directory_and_a_symlink_gets_nothing_written_outside() {
     let scratch = Scratch::with(Options { open_directories: 1, ..Options::default() });
     fs::create_dir(scratch.outside("below")).unwrap();
-    symlink(scratch.outside(""), scratch.path("trap")).unwrap();
+    let (dir, aside, outside) = (scratch.path("dir"), scratch.path("aside"), scratch.outside(""));
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
-                let _ = renameat2(AT_FDCWD, &scratch.path("dir"), AT_FDCWD, &scratch.path("trap"), RenameFlags::RENAME_EXCHANGE);
+                let _ = fs::rename(&dir, &aside);
+                let _ = symlink(&outside, &dir);
+                let _ = fs::remove_file(&dir);
+                let _ = fs::rename(&aside, &dir);
+                let _ = fs::remove_dir_all(&aside);
             }
         });
-        for round in 0..300 {
+        for round in 0..700 {
             let name = format!("file{round}");
             let Ok(dir) = scratch.target.make_dir(DirId::ROOT, b"dir") else { continue };
             let Ok(below) = scratch.target.make_dir(dir, b"below") else { continue };
             for id in [dir, below] {
                 let _ = scratch.write(id, name.as_bytes(), b"x", &plain(0o644));
                 let _ = scratch.target.make_node(id, &link_to("link", "x"));
-                let _ = scratch.target.remove_extra(id, |name| name == b"below");
+                let _ = scratch.target.remove_extra(id, |name| name == b"below" || name.starts_with(b"file"));
             }
         }
         stop.store(true, Ordering::Relaxed);
@@ -153,4 +155,19 @@ fn a_file_with_an_unknown_second_name_is_not_taken_for_the_restored_one() {
     assert!(scratch.target.unchanged(DirId::ROOT, &linked));
     scratch.write(DirId::ROOT, b"file", b"restored", &plain(0o644)).unwrap();
     assert_eq!(fs::read(scratch.outside("victim")).unwrap(), b"precious");
+}
+
+#[test]
+fn a_symlink_swapped_in_right_after_a_directory_was_made_is_not_opened() {
+    unprivileged(|| {
+        let scratch = Scratch::new();
+        let root = File::open(scratch.path("")).unwrap();
+        symlink(scratch.outside(""), scratch.path("dir")).unwrap();
+        for mode in [0o755, 0o000] {
+            fs::set_permissions(scratch.outside(""), fs::Permissions::from_mode(mode)).unwrap();
+            assert!(open_to_fill(&root, b"dir").is_err());
+            assert_eq!(mode_of(scratch.outside("")), mode);
+        }
+        fs::set_permissions(scratch.outside(""), fs::Permissions::from_mode(0o755)).unwrap();
+    });
 }

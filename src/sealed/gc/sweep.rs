@@ -1,0 +1,245 @@
+//! Sweep: deletes what was condemned a grace period ago, after copying the blocks that are needed.
+//!
+//! A live block of a condemned pack is always copied: a second copy elsewhere may be damaged, claimed by a forged list,
+//! or condemned in this very moment. Only copies that this run made and confirmed count.
+
+use super::live::{HOME, LiveBlocks, copied};
+use super::plan::is_due;
+use super::survey::{PackUse, Survey};
+use super::{Options, Outcome, PATIENCE, age};
+use crate::model::event::{Event, Monitor};
+use crate::model::human;
+use crate::model::id::{BlockId, PackId};
+use crate::sealed::locations::Location;
+use crate::sealed::marks::{Condemned, Sentence};
+use crate::sealed::pack::{self, Class, Contents};
+use crate::sealed::relocate::Relocator;
+use crate::sealed::run_id::RunId;
+use crate::sealed::{SealedError, snapshots};
+use crate::store::{Folder, ObjectName, Store};
+
+/// Carries out what is due.
+pub(super) fn sweep(
+    store: &dyn Store,
+    survey: Survey,
+    options: &Options,
+    run: &mut RunId,
+    monitor: &dyn Monitor,
+    outcome: &mut Outcome,
+) -> Result<(), SealedError> {
+    monitor.event(Event::Phase("sweep"));
+    let Survey { now, sentences, roots, live, packs, .. } = &survey;
+    let due: Vec<&Sentence> = sentences.iter().filter(|sentence| is_due(&survey, options, sentence)).collect();
+    for sentence in &due {
+        report_unexpected(sentence, &survey, monitor);
+    }
+    let expired = roots.expired.iter().try_for_each(|id| {
+        outcome.snapshots_expired += 1;
+        expire(store, id)
+    });
+    expired?;
+    let mut doomed: Vec<(PackId, &PackUse)> = Vec::new();
+    for id in due.iter().flat_map(|sentence| &sentence.condemned.packs).collect::<std::collections::BTreeSet<_>>() {
+        doomed.extend(packs.get(id).map(|entry| (*id, entry)));
+    }
+    // The emptiest first: on a full disk they make the room that copies need.
+    doomed.sort_by_key(|(id, entry)| (entry.known.map_or(0, |known| known.needed), *id));
+    monitor.event(Event::Expect { files: doomed.len() as u64, bytes: doomed.iter().map(|(_, entry)| entry.size).sum() });
+    let mut sweeper =
+        Sweeper { store, live: live.clone(), relocator: Relocator::new(store, run), waiting: [Vec::new(), Vec::new()], monitor, outcome };
+    for (id, entry) in doomed {
+        if monitor.cancelled() {
+            sweeper.outcome.cancelled = true;
+            break;
+        }
+        sweeper.pack(&id, entry)?;
+    }
+    sweeper.flush(Class::Data)?;
+    sweeper.flush(Class::Tree)?;
+    if outcome.cancelled {
+        return Ok(());
+    }
+    for sentence in &due {
+        outcome.objects_deleted += delete_lists(store, &sentence.condemned, &survey, monitor)?;
+    }
+    outcome.objects_deleted += delete_spent(store, sentences.iter().filter(|sentence| age(*now, sentence.stored) >= PATIENCE))?;
+    Ok(())
+}
+
+/// Deletes condemned packs, each once the copies of its live blocks are confirmed.
+struct Sweeper<'a> {
+    store: &'a dyn Store,
+    live: LiveBlocks,
+    relocator: Relocator<'a>,
+    /// Per class the packs whose live blocks are all copied, but perhaps into a pack that is not finished.
+    waiting: [Vec<(PackId, u64)>; 2],
+    monitor: &'a dyn Monitor,
+    outcome: &'a mut Outcome,
+}
+
+impl Sweeper<'_> {
+    fn pack(&mut self, id: &PackId, entry: &PackUse) -> Result<(), SealedError> {
+        let contents = match pack::read_contents(self.store, &entry.info(id)) {
+            Ok(contents) => contents,
+            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error @ SealedError::Damaged { .. }) => {
+                self.monitor.event(Event::warning(pack::name(id).to_string(), format!("{error}. It was condemned, but is kept")));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let wanted = self.wanted(id, &contents);
+        if wanted.is_empty() && !contents.blocks.iter().any(|block| self.live.marks(&block.id).is_some()) {
+            return self.delete(id, entry.size);
+        }
+        if self.copy_all(id, &wanted)? {
+            self.waiting[usize::from(contents.class.code())].push((*id, entry.size));
+        }
+        if self.relocator.is_full(contents.class) { self.flush(contents.class) } else { Ok(()) }
+    }
+
+    /// The live blocks of a pack that this run has not copied yet. Those that lie nowhere else come first: if one is
+    /// damaged the pack is kept, and the others need no copy.
+    fn wanted(&self, id: &PackId, contents: &Contents) -> Vec<(BlockId, Location)> {
+        let done = copied(contents.class);
+        let mut wanted = Vec::new();
+        for (offset, block) in contents.offsets() {
+            if let Some(marks) = self.live.marks(&block.id)
+                && marks & done == 0
+            {
+                let location = Location { pack: *id, class: contents.class, offset, length: block.length };
+                wanted.push((marks & HOME != 0, block.id, location));
+            }
+        }
+        wanted.sort_by_key(|(elsewhere, _, location)| (*elsewhere, location.offset));
+        wanted.into_iter().map(|(_, block, location)| (block, location)).collect()
+    }
+
+    /// Copies blocks; `false` if the pack must be kept.
+    fn copy_all(&mut self, id: &PackId, wanted: &[(BlockId, Location)]) -> Result<bool, SealedError> {
+        for (block, location) in wanted {
+            match self.relocator.copy(block, location) {
+                Ok(()) => {
+                    self.live.mark(block, copied(location.class) | HOME);
+                    self.outcome.bytes_copied += u64::from(location.length);
+                }
+                Err(error) if error.is_not_found() => return Ok(false),
+                Err(error @ SealedError::Damaged { .. }) => {
+                    let message = format!("{error}. It was condemned, but is kept, as the block is needed");
+                    self.monitor.event(Event::error(pack::name(id).to_string(), message));
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            }
+            if self.relocator.is_full(location.class) {
+                self.flush(location.class)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Finishes the open pack of a class, then deletes the packs whose blocks are safe by that.
+    fn flush(&mut self, class: Class) -> Result<(), SealedError> {
+        if let Some(stored) = self.relocator.finish(class)? {
+            self.outcome.bytes_freed = self.outcome.bytes_freed.saturating_sub(stored.size);
+        }
+        for (id, size) in std::mem::take(&mut self.waiting[usize::from(class.code())]) {
+            self.delete(&id, size)?;
+        }
+        Ok(())
+    }
+
+    fn delete(&mut self, id: &PackId, size: u64) -> Result<(), SealedError> {
+        self.store.delete(&pack::name(id))?;
+        self.outcome.packs_deleted += 1;
+        self.outcome.bytes_freed += size;
+        self.monitor.event(Event::Progress { files: 1, bytes: size });
+        Ok(())
+    }
+}
+
+/// The sum of what a condemned object takes from the living, against what its author expected.
+fn report_unexpected(sentence: &Sentence, survey: &Survey, monitor: &dyn Monitor) {
+    let needed = |entry: &PackUse| entry.known.map_or(0, |known| known.needed);
+    let all: u64 = survey.packs.values().map(needed).sum();
+    let here: u64 = sentence.condemned.packs.iter().filter_map(|id| survey.packs.get(id)).map(needed).sum();
+    if here > sentence.condemned.needed.saturating_add(all / 100) {
+        let message = format!(
+            "it names packs with {} that snapshots need, of {} in all; its author expected {}. They are copied before anything is deleted; \
+             find out who wrote it",
+            human::size(here),
+            human::size(all),
+            human::size(sentence.condemned.needed)
+        );
+        monitor.event(Event::warning(ObjectName::of_id(Folder::Condemned, sentence.id.as_bytes()).to_string(), message));
+    }
+}
+
+/// Ends the time in which a forget can be undone.
+fn expire(store: &dyn Store, id: &crate::model::id::SnapshotId) -> Result<(), SealedError> {
+    match store.stat(&snapshots::name(Folder::Snapshots, id)) {
+        // Brought back, or a forget that was cut short: its records still count.
+        Ok(_) => {}
+        Err(error) if error.is_not_found() => {
+            for folder in [Folder::Commits, Folder::Received, Folder::Pins] {
+                store.delete(&snapshots::name(folder, id))?;
+            }
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(store.delete(&snapshots::name(Folder::Forgotten, id))?)
+}
+
+/// Deletes condemned lists that nothing needs after all. Condemned twice or gone already is no matter.
+fn delete_lists(store: &dyn Store, condemned: &Condemned, survey: &Survey, monitor: &dyn Monitor) -> Result<u64, SealedError> {
+    let roots = &survey.roots;
+    let indexes = condemned.indexes.iter().map(|id| (Folder::Index, id.as_bytes(), roots.needs.names(id) || roots.undoable.names(id)));
+    let refs = condemned.refs.iter().map(|id| {
+        let needed = roots.needs.refs.contains(id) || roots.undoable.refs.contains(id);
+        (Folder::Refs, id.as_bytes(), needed)
+    });
+    let checkpoints = condemned.checkpoints.iter().map(|id| (Folder::Checkpoints, id.as_bytes(), roots.checkpoints.contains(id)));
+    let maps = condemned.maps.iter().map(|id| (Folder::Maps, id.as_bytes(), false));
+    let mut deleted = 0;
+    for (folder, id, needed) in indexes.chain(refs).chain(checkpoints).chain(maps) {
+        let name = ObjectName::of_id(folder, id);
+        if needed {
+            monitor.event(Event::info(name.to_string(), "it was condemned, but is needed, so it stays"));
+            continue;
+        }
+        match store.stat(&name) {
+            Ok(_) => deleted += 1,
+            Err(error) if error.is_not_found() => continue,
+            Err(error) => return Err(error.into()),
+        }
+        store.delete(&name)?;
+    }
+    Ok(deleted)
+}
+
+/// Deletes old condemned objects of which nothing is left to delete.
+fn delete_spent<'a>(store: &dyn Store, old: impl Iterator<Item = &'a Sentence>) -> Result<u64, SealedError> {
+    let mut deleted = 0;
+    for sentence in old {
+        let named = &sentence.condemned;
+        let packs = named.packs.iter().map(pack::name);
+        let indexes = named.indexes.iter().map(|id| ObjectName::of_id(Folder::Index, id.as_bytes()));
+        let refs = named.refs.iter().map(|id| ObjectName::of_id(Folder::Refs, id.as_bytes()));
+        let checkpoints = named.checkpoints.iter().map(|id| ObjectName::of_id(Folder::Checkpoints, id.as_bytes()));
+        let maps = named.maps.iter().map(|id| ObjectName::of_id(Folder::Maps, id.as_bytes()));
+        if all_gone(store, packs.chain(indexes).chain(refs).chain(checkpoints).chain(maps))? {
+            store.delete(&ObjectName::of_id(Folder::Condemned, sentence.id.as_bytes()))?;
+            deleted += 1;
+        }
+    }
+    Ok(deleted)
+}
+
+fn all_gone(store: &dyn Store, mut names: impl Iterator<Item = ObjectName>) -> Result<bool, SealedError> {
+    names.try_fold(true, |gone, name| match store.stat(&name) {
+        _ if !gone => Ok(false),
+        Ok(_) => Ok(false),
+        Err(error) if error.is_not_found() => Ok(true),
+        Err(error) => Err(error.into()),
+    })
+}
