@@ -5,6 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use indicatif::ProgressBar;
 
+/// Buffered standard output; to be flushed.
+pub type Lines = io::BufWriter<io::Stdout>;
+
 /// What the program writes to.
 #[derive(Debug, Clone, Default)]
 pub struct Console {
@@ -36,6 +39,11 @@ impl Console {
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes())?;
         out.flush()
+    }
+
+    /// Standard output for what may be long.
+    pub fn lines(&self) -> Lines {
+        io::BufWriter::with_capacity(1 << 16, io::stdout())
     }
 
     /// Whether people read standard error.

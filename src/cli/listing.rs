@@ -6,12 +6,13 @@ use age::x25519;
 use anyhow::bail;
 
 use super::args::SnapshotFilter;
+use super::context::Context;
 use super::exit::UsageError;
 use super::keys::Key;
 use super::render::text;
 use crate::content::ContentError;
 use crate::content::payload::{self, Payload};
-use crate::content::vault;
+use crate::content::vault::{self, Vault};
 use crate::model::human;
 use crate::sealed::repository::Repository;
 use crate::sealed::snapshots::{Snapshot, Snapshots};
@@ -22,6 +23,11 @@ use crate::store::Folder;
 pub struct Opener(Vec<x25519::Identity>);
 
 impl Opener {
+    /// Opens all labels.
+    pub fn of_vault(vault: &Vault) -> Self {
+        Self(vault.keys().identities.clone())
+    }
+
     /// A writer key opens its own labels, a restore key all, no key none.
     ///
     /// # Errors
@@ -135,6 +141,22 @@ pub fn resolve<'a>(list: &'a [Listed], text: &str) -> anyhow::Result<&'a Listed>
         [] => bail!("there is no snapshot {text}{}", candidates(list)),
         several => bail!("`{text}` may be any of these snapshots; write more of the id: {}", join(several.iter().copied())),
     }
+}
+
+/// Opens the content with the restore key, and finds the snapshot that `text` means among those that match.
+///
+/// # Errors
+/// If there is no restore key, it does not fit, or there is not exactly one such snapshot.
+pub fn open_content(context: &Context, text: &str, filter: &SnapshotFilter) -> anyhow::Result<(Vault, Listed)> {
+    let vault = context.vault()?;
+    let mut list = load(vault.repository(), Folder::Snapshots, &Opener::of_vault(&vault), filter)?;
+    let id = resolve(&list, text)?.snapshot.id;
+    let position = list.iter().position(|listed| listed.snapshot.id == id).unwrap_or(0);
+    let listed = list.swap_remove(position);
+    if !listed.snapshot.counts() {
+        tracing::warn!("snapshot {} is incomplete or from an unknown or closed writer; take what it holds with care", id.short());
+    }
+    Ok((vault, listed))
 }
 
 /// As many as help.

@@ -1,9 +1,20 @@
 //! One file per command: its arguments, and what it does with them.
 
 mod backup;
+mod diff;
+mod dump;
+mod find;
+mod forget;
+mod generate;
 mod init;
 mod key;
+mod ls;
+mod pin;
+mod prune;
+mod restore;
 mod snapshots;
+mod stats;
+mod try_out;
 
 use clap::Subcommand;
 
@@ -16,8 +27,21 @@ pub enum Command {
     Init(init::Init),
     Backup(backup::Backup),
     Snapshots(snapshots::SnapshotsCommand),
+    Ls(ls::Ls),
+    Find(find::Find),
+    Diff(diff::Diff),
+    Dump(dump::Dump),
+    Stats(stats::Stats),
+    Try(try_out::Try),
+    Restore(restore::Restore),
+    Forget(forget::Forget),
+    Pin(pin::Pin),
+    Unpin(pin::Unpin),
+    Prune(prune::Prune),
     #[command(subcommand)]
     Key(key::KeyCommand),
+    Completions(generate::Completions),
+    Man(generate::Man),
 }
 
 impl Command {
@@ -30,7 +54,20 @@ impl Command {
             Command::Init(command) => command.run(context),
             Command::Backup(command) => command.run(context),
             Command::Snapshots(command) => command.run(context),
+            Command::Ls(command) => command.run(context),
+            Command::Find(command) => command.run(context),
+            Command::Diff(command) => command.run(context),
+            Command::Dump(command) => command.run(context),
+            Command::Stats(command) => command.run(context),
+            Command::Try(command) => command.run(context),
+            Command::Restore(command) => command.run(context),
+            Command::Forget(command) => command.run(context),
+            Command::Pin(command) => command.run(context),
+            Command::Unpin(command) => command.run(context),
+            Command::Prune(command) => command.run(context),
             Command::Key(command) => command.run(context),
+            Command::Completions(command) => command.run(context),
+            Command::Man(command) => command.run(context),
         }
     }
 }

@@ -13,6 +13,8 @@ struct Open {
     metadata: Metadata,
     verdict: Verdict,
     id: Option<DirId>,
+    /// Whether all of it was backed up; directories on the way to a path argument hold only what leads there.
+    whole: bool,
     /// Names in the snapshot, where what is not among them is to be removed.
     names: Option<HashSet<Vec<u8>>>,
 }
@@ -31,15 +33,18 @@ pub struct Finished {
 pub struct Position<'a> {
     selection: &'a Selection,
     delete: bool,
+    /// Absolute paths that were backed up.
+    sources: Vec<Vec<u8>>,
     stack: Vec<Open>,
     /// Left directories, deepest first.
     pub finished: Vec<Finished>,
 }
 
 impl<'a> Position<'a> {
-    /// At the root.
-    pub fn new(selection: &'a Selection, delete: bool) -> Self {
-        Self { selection, delete, stack: Vec::new(), finished: Vec::new() }
+    /// At the root of a snapshot of `sources`. With `delete`, what the snapshot does not have is removed in and below these, never
+    /// beside them.
+    pub fn new(selection: &'a Selection, delete: bool, sources: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        Self { selection, delete, sources: sources.into_iter().collect(), stack: Vec::new(), finished: Vec::new() }
     }
 
     fn verdict(&self) -> Verdict {
@@ -56,8 +61,16 @@ impl<'a> Position<'a> {
 
     /// Enters a directory.
     pub fn enter(&mut self, entry: Entry, verdict: Verdict) {
-        let names = (self.delete && verdict == Verdict::Yes).then(HashSet::new);
-        self.stack.push(Open { name: entry.name, metadata: entry.metadata, verdict, id: None, names });
+        let whole = self.stack.last().is_some_and(|open| open.whole) || self.is_source(&entry.name);
+        let names = (self.delete && whole && verdict == Verdict::Yes).then(HashSet::new);
+        self.stack.push(Open { name: entry.name, metadata: entry.metadata, verdict, id: None, whole, names });
+    }
+
+    /// Whether the directory of this name in the current one is a path argument; `/` makes all of them so.
+    fn is_source(&self, name: &[u8]) -> bool {
+        let here = self.stack.iter().map(|open| open.name.as_slice()).chain([name]);
+        let path: Vec<u8> = here.flat_map(|name| std::iter::once(&b'/').chain(name)).copied().collect();
+        self.sources.iter().any(|source| *source == path || source == b"/")
     }
 
     /// A page of the current directory is lost: nothing in it may be removed.

@@ -92,7 +92,7 @@ fn rehearse(snapshot: &OpenSnapshot<'_>, options: &RestoreOptions, monitor: &dyn
     let mut summary = RestoreSummary::default();
     let mut reader = snapshot.reader()?;
     let mut walk = TreeWalk::new(&mut reader, &snapshot.payload.root);
-    let mut position = Position::new(&options.selection, false);
+    let mut position = Position::new(&options.selection, false, []);
     while let Some(step) = walk.step() {
         match step {
             Step::Enter(entry) => {
@@ -260,7 +260,8 @@ impl Planner<'_> {
     fn run(mut self) -> Result<Planned, ContentError> {
         let mut reader = self.snapshot.reader()?;
         let mut walk = TreeWalk::new(&mut reader, &self.snapshot.payload.root);
-        let mut position = Position::new(&self.options.selection, self.options.delete);
+        let mut position =
+            Position::new(&self.options.selection, self.options.delete, self.snapshot.payload.paths.iter().map(|path| path.0.clone()));
         while let Some(step) = walk.step() {
             if self.tally.is_fatal() || self.monitor.cancelled() {
                 break;

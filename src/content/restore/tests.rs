@@ -130,6 +130,17 @@ fn changed_files_are_put_right_and_extra_ones_removed_when_asked() {
 }
 
 #[test]
+fn removing_extras_never_reaches_beside_what_was_backed_up() {
+    let bench = Bench::new();
+    let beside = bench.restored().parent().unwrap().join("neighbour");
+    fs::create_dir_all(&beside).unwrap();
+    fs::write(bench.target().join("top"), b"not ours").unwrap();
+    let summary = bench.restore(|options| options.delete = true);
+    assert_eq!(summary.removed, 0);
+    assert!(beside.exists() && bench.target().join("top").exists());
+}
+
+#[test]
 fn a_dry_run_writes_nothing_and_counts() {
     let bench = Bench::new();
     let summary = bench.restore(|options| options.dry_run = true);
