@@ -51,7 +51,7 @@ fn golden_repositories_can_be_added_to_and_pruned() {
         fs::create_dir(&source).unwrap();
         fs::write(source.join("new"), "added by a later release").unwrap();
         machine.run(&["backup", "--key", "writer.key", source.to_str().unwrap()]);
-        machine.run(&["forget", "--keep-last", "1", "--group-by", "none", "--prune"]);
+        machine.run(&["prune", "--grace", "0", "--max-unused", "0"]);
         machine.run(&["restore", "latest", "--key", "restore.key", "--target", "restored"]);
         let restored = machine.path("restored").join(source.strip_prefix("/").unwrap()).join("new");
         assert_eq!(fs::read_to_string(restored).unwrap(), "added by a later release");

@@ -13,7 +13,7 @@ use hearth_backup::content::{block, chunk_list, compress, seal, tree};
 use hearth_backup::model::id::RepositoryId;
 use hearth_backup::model::size::parse_size;
 use hearth_backup::model::span::Span;
-use hearth_backup::retention::group::GroupBy;
+use hearth_backup::retention::GroupBy;
 use hearth_backup::sealed::refs::{self, Refs};
 use hearth_backup::sealed::signature::Subject;
 use hearth_backup::sealed::{envelope, index, marks, pack, statement};

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -31,6 +31,7 @@ fn fill(source: &Path, machine: &Machine) -> String {
     files(source);
     fs::write(source.join("gone"), noise(b"gone", 100_000)).unwrap();
     machine.run(&backup);
+    let first = machine.only_file("repository/snapshots");
 
     // The packs of the first snapshot are now half unused, so prune rewrites them and leaves a map.
     fs::remove_file(source.join("gone")).unwrap();
@@ -38,7 +39,7 @@ fn fill(source: &Path, machine: &Machine) -> String {
     touch(&source.join("later"), 1_700_000_000, 123_456_789);
     touch(source, 1_700_000_000, 0);
     machine.run(&backup);
-    machine.run(&["forget", "--keep-last", "1", "--group-by", "none"]);
+    machine.run(&["forget", &first]);
     machine.run(&["prune", "--grace", "0", "--max-unused", "0"]);
     machine.run(&["pin", "latest"]);
     listing::of(source)

@@ -25,6 +25,14 @@ impl Machine {
         self.folder.path().join(name)
     }
 
+    /// The name of the only file in a folder.
+    pub fn only_file(&self, folder: &str) -> String {
+        let mut entries = fs::read_dir(self.path(folder)).unwrap();
+        let name = entries.next().unwrap().unwrap().file_name().into_string().unwrap();
+        assert!(entries.next().is_none(), "{folder} holds more than {name}");
+        name
+    }
+
     /// Runs a command on `./repository` and expects that it succeeds.
     pub fn run(&self, arguments: &[&str]) {
         let output = Command::new(env!("CARGO_BIN_EXE_hearth-backup"))
