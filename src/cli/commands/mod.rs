@@ -15,7 +15,7 @@ mod prune;
 mod restore;
 mod snapshots;
 mod stats;
-mod trial;
+mod try_out;
 
 use clap::Subcommand;
 
@@ -25,7 +25,7 @@ use super::exit::Exit;
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    Try(trial::Try),
+    Try(try_out::Try),
     Init(init::Init),
     Backup(backup::Backup),
     Snapshots(snapshots::SnapshotsCommand),
@@ -53,7 +53,6 @@ impl Command {
     /// If it fails; the exit code follows from the error.
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self {
-            Command::Try(command) => command.run(context),
             Command::Init(command) => command.run(context),
             Command::Backup(command) => command.run(context),
             Command::Snapshots(command) => command.run(context),
@@ -62,6 +61,7 @@ impl Command {
             Command::Diff(command) => command.run(context),
             Command::Dump(command) => command.run(context),
             Command::Stats(command) => command.run(context),
+            Command::Try(command) => command.run(context),
             Command::Restore(command) => command.run(context),
             Command::Forget(command) => command.run(context),
             Command::Pin(command) => command.run(context),
