@@ -222,7 +222,7 @@ impl Packer<'_> {
         self.buffers.give(block.bytes);
         chunks.ordinals.push(block.ordinal);
         chunks.chunks.push(block.chunks);
-        if writer.size() >= PACK_SIZE
+        if (writer.size() >= PACK_SIZE || writer.len() >= limits::INDEX_BLOCKS)
             && let Some(pack) = slot.take()
         {
             self.packs.send(pack).map_err(gone)?;
