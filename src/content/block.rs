@@ -17,9 +17,9 @@ pub struct BlockBuilder {
 }
 
 impl BlockBuilder {
-    /// A builder with room for so many bytes of chunks.
-    pub fn with_capacity(bytes: usize) -> Self {
-        Self { lengths: Vec::new(), bytes: Vec::with_capacity(bytes) }
+    /// A builder that collects in an empty buffer.
+    pub fn in_buffer(bytes: Vec<u8>) -> Self {
+        Self { lengths: Vec::new(), bytes }
     }
 
     /// Appends a chunk of at most [`limits::CHUNK`] bytes.
@@ -38,15 +38,15 @@ impl BlockBuilder {
         self.lengths.is_empty()
     }
 
-    /// The block's plaintext.
-    pub fn finish(self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(4 + 4 * self.lengths.len() + self.bytes.len());
-        put_u32(&mut out, self.lengths.len());
+    /// Writes the block's plaintext into an empty buffer; returns the one that it collected in.
+    pub fn finish(self, out: &mut Vec<u8>) -> Vec<u8> {
+        out.reserve(4 + 4 * self.lengths.len() + self.bytes.len());
+        put_u32(out, self.lengths.len());
         for length in &self.lengths {
             out.extend_from_slice(&length.to_le_bytes());
         }
         out.extend_from_slice(&self.bytes);
-        out
+        self.bytes
     }
 }
 
@@ -83,7 +83,8 @@ mod tests {
         fn chunks_come_back_from_a_block(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..2000), 0..40)) {
             let mut builder = BlockBuilder::default();
             chunks.iter().for_each(|chunk| builder.push(chunk));
-            let plain = builder.finish();
+            let mut plain = Vec::new();
+            builder.finish(&mut plain);
             let found: Vec<_> = chunk_ranges(&plain).unwrap().into_iter().map(|range| plain[range].to_vec()).collect();
             prop_assert_eq!(found, chunks);
         }

@@ -11,6 +11,7 @@ pub mod admin;
 pub mod backup;
 pub mod block;
 pub mod browse;
+pub mod buffers;
 pub mod check;
 pub mod chunk_list;
 pub mod chunker;

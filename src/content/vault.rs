@@ -292,7 +292,7 @@ fn explain(id: &BlockId, name: &ObjectName, sealed: &[u8], failure: &OpenFailure
 }
 
 /// Tree blocks kept open; walks go back and forth between few of them.
-const OPEN_BLOCKS: usize = 24;
+const OPEN_BLOCKS: usize = 10;
 
 /// Reads the trees of a snapshot.
 pub struct TreeReader<'a> {

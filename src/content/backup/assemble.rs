@@ -10,6 +10,7 @@ use super::catalogue::{self, Fingerprint, Known};
 use super::read::{Content, FileReader, Inode, Part, Piece};
 use crate::content::ContentError;
 use crate::content::block::BlockBuilder;
+use crate::content::buffers::Buffers;
 use crate::content::dedup::{BlockOrdinal, ChunkIndex, Prefix};
 use crate::content::payload::Statistics;
 use crate::content::secret::ChunkKeys;
@@ -46,6 +47,7 @@ struct ChunkStore<'a> {
     /// Tree chunks stored since the last look: list nodes of the file at hand.
     nodes: Vec<(Prefix, u32)>,
     bytes_new: u64,
+    buffers: Buffers,
 }
 
 fn pipeline_ended() -> ContentError {
@@ -66,7 +68,7 @@ impl ChunkStore<'_> {
         let block = slot.get_or_insert_with(|| PlainBlock {
             ordinal: self.index.new_block(),
             class,
-            builder: BlockBuilder::with_capacity(BLOCK_SIZE + bytes.len()),
+            builder: BlockBuilder::in_buffer(self.buffers.take(BLOCK_SIZE + (256 << 10))),
             chunks: Vec::new(),
         });
         block.builder.push(bytes);
@@ -153,7 +155,8 @@ impl<'a> Assembler<'a> {
         rereader: FileReader,
         monitor: &'a dyn Monitor,
     ) -> Self {
-        let store = ChunkStore { index, keys, data: None, tree: None, sealers, nodes: Vec::new(), bytes_new: 0 };
+        let store =
+            ChunkStore { index, keys, data: None, tree: None, sealers, nodes: Vec::new(), bytes_new: 0, buffers: rereader.buffers() };
         Self {
             store,
             catalogue,
@@ -181,12 +184,12 @@ impl<'a> Assembler<'a> {
                 Ok(())
             }
             Part::Unchanged { dir, name, known, stat } => self.unchanged(&dir, name, *known, stat),
-            Part::Content(content) => self.content(&content),
+            Part::Content(content) => self.content(content),
             Part::Restart => {
                 self.file = OpenFile::default();
                 Ok(())
             }
-            Part::File { name, metadata, fingerprint, inode, content } => self.file(name, metadata, fingerprint, inode, &content),
+            Part::File { name, metadata, fingerprint, inode, content } => self.file(name, metadata, fingerprint, inode, content),
             Part::Node { entry, fingerprint, inode } => self.node(entry, fingerprint, inode),
         }
     }
@@ -266,7 +269,7 @@ impl<'a> Assembler<'a> {
         result
     }
 
-    fn content(&mut self, content: &Content) -> Result<(), ContentError> {
+    fn content(&mut self, content: Content) -> Result<(), ContentError> {
         for piece in &content.pieces {
             match piece {
                 Piece::Hole(length) => {
@@ -285,6 +288,7 @@ impl<'a> Assembler<'a> {
         }
         self.statistics.bytes_read += content.buffer.len() as u64;
         self.monitor.event(Event::Progress { files: 0, bytes: content.buffer.len() as u64 });
+        self.store.buffers.give(content.buffer);
         Ok(())
     }
 
@@ -294,7 +298,7 @@ impl<'a> Assembler<'a> {
         mut metadata: Metadata,
         fingerprint: Option<Fingerprint>,
         inode: Option<Inode>,
-        content: &Content,
+        content: Content,
     ) -> Result<(), ContentError> {
         if self.file.size == 0 {
             self.store.nodes.clear();

@@ -355,15 +355,15 @@ impl Run<'_> {
         let real = self.repository.store();
         let discard = DiscardStore::new(real.location());
         let store: &dyn Store = if self.options.dry_run { &discard } else { real };
+        let reader = FileReader::new(self.read_options());
         let options = UploadOptions {
             recipients: Recipients { content: content_recipient(self.repository)?, index: index_recipient(self.repository)? },
             level: self.options.level,
             threads: self.threads,
+            buffers: reader.buffers(),
         };
-        let read_options = self.read_options();
         let dry_run = self.options.dry_run;
         let on_checkpoint = |indexes: &[_]| if dry_run { Ok(()) } else { publisher.checkpoint(indexes) };
-        let reader = FileReader::new(read_options);
         let (assembled, uploaded) = thread::scope(|scope| {
             let upload = Upload::start(scope, store, &options, &on_checkpoint)?;
             let mut assembler = Assembler::new(index, reader.keys(), upload.blocks(), writer, reader.clone(), self.monitor);

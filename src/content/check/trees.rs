@@ -30,7 +30,9 @@ pub(super) fn walk(vault: &Vault, snapshot: &Snapshot, bad: &HashSet<BlockId>, r
                 let mut lost = 0_u64;
                 let looked = tree::walk_elements(content, &mut lists, &mut |element| {
                     if let Element::Chunk { id, .. } = element {
-                        let good = |place: crate::content::vault::ChunkPlace| open.map.block_id(place.block).is_some_and(|block| !bad.contains(&block));
+                        let good = |place: crate::content::vault::ChunkPlace| {
+                            open.map.block_id(place.block).is_some_and(|block| !bad.contains(&block))
+                        };
                         lost += u64::from(!open.map.find(id).any(good));
                     }
                     Ok(())

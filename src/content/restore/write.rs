@@ -169,6 +169,9 @@ impl<'a> BatchWriter<'a> {
             }
             self.settle(&want.file);
         }
+        if let Ok(open) = open {
+            self.opener.recycle(open);
+        }
     }
 
     /// Looks for a chunk in the other blocks that claim to hold it.
