@@ -25,20 +25,22 @@ pub fn make(machine: &Machine) -> String {
 }
 
 fn fill(source: &Path, machine: &Machine) -> String {
-    let backup = ["backup", "--key", "writer.key", "--host", "golden", "--job", "home", "--tag", "first", SOURCE];
+    let [kept, gone] = ["kept", "gone"].map(|name| source.join(name));
+    [&kept, &gone].into_iter().for_each(|folder| fs::create_dir(folder).unwrap());
+    let labels = ["backup", "--key", "writer.key", "--host", "golden", "--job", "home", "--tag", "first"];
     machine.run(&["init", "--writer-key", "writer.key", "--restore-key", "restore.key", "--writer-name", "golden"]);
 
-    files(source);
-    fs::write(source.join("gone"), noise(b"gone", 100_000)).unwrap();
-    machine.run(&backup);
+    files(&kept);
+    fs::write(gone.join("file"), noise(b"gone", 100_000)).unwrap();
+    machine.run(&[labels.as_slice(), &[kept.to_str().unwrap(), gone.to_str().unwrap()]].concat());
     let first = machine.only_file("repository/snapshots");
 
-    // The packs of the first snapshot are now half unused, so prune rewrites them and leaves a map.
-    fs::remove_file(source.join("gone")).unwrap();
-    fs::write(source.join("later"), "only in the second snapshot").unwrap();
-    touch(&source.join("later"), 1_700_000_000, 123_456_789);
-    touch(source, 1_700_000_000, 0);
-    machine.run(&backup);
+    // Blocks never mix sources, so a pack of the first snapshot is now half unused: prune rewrites it and leaves a map.
+    fs::remove_dir_all(&gone).unwrap();
+    fs::write(kept.join("later"), "only in the second snapshot").unwrap();
+    touch(&kept.join("later"), 1_700_000_000, 123_456_789);
+    touch(&kept, 1_700_000_000, 0);
+    machine.run(&[labels.as_slice(), &[kept.to_str().unwrap()]].concat());
     machine.run(&["forget", &first]);
     machine.run(&["prune", "--grace", "0", "--max-unused", "0"]);
     machine.run(&["pin", "latest"]);

@@ -15,7 +15,7 @@ mod prune;
 mod restore;
 mod snapshots;
 mod stats;
-mod try_out;
+mod trial;
 
 use clap::Subcommand;
 
@@ -25,7 +25,7 @@ use super::exit::Exit;
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    Try(try_out::Try),
+    Try(trial::Try),
     Init(init::Init),
     Backup(backup::Backup),
     Snapshots(snapshots::SnapshotsCommand),
@@ -53,6 +53,7 @@ impl Command {
     /// If it fails; the exit code follows from the error.
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self {
+            Command::Try(command) => command.run(context),
             Command::Init(command) => command.run(context),
             Command::Backup(command) => command.run(context),
             Command::Snapshots(command) => command.run(context),
@@ -61,7 +62,6 @@ impl Command {
             Command::Diff(command) => command.run(context),
             Command::Dump(command) => command.run(context),
             Command::Stats(command) => command.run(context),
-            Command::Try(command) => command.run(context),
             Command::Restore(command) => command.run(context),
             Command::Forget(command) => command.run(context),
             Command::Pin(command) => command.run(context),
