@@ -11,6 +11,8 @@
 pub mod codec;
 pub mod envelope;
 mod error;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod forget;
 pub mod gc;
 pub mod index;

@@ -241,13 +241,20 @@ impl Survey {
         if missing.is_empty() {
             return Ok(());
         }
-        let snapshots = self.roots.snapshots.iter().map(|(id, refs)| (*id, refs));
-        let mut concerned: Vec<_> = needs::concerned(store, snapshots, &missing)?.into_values().flatten().collect();
-        concerned.sort_unstable();
-        concerned.dedup();
-        let who = if concerned.is_empty() { "only an unfinished run needs them".to_owned() } else { needs::names(&concerned) };
-        let message = format!("{} needed blocks are in no pack; concerned: {who}. `hearth-backup check` tells more", missing.len());
-        monitor.event(Event::error("packs/", message));
+        let snapshots = self.roots.counted.iter().map(|(id, refs)| (*id, refs));
+        let concerned = needs::concerned(store, snapshots, &missing)?;
+        let lost = concerned.len();
+        if lost > 0 {
+            let mut snapshots: Vec<_> = concerned.into_values().flatten().collect();
+            snapshots.sort_unstable();
+            snapshots.dedup();
+            let message = format!("{lost} blocks are in no pack that {} need. `hearth-backup check` tells more", needs::names(&snapshots));
+            monitor.event(Event::error("packs/", message));
+        }
+        if missing.len() > lost {
+            let message = format!("{} blocks of unfinished snapshots are in no pack; their writers store them again", missing.len() - lost);
+            monitor.event(Event::info("packs/", message));
+        }
         Ok(())
     }
 
