@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use super::live::{HOME, LiveBlocks, PRESENT, ROOT};
 use super::roots::Roots;
 use super::{Options, age};
-use crate::model::event::{Event, Monitor};
+use crate::model::event::{Event, Monitor, Silent};
 use crate::model::id::{CheckpointId, IndexId, MapId, PackId, RefsId};
 use crate::sealed::index::{self, BlockList};
 use crate::sealed::marks::{self, Condemned, Sentence};
@@ -18,6 +18,9 @@ use crate::sealed::pack::{self, Class, Contents};
 use crate::sealed::repository::Repository;
 use crate::sealed::{SealedError, lag, limits};
 use crate::store::{Folder, ObjectInfo, Store};
+
+/// How often packs are listed again when needed blocks are in none.
+const LOOK_AGAIN: usize = 3;
 
 /// A pack that is there.
 #[derive(Debug, Clone)]
@@ -132,11 +135,14 @@ impl Survey {
         self.live.sort();
         self.read_maps(store)?;
         self.read_footers(store, monitor)?;
-        if self.live.missing().next().is_some() && !store.listing_lag().is_zero() {
-            // A pack that another prune has just written may not have been in the list yet.
+        for _ in 0..LOOK_AGAIN {
+            if self.live.missing().next().is_none() {
+                return Ok(());
+            }
+            // Another prune may be moving blocks from pack to pack.
             lag::wait_out(store)?;
             self.list_packs(store)?;
-            self.read_footers(store, monitor)?;
+            self.read_footers(store, &Silent)?;
         }
         self.report_missing(store, monitor)
     }

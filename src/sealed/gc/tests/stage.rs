@@ -84,7 +84,8 @@ impl Stage {
         packs.iter().any(|id| self.memory.stat(&pack::name(id)).is_ok())
     }
 
-    fn register(&self, name: &ObjectName) {
+    /// Takes note of a pack that is there.
+    pub fn register(&self, name: &ObjectName) {
         if name.folder() != Folder::Packs {
             return;
         }
