@@ -29,6 +29,7 @@ pub mod run_id;
 pub mod signature;
 pub mod snapshots;
 pub mod statement;
+pub mod verify;
 
 pub use error::SealedError;
 

@@ -258,7 +258,10 @@ impl Survey {
             monitor.event(Event::error("packs/", message));
         }
         if missing.len() > lost {
-            let message = format!("{} blocks of unfinished snapshots are in no pack; their writers store them again", missing.len() - lost);
+            let message = format!(
+                "{} blocks of unfinished or just forgotten snapshots are in no pack; nothing that counts needs them",
+                missing.len() - lost
+            );
             monitor.event(Event::info("packs/", message));
         }
         Ok(())

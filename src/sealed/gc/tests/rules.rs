@@ -129,7 +129,10 @@ fn without_grace_one_run_marks_and_sweeps() {
     forget::forget(&vault.repository, &gone.id).unwrap();
     let outcome = vault.prune_at_once();
     assert_eq!((outcome.packs_condemned, outcome.packs_deleted, outcome.snapshots_expired), (1, 1, 1));
-    assert_eq!([Folder::Packs, Folder::Index, Folder::Refs, Folder::Forgotten, Folder::Commits].map(|folder| vault.count(folder)), [1, 1, 1, 0, 1]);
+    assert_eq!(
+        [Folder::Packs, Folder::Index, Folder::Refs, Folder::Forgotten, Folder::Commits].map(|folder| vault.count(folder)),
+        [1, 1, 1, 0, 1]
+    );
     assert!(vault.is_whole(&kept.id));
 }
 
@@ -342,7 +345,10 @@ fn a_snapshot_whose_lists_cannot_be_read_stops_prune_until_it_is_given_up() {
             }
         }
         let error = gc::prune(&vault.repository, &Options::default(), &Silent).unwrap_err();
-        assert!(matches!(&error, SealedError::PruneRefused(why) if why.contains(&format!("forget --broken {}", bad.id))), "{damage}: {error}");
+        assert!(
+            matches!(&error, SealedError::PruneRefused(why) if why.contains(&format!("forget --broken {}", bad.id))),
+            "{damage}: {error}"
+        );
         assert!(matches!(forget::forget_broken(&vault.repository, &good.id), Err(SealedError::NotBroken { .. })));
         forget::forget_broken(&vault.repository, &bad.id).unwrap();
         vault.prune_at_once();
@@ -471,7 +477,11 @@ fn a_pinned_snapshot_is_not_forgotten() {
 }
 
 /// Kills `act` at every change it makes; afterwards `check` holds, and doing it again completes it.
-fn killed_everywhere(prepare: impl Fn(&mut Vault) -> Made, act: impl Fn(&Repository, &SnapshotId) -> Result<(), SealedError>, check: impl Fn(&Vault, &Made)) {
+fn killed_everywhere(
+    prepare: impl Fn(&mut Vault) -> Made,
+    act: impl Fn(&Repository, &SnapshotId) -> Result<(), SealedError>,
+    check: impl Fn(&Vault, &Made),
+) {
     for change in 1.. {
         for moment in [Moment::Before, Moment::After] {
             let mut vault = Vault::new();
@@ -504,10 +514,14 @@ fn counts(vault: &Vault, id: &SnapshotId) -> bool {
 #[test]
 fn a_forget_killed_anywhere_is_done_or_not_done() {
     let forget_it = |repository: &Repository, id: &SnapshotId| forget::forget(repository, id);
-    killed_everywhere(|vault| vault.snapshot(2, &[0, 1]), forget_it, |vault, made| {
-        let visible = vault.memory.stat(&snapshots::name(Folder::Snapshots, &made.id)).is_ok();
-        assert_eq!(counts(vault, &made.id), visible, "no half state is seen");
-    });
+    killed_everywhere(
+        |vault| vault.snapshot(2, &[0, 1]),
+        forget_it,
+        |vault, made| {
+            let visible = vault.memory.stat(&snapshots::name(Folder::Snapshots, &made.id)).is_ok();
+            assert_eq!(counts(vault, &made.id), visible, "no half state is seen");
+        },
+    );
 }
 
 #[test]
@@ -519,9 +533,13 @@ fn an_unforget_killed_anywhere_counts_only_when_whole() {
         vault.prune();
         made
     };
-    killed_everywhere(prepare, |repository, id| forget::unforget(repository, id), |vault, made| {
-        assert!(!counts(vault, &made.id) || vault.is_whole(&made.id));
-    });
+    killed_everywhere(
+        prepare,
+        |repository, id| forget::unforget(repository, id),
+        |vault, made| {
+            assert!(!counts(vault, &made.id) || vault.is_whole(&made.id));
+        },
+    );
 }
 
 #[test]

@@ -81,7 +81,8 @@ fn known_blocks(store: &dyn Store) -> Result<Vec<Known>, SealedError> {
         }
         let Some(bytes) = readable(index::read(store, &id))? else { continue };
         let (list, sealed) = index::parse(&bytes).unwrap();
-        let live: HashSet<_> = list.packs.iter().filter(|(pack, contents)| listing.is_live(pack, contents)).map(|(pack, _)| *pack).collect();
+        let live: HashSet<_> =
+            list.packs.iter().filter(|(pack, contents)| listing.is_live(pack, contents)).map(|(pack, _)| *pack).collect();
         for (position, (pack, .., block)) in list.blocks().enumerate() {
             if live.contains(&pack) || moved.contains(&block.id) {
                 known.push(Known { chunk: sealed[position], index: id, blocks: list.len(), position, id: block.id });
@@ -102,7 +103,8 @@ fn upload(store: &dyn Store, chunks: &[u8], random: &mut Random) -> Result<Vec<K
         }
     }
     let (index, list) = fixture::put_index(store, &packs, &[chunks, random.bytes(8).as_slice()].concat())?;
-    let known = |(position, chunk): (usize, &u8)| Known { chunk: *chunk, index, blocks: list.len(), position, id: BlockId::of(&blocks[position]) };
+    let known =
+        |(position, chunk): (usize, &u8)| Known { chunk: *chunk, index, blocks: list.len(), position, id: BlockId::of(&blocks[position]) };
     Ok(chunks.iter().enumerate().map(known).collect())
 }
 
@@ -149,7 +151,11 @@ fn write(world: &World, repository: &Repository, discipline: Discipline, random:
             absent = presence::absent(store, &refs_id, &refs)?;
         }
         if absent.is_empty() {
-            let truth = Truth { refs: refs_id, indexes: refs.indexes.keys().copied().collect(), blocks: blocks.iter().map(|block| block.id).collect() };
+            let truth = Truth {
+                refs: refs_id,
+                indexes: refs.indexes.keys().copied().collect(),
+                blocks: blocks.iter().map(|block| block.id).collect(),
+            };
             world.truth.lock().unwrap().insert(id, truth);
             fixture::put_commit(store, &id)?;
             world.saw("committed");
@@ -190,8 +196,12 @@ fn prune(world: &World, repository: &Repository, random: &mut Random) -> Result<
 }
 
 fn forget_one(world: &World, repository: &Repository, random: &mut Random) -> Result<(), SealedError> {
-    let counted: Vec<SnapshotId> =
-        Snapshots::load(repository, Folder::Snapshots)?.list.into_iter().filter(|snapshot| snapshot.counts()).map(|snapshot| snapshot.id).collect();
+    let counted: Vec<SnapshotId> = Snapshots::load(repository, Folder::Snapshots)?
+        .list
+        .into_iter()
+        .filter(|snapshot| snapshot.counts())
+        .map(|snapshot| snapshot.id)
+        .collect();
     if counted.is_empty() {
         return Ok(());
     }
@@ -374,7 +384,13 @@ impl Store for Patient {
     fn get(&self, name: &crate::store::ObjectName, limit: u64) -> Result<Vec<u8>, crate::store::StoreError> {
         self.0.get(name, limit)
     }
-    fn get_range(&self, name: &crate::store::ObjectName, offset: u64, length: usize, buffer: &mut Vec<u8>) -> Result<(), crate::store::StoreError> {
+    fn get_range(
+        &self,
+        name: &crate::store::ObjectName,
+        offset: u64,
+        length: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), crate::store::StoreError> {
         self.0.get_range(name, offset, length, buffer)
     }
     fn list(&self, folder: Folder) -> Result<Vec<crate::store::ObjectInfo>, crate::store::StoreError> {
@@ -408,7 +424,17 @@ fn no_committed_snapshot_loses_anything() {
         }
     }
     println!("{totals:?}");
-    for what in ["block reused", "committed", "check failed, healed", "packs deleted", "blocks copied", "killed", "forgot", "unforgot", "prune yielded"] {
+    for what in [
+        "block reused",
+        "committed",
+        "check failed, healed",
+        "packs deleted",
+        "blocks copied",
+        "killed",
+        "forgot",
+        "unforgot",
+        "prune yielded",
+    ] {
         assert!(totals.contains_key(what), "the schedules never met: {what}; {totals:?}");
     }
 }
@@ -427,4 +453,3 @@ fn a_writer_that_never_checks_loses_data() {
 fn a_writer_that_checks_before_its_snapshot_is_visible_loses_data() {
     assert!(loses_within(2000, Discipline::ChecksBeforeVisible).is_some(), "the schedules are too tame to find the loss");
 }
-

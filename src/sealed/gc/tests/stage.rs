@@ -24,7 +24,9 @@ enum State {
 pub enum Turn {
     Go,
     /// It dies; its operation takes effect or not.
-    Die { landed: bool },
+    Die {
+        landed: bool,
+    },
 }
 
 #[derive(Default)]
