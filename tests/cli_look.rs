@@ -201,6 +201,48 @@ fn damage_costs_only_what_it_hits() {
     fs::write(&path, bytes).unwrap();
     let (text, _) = bench.ends(&[&["restore", "latest", "--target", "out"][..], &KEY].concat(), 3);
     assert!(text.contains("Lost"), "{text}");
+    let (text, error) = bench.ends(&["check", "--read-packs"], 3);
+    assert!(text.contains("problem") && error.contains(&bench.snapshots()[0][..8]), "{text}{error}");
     let (text, error) = bench.ends(&[&["check", "--read-data"][..], &KEY].concat(), 3);
-    assert!(text.contains("problem") && error.contains("source"), "{text}{error}");
+    assert!(text.contains("problem") && error.contains("source"), "the files are named: {text}{error}");
+    // Lengths are right, so that a look at the structure finds nothing.
+    bench.ok(&["check"]);
+}
+
+#[test]
+fn check_needs_no_key_but_for_content_and_mends_lists() {
+    let bench = Bench::with_repository();
+    bench.backup(&[]);
+    assert_eq!(bench.json(&["check", "--read-packs"])["structure"]["packs_read"], 2);
+    assert!(bench.ok(&["check", "--read-packs=50"]).contains("Verdict"));
+    bench.fails(&["check", "--read-packs=200"], 2);
+    let error = bench.fails(&["check", "--read-data"], 2);
+    assert!(error.contains("restore key"), "{error}");
+    fs::remove_dir_all(bench.path("repo/index")).unwrap();
+    let report = bench.json_ends(&["check"], 3);
+    assert_eq!(report["clean"], false);
+    assert!(report["problems"][0]["subject"].as_str().unwrap().starts_with("index/"), "{report}");
+    let mended = bench.json(&[&["check", "--repair-index", "--read-data"][..], &KEY].concat());
+    assert_eq!((&mended["clean"], &mended["repaired"]["indexes"]), (&Value::from(true), &Value::from(1)));
+    bench.restore("hearth-restore.key", "latest", "out");
+    bench.backup(&[]);
+    bench.ok(&["prune", "--grace", "0"]);
+    bench.ok(&[&["check", "--read-data"][..], &KEY].concat());
+}
+
+#[test]
+fn lists_are_mended_after_a_prune_that_copied() {
+    let bench = Bench::with_repository();
+    for number in 0..10 {
+        bench.write("source/tag", format!("{number}").as_bytes());
+        bench.backup(&[]);
+    }
+    for id in &bench.snapshots()[1..9] {
+        bench.ok(&["forget", id]);
+    }
+    assert!(bench.json(&["prune", "--grace", "0"])["packs_deleted"].as_u64().unwrap() > 0);
+    bench.ok(&[&["check", "--read-data"][..], &KEY].concat());
+    fs::remove_dir_all(bench.path("repo/index")).unwrap();
+    let mended = bench.json(&[&["check", "--repair-index", "--read-data"][..], &KEY].concat());
+    assert_eq!(mended["clean"], true, "{mended}");
 }

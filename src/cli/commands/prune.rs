@@ -74,17 +74,12 @@ pub struct Record {
     stored_before: u64,
     unused_after: u64,
     blocks_needed: u64,
+    freed_later: u64,
     condemn: Vec<FateRecord>,
     delete: Vec<FateRecord>,
     waiting: Vec<FateRecord>,
-    yielded_to: Option<String>,
-    packs_condemned: u64,
-    bytes_condemned: u64,
-    packs_deleted: u64,
-    bytes_freed: u64,
-    bytes_copied: u64,
-    objects_deleted: u64,
-    snapshots_expired: u64,
+    #[serde(flatten)]
+    done: Done,
 }
 
 #[derive(Debug, Serialize)]
@@ -95,65 +90,88 @@ struct FateRecord {
     reason: &'static str,
 }
 
+#[derive(Debug, Default, Serialize)]
+struct Done {
+    yielded_to: Option<String>,
+    packs_condemned: u64,
+    bytes_condemned: u64,
+    packs_deleted: u64,
+    bytes_freed: u64,
+    bytes_copied: u64,
+    objects_deleted: u64,
+    snapshots_expired: u64,
+}
+
 /// Plans and prunes.
 ///
 /// # Errors
 /// As [`gc::plan`] and [`gc::execute`].
 pub fn prune(repository: &Repository, options: &Options, progress: &Progress) -> anyhow::Result<Report> {
     let plan = gc::plan(repository, options, progress)?;
-    let outcome = gc::execute(repository, plan.clone(), progress)?;
+    let mut record = Record::planned(&plan);
+    let (nothing, dry_text) = (plan.is_empty(), format!("Dry run, nothing was changed\n{}", indent(&plan.to_string())));
+    let outcome = gc::execute(repository, plan, progress)?;
     progress.finish();
     anyhow::ensure!(!outcome.cancelled, "stopped on request; what was done is complete, and the next prune goes on");
-    let text =
-        if options.dry_run { format!("Dry run, nothing was changed\n{}", indent(&plan.to_string())) } else { summary(&plan, &outcome) };
-    Ok(Report { record: record(&plan, &outcome), text })
+    record.done = Done::new(outcome);
+    let text = if options.dry_run { dry_text } else { record.text(nothing) };
+    Ok(Report { record, text })
 }
 
 fn indent(text: &str) -> String {
     text.lines().map(|line| format!("  {line}\n")).collect()
 }
 
-fn summary(plan: &Plan, outcome: &Outcome) -> String {
-    if let Some(by) = &outcome.yielded_to {
-        return format!("Nothing was done: another prune is at work ({by})\n");
+impl Record {
+    fn planned(plan: &Plan) -> Self {
+        Self {
+            dry_run: plan.options.dry_run,
+            grace_seconds: plan.options.grace.as_secs(),
+            stored_before: plan.stored,
+            unused_after: plan.unused,
+            blocks_needed: plan.blocks,
+            freed_later: plan.freed_later(),
+            condemn: fates(&plan.condemn),
+            delete: fates(&plan.delete),
+            waiting: fates(&plan.waiting),
+            done: Done::default(),
+        }
     }
-    let mut rows = vec![("Freed", format!("{} in {}", human::size(outcome.bytes_freed), text::count(outcome.packs_deleted, "pack")))];
-    let later = plan.freed_later();
-    if later > 0 {
-        rows.push(("Later", format!("{} once {} have passed; prune again then", human::size(later), human::duration(plan.options.grace))));
+
+    fn text(&self, nothing: bool) -> String {
+        let done = &self.done;
+        if let Some(by) = &done.yielded_to {
+            return format!("Nothing was done: another prune is at work ({by})\n");
+        }
+        let mut rows = vec![("Freed", format!("{} in {}", human::size(done.bytes_freed), text::count(done.packs_deleted, "pack")))];
+        if self.freed_later > 0 {
+            let grace = human::duration(Duration::from_secs(self.grace_seconds));
+            rows.push(("Later", format!("{} once {grace} have passed; prune again then", human::size(self.freed_later))));
+        }
+        if done.bytes_copied > 0 {
+            rows.push(("Rewritten", human::size(done.bytes_copied)));
+        }
+        let stored = self.stored_before.saturating_sub(done.bytes_freed);
+        rows.push(("Stored", format!("{} in packs, {} of it unused", human::size(stored), human::size(self.unused_after))));
+        if done.snapshots_expired > 0 {
+            rows.push(("Gone", format!("{} can no longer be brought back", text::count(done.snapshots_expired, "forgotten snapshot"))));
+        }
+        format!("{}\n{}", if nothing { "Nothing to prune" } else { "Pruned" }, indent(&text::fields(&rows)))
     }
-    if outcome.bytes_copied > 0 {
-        rows.push(("Rewritten", human::size(outcome.bytes_copied)));
-    }
-    rows.push((
-        "Stored",
-        format!("{} in packs, {} of it unused", human::size(plan.stored.saturating_sub(outcome.bytes_freed)), human::size(plan.unused)),
-    ));
-    if outcome.snapshots_expired > 0 {
-        rows.push(("Gone", format!("{} can no longer be brought back", text::count(outcome.snapshots_expired, "forgotten snapshot"))));
-    }
-    let head = if plan.is_empty() { "Nothing to prune" } else { "Pruned" };
-    format!("{head}\n{}", indent(&text::fields(&rows)))
 }
 
-fn record(plan: &Plan, outcome: &Outcome) -> Record {
-    Record {
-        dry_run: plan.options.dry_run,
-        grace_seconds: plan.options.grace.as_secs(),
-        stored_before: plan.stored,
-        unused_after: plan.unused,
-        blocks_needed: plan.blocks,
-        condemn: fates(&plan.condemn),
-        delete: fates(&plan.delete),
-        waiting: fates(&plan.waiting),
-        yielded_to: outcome.yielded_to.clone(),
-        packs_condemned: outcome.packs_condemned,
-        bytes_condemned: outcome.bytes_condemned,
-        packs_deleted: outcome.packs_deleted,
-        bytes_freed: outcome.bytes_freed,
-        bytes_copied: outcome.bytes_copied,
-        objects_deleted: outcome.objects_deleted,
-        snapshots_expired: outcome.snapshots_expired,
+impl Done {
+    fn new(outcome: Outcome) -> Self {
+        Self {
+            yielded_to: outcome.yielded_to,
+            packs_condemned: outcome.packs_condemned,
+            bytes_condemned: outcome.bytes_condemned,
+            packs_deleted: outcome.packs_deleted,
+            bytes_freed: outcome.bytes_freed,
+            bytes_copied: outcome.bytes_copied,
+            objects_deleted: outcome.objects_deleted,
+            snapshots_expired: outcome.snapshots_expired,
+        }
     }
 }
 
