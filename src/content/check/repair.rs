@@ -117,7 +117,7 @@ fn unlisted_packs(store: &dyn Store, lists: &BTreeMap<IndexId, BlockList>) -> Re
     let mut unlisted = Vec::new();
     for (id, info) in &listing.packs {
         if let Ok(contents) = pack::read_contents(store, info)
-            && contents.blocks.iter().any(|block| !listed.contains(&block.id))
+            && contents.blocks.iter().any(|block| !block.is_nonce() && !listed.contains(&block.id))
         {
             unlisted.push((*id, contents));
         }
@@ -169,6 +169,7 @@ fn write_indexes(
                     .filter_map(|rank| open.chunk(rank))
                     .map(|chunk| (Prefix::of(&keys.id(contents.class, chunk)), u32::try_from(chunk.len()).unwrap_or(u32::MAX)))
                     .collect(),
+                Err(_) if block.is_nonce() => Vec::new(),
                 Err(error) => {
                     repaired.unmended.push((format!("block {}", block.id.short()), error.to_string()));
                     Vec::new()
