@@ -73,13 +73,6 @@ const BLOCK_ENTRY: usize = 36;
 /// Length of a nonce in bytes; no sealed block is that short.
 pub const NONCE: usize = 16;
 
-impl BlockEntry {
-    /// Whether it is the nonce of a pack that prune wrote, not a block ([`PackWriter::nonce`]).
-    pub fn is_nonce(&self) -> bool {
-        self.length as usize == NONCE
-    }
-}
-
 impl Contents {
     /// Appends the form used in footers and block lists: class, count, `{id, length}*`.
     pub fn encode(&self, out: &mut Vec<u8>) {
