@@ -10,7 +10,10 @@ use super::exit::Exit;
 
 /// Whether a signal has come.
 #[derive(Debug, Clone, Default)]
-pub struct Interrupt(Arc<AtomicUsize>);
+pub struct Interrupt {
+    signal: Arc<AtomicUsize>,
+    caught: Arc<AtomicBool>,
+}
 
 impl Interrupt {
     /// Catches signals from now on. Before, they end the process, which is right while it waits for a passphrase.
@@ -18,19 +21,22 @@ impl Interrupt {
     /// # Errors
     /// If the system refuses.
     pub fn catch(&self) -> anyhow::Result<()> {
+        if self.caught.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
         let again = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             // In this order: the first signal finds `again` unset and sets it, the second finds it set.
             flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&again))?;
             flag::register(signal, Arc::clone(&again))?;
-            flag::register_usize(signal, Arc::clone(&self.0), usize::try_from(signal)?)?;
+            flag::register_usize(signal, Arc::clone(&self.signal), usize::try_from(signal)?)?;
         }
         Ok(())
     }
 
     /// How to end, if a signal has come.
     pub fn exit(&self) -> Option<Exit> {
-        match self.0.load(Ordering::Relaxed) {
+        match self.signal.load(Ordering::Relaxed) {
             0 => None,
             signal => Some(Exit::Signal(u8::try_from(signal).unwrap_or(2))),
         }
@@ -38,6 +44,6 @@ impl Interrupt {
 
     /// Whether a signal has come.
     pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed) != 0
+        self.signal.load(Ordering::Relaxed) != 0
     }
 }

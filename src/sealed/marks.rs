@@ -239,6 +239,7 @@ pub fn all_condemned(store: &dyn Store) -> Result<Condemned, SealedError> {
 ///
 /// # Errors
 /// If the store fails.
+#[allow(clippy::type_complexity)]
 pub fn read_maps(store: &dyn Store) -> Result<(Vec<(MapId, BlockList)>, Vec<ObjectName>), SealedError> {
     let mut maps = Vec::new();
     let mut damaged = Vec::new();

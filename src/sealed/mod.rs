@@ -11,6 +11,8 @@
 pub mod codec;
 pub mod envelope;
 mod error;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod forget;
 pub mod gc;
 pub mod index;
@@ -27,6 +29,7 @@ pub mod run_id;
 pub mod signature;
 pub mod snapshots;
 pub mod statement;
+pub mod verify;
 
 pub use error::SealedError;
 

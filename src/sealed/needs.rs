@@ -6,7 +6,7 @@ use crate::model::id::{BlockId, IndexId, RefsId, SnapshotId};
 use crate::sealed::index::{self, BlockList};
 use crate::sealed::refs::{self, Bitmap, Refs};
 use crate::sealed::{SealedError, snapshots};
-use crate::store::Store;
+use crate::store::{Folder, Store};
 
 /// The union of refs. It costs a bit per stored block, whatever the number of snapshots.
 #[derive(Debug, Clone, Default)]
@@ -61,7 +61,8 @@ pub fn fits(refs: &Refs, id: &IndexId, list: &BlockList) -> bool {
 }
 
 /// Which of the snapshots, given with their refs, need which of the blocks. Costs reading the refs and index objects
-/// again, so it is only asked when something is wrong. What cannot be read is left out.
+/// again, so it is only asked when something is wrong. What cannot be read is left out, and so are snapshots that have
+/// been forgotten meanwhile: prune may have deleted what they needed.
 ///
 /// # Errors
 /// If the store fails.
@@ -88,7 +89,29 @@ pub fn concerned<'a>(
             }
         }
     }
+    let mut there = HashMap::new();
+    for list in found.values_mut() {
+        for id in list.iter() {
+            if !there.contains_key(id) {
+                there.insert(*id, is_there(store, id)?);
+            }
+        }
+        list.retain(|id| there.get(id) == Some(&true));
+    }
+    found.retain(|_, list| !list.is_empty());
     Ok(found)
+}
+
+/// Whether a snapshot has not been forgotten.
+///
+/// # Errors
+/// If the store fails.
+pub fn is_there(store: &dyn Store, id: &SnapshotId) -> Result<bool, SealedError> {
+    match store.stat(&snapshots::name(Folder::Snapshots, id)) {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The value, or nothing if the object is missing or damaged.
@@ -106,7 +129,7 @@ pub fn readable<T>(result: Result<T, SealedError>) -> Result<Option<T>, SealedEr
 
 /// Up to five of the snapshots, for messages.
 pub fn names(snapshots: &[SnapshotId]) -> String {
-    let shown: Vec<String> = snapshots.iter().take(5).map(|id| snapshots::name(crate::store::Folder::Snapshots, id).to_string()).collect();
+    let shown: Vec<String> = snapshots.iter().take(5).map(|id| snapshots::name(Folder::Snapshots, id).to_string()).collect();
     match snapshots.len().saturating_sub(shown.len()) {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),

@@ -14,6 +14,9 @@ use crate::store::{Folder, ObjectName, Store};
 /// First bytes of a refs object.
 pub const MAGIC: &[u8; 8] = b"hbrefs01";
 
+/// Begins a zstd frame that readers skip (RFC 8878, 3.1.2).
+const SKIPPABLE_FRAME: [u8; 4] = [0x50, 0x2a, 0x4d, 0x18];
+
 /// A set of block positions in one index object.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Bitmap {
@@ -89,6 +92,15 @@ impl Refs {
     /// # Errors
     /// If the compressor fails, which means out of memory.
     pub fn encode(&self) -> Result<Vec<u8>, FormatError> {
+        self.encode_anew(&[])
+    }
+
+    /// The object's bytes with a nonce in a skippable frame at the end. The same blocks would else give the same id
+    /// again, which prune may have condemned for good when an older snapshot was forgotten.
+    ///
+    /// # Errors
+    /// As [`Refs::encode`].
+    pub fn encode_anew(&self, nonce: &[u8]) -> Result<Vec<u8>, FormatError> {
         let mut plain = Vec::new();
         put_u32(&mut plain, self.indexes.len());
         for (index, bitmap) in &self.indexes {
@@ -97,7 +109,13 @@ impl Refs {
             plain.extend_from_slice(&bitmap.bits);
         }
         let packed = zstd::bulk::compress(&plain, 3).map_err(|error| FormatError(error.to_string()))?;
-        Ok([MAGIC.as_slice(), &packed].concat())
+        let mut object = [MAGIC.as_slice(), &packed].concat();
+        if !nonce.is_empty() {
+            object.extend_from_slice(&SKIPPABLE_FRAME);
+            put_u32(&mut object, nonce.len());
+            object.extend_from_slice(nonce);
+        }
+        Ok(object)
     }
 
     /// Parses the object.

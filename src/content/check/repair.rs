@@ -160,6 +160,11 @@ fn write_indexes(
             flush(&mut list, &mut chunks, repaired)?;
         }
         for (offset, block) in contents.offsets() {
+            if block.is_nonce() {
+                // It has a position in the list, and no chunks.
+                chunk_list::append(&mut chunks, &[]);
+                continue;
+            }
             let place = Location { pack, class: contents.class, offset, length: block.length };
             let opened = read_block(store, &block.id, &place, &mut buffer).map_err(ContentError::from);
             let opened =

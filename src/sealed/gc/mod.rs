@@ -28,7 +28,7 @@ use std::time::{Duration, SystemTime};
 
 pub use plan::{PackFate, Plan, Reason};
 
-use crate::model::event::{Event, Monitor};
+use crate::model::event::{Event, Monitor, Silent};
 use crate::sealed::SealedError;
 use crate::sealed::repository::Repository;
 use crate::sealed::run_id::RunId;
@@ -121,7 +121,8 @@ fn run(repository: &Repository, plan: Plan, monitor: &dyn Monitor) -> Result<Out
     let Plan { mut run, options, mut survey, decision, .. } = plan;
     let sentence = mark::write(repository.store(), &survey, &decision, monitor, &mut outcome)?;
     if options.grace.is_zero() {
-        survey = Survey::take(repository, &options, sentence, monitor)?;
+        // The roots are read anew after what was just condemned; what there is to tell was told by the plan.
+        survey = Survey::take(repository, &options, sentence, &Silent)?;
     }
     sweep::sweep(repository.store(), survey, &options, &mut run, monitor, &mut outcome)?;
     Ok(outcome)
@@ -131,10 +132,8 @@ fn run(repository: &Repository, plan: Plan, monitor: &dyn Monitor) -> Result<Out
 ///
 /// # Errors
 /// As [`plan`] and [`execute`].
-pub fn prune(repository: &Repository, options: &Options, monitor: &dyn Monitor) -> Result<(Plan, Outcome), SealedError> {
-    let plan = plan(repository, options, monitor)?;
-    let outcome = execute(repository, plan.clone(), monitor)?;
-    Ok((plan, outcome))
+pub fn prune(repository: &Repository, options: &Options, monitor: &dyn Monitor) -> Result<Outcome, SealedError> {
+    execute(repository, plan(repository, options, monitor)?, monitor)
 }
 
 /// How old something is by the store's clock; what seems to come from the future is new.

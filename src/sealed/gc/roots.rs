@@ -44,8 +44,8 @@ pub(super) struct Roots {
     pub(super) expired: Vec<SnapshotId>,
     /// Checkpoints that are roots, or too young to judge.
     pub(super) checkpoints: HashSet<CheckpointId>,
-    /// Snapshots that are roots, with their refs.
-    pub(super) snapshots: Vec<(SnapshotId, RefsId)>,
+    /// Snapshots that are roots and count, with their refs.
+    pub(super) counted: Vec<(SnapshotId, RefsId)>,
 }
 
 impl Roots {
@@ -71,7 +71,9 @@ impl Roots {
                 Signer::Unknown | Signer::Closed => continue,
             };
             self.list.push(Root { object: snapshots::name(Folder::Snapshots, &snapshot.id), refs: snapshot.envelope.refs, duty });
-            self.snapshots.push((snapshot.id, snapshot.envelope.refs));
+            if duty == Duty::Committed {
+                self.counted.push((snapshot.id, snapshot.envelope.refs));
+            }
         }
     }
 

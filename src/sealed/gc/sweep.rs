@@ -3,6 +3,8 @@
 //! A live block of a condemned pack is always copied: a second copy elsewhere may be damaged, claimed by a forged list,
 //! or condemned in this very moment. Only copies that this run made and confirmed count.
 
+use std::collections::BTreeSet;
+
 use super::live::{HOME, LiveBlocks, copied};
 use super::plan::is_due;
 use super::survey::{PackUse, Survey};
@@ -21,49 +23,41 @@ use crate::store::{Folder, ObjectName, Store};
 /// Carries out what is due.
 pub(super) fn sweep(
     store: &dyn Store,
-    survey: Survey,
+    mut survey: Survey,
     options: &Options,
     run: &mut RunId,
     monitor: &dyn Monitor,
     outcome: &mut Outcome,
 ) -> Result<(), SealedError> {
     monitor.event(Event::Phase("sweep"));
-    let Survey { now, sentences, roots, live, packs, .. } = &survey;
-    let due: Vec<&Sentence> = sentences.iter().filter(|sentence| is_due(&survey, options, sentence)).collect();
-    for sentence in &due {
-        report_unexpected(sentence, &survey, monitor);
-    }
-    let expired = roots.expired.iter().try_for_each(|id| {
+    for id in &survey.roots.expired {
+        expire(store, id)?;
         outcome.snapshots_expired += 1;
-        expire(store, id)
-    });
-    expired?;
-    let mut doomed: Vec<(PackId, &PackUse)> = Vec::new();
-    for id in due.iter().flat_map(|sentence| &sentence.condemned.packs).collect::<std::collections::BTreeSet<_>>() {
-        doomed.extend(packs.get(id).map(|entry| (*id, entry)));
     }
-    // The emptiest first: on a full disk they make the room that copies need.
-    doomed.sort_by_key(|(id, entry)| (entry.known.map_or(0, |known| known.needed), *id));
+    let live = std::mem::take(&mut survey.live);
+    let due: Vec<&Sentence> = survey.sentences.iter().filter(|sentence| is_due(&survey, options, sentence)).collect();
+    due.iter().for_each(|sentence| report_unexpected(sentence, &survey, monitor));
+    let doomed = doomed_packs(&survey, &due);
     monitor.event(Event::Expect { files: doomed.len() as u64, bytes: doomed.iter().map(|(_, entry)| entry.size).sum() });
-    let mut sweeper =
-        Sweeper { store, live: live.clone(), relocator: Relocator::new(store, run), waiting: [Vec::new(), Vec::new()], monitor, outcome };
-    for (id, entry) in doomed {
-        if monitor.cancelled() {
-            sweeper.outcome.cancelled = true;
-            break;
-        }
-        sweeper.pack(&id, entry)?;
-    }
-    sweeper.flush(Class::Data)?;
-    sweeper.flush(Class::Tree)?;
+    let relocator = Relocator::new(store, run);
+    Sweeper { store, live, relocator, waiting: Default::default(), monitor, outcome }.packs(&doomed)?;
     if outcome.cancelled {
         return Ok(());
     }
     for sentence in &due {
         outcome.objects_deleted += delete_lists(store, &sentence.condemned, &survey, monitor)?;
     }
-    outcome.objects_deleted += delete_spent(store, sentences.iter().filter(|sentence| age(*now, sentence.stored) >= PATIENCE))?;
+    let old = survey.sentences.iter().filter(|sentence| age(survey.now, sentence.stored) >= PATIENCE);
+    outcome.objects_deleted += delete_spent(store, old)?;
     Ok(())
+}
+
+/// The packs to delete that are there, the emptiest first: on a full disk they make the room that copies need.
+fn doomed_packs<'a>(survey: &'a Survey, due: &[&Sentence]) -> Vec<(PackId, &'a PackUse)> {
+    let ids: BTreeSet<&PackId> = due.iter().flat_map(|sentence| &sentence.condemned.packs).collect();
+    let mut doomed: Vec<_> = ids.into_iter().filter_map(|id| survey.packs.get(id).map(|entry| (*id, entry))).collect();
+    doomed.sort_by_key(|(id, entry)| (entry.known.map_or(0, |known| known.needed), *id));
+    doomed
 }
 
 /// Deletes condemned packs, each once the copies of its live blocks are confirmed.
@@ -78,6 +72,18 @@ struct Sweeper<'a> {
 }
 
 impl Sweeper<'_> {
+    fn packs(mut self, doomed: &[(PackId, &PackUse)]) -> Result<(), SealedError> {
+        for (id, entry) in doomed {
+            if self.monitor.cancelled() {
+                self.outcome.cancelled = true;
+                break;
+            }
+            self.pack(id, entry)?;
+        }
+        self.flush(Class::Data)?;
+        self.flush(Class::Tree)
+    }
+
     fn pack(&mut self, id: &PackId, entry: &PackUse) -> Result<(), SealedError> {
         let contents = match pack::read_contents(self.store, &entry.info(id)) {
             Ok(contents) => contents,

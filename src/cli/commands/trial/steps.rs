@@ -100,7 +100,8 @@ impl<'a> Bench<'a> {
         let options = RestoreOptions { target: target.clone(), ..RestoreOptions::default() };
         let summary = restore(&self.vault, &snapshot, &options, self.progress)?;
         // Directories above the source are not compared: our own files may lie in them.
-        let selection = Selection::new([escape(&self.source)], std::iter::empty::<&str>())?;
+        let only = (self.source != Path::new("/")).then(|| escape(&self.source));
+        let selection = Selection::new(only, std::iter::empty::<&str>())?;
         let differences = timed(|| {
             let mut found = compare(&self.vault, &snapshot, &target, &selection, self.progress)?;
             let lost_rights = !nix::unistd::geteuid().is_root() && !summary.incomplete.is_empty();

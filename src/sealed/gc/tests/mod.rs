@@ -1,0 +1,5 @@
+//! Prune on a store in memory: each rule by itself, and random schedules of everything at once.
+
+mod rules;
+mod schedule;
+mod stage;
