@@ -22,13 +22,7 @@ impl Console {
 
     /// Writes to standard error without disturbing the bar. That nobody reads it is no failure.
     pub fn error(&self, text: &str) {
-        let write = || {
-            let _ = io::stderr().lock().write_all(text.as_bytes());
-        };
-        match &*self.bar.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(bar) => bar.suspend(write),
-            None => write(),
-        }
+        self.beside_bar(|| drop(io::stderr().lock().write_all(text.as_bytes())));
     }
 
     /// Writes to standard output.
@@ -36,9 +30,20 @@ impl Console {
     /// # Errors
     /// If nobody reads it any more.
     pub fn print(&self, text: &str) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes())?;
-        out.flush()
+        let write = || {
+            let mut out = io::stdout().lock();
+            out.write_all(text.as_bytes())?;
+            out.flush()
+        };
+        self.beside_bar(write)
+    }
+
+    /// Writes while the bar is away, as both may stand on the same terminal.
+    fn beside_bar<T>(&self, write: impl FnOnce() -> T) -> T {
+        match &*self.bar.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
     }
 
     /// Standard output for what may be long.

@@ -163,6 +163,14 @@ impl Context {
         if self.global.json { Ok(()) } else { Ok(self.console.print(text)?) }
     }
 
+    /// Writes what a command has done, for people: nothing with `--json` or `--quiet`.
+    ///
+    /// # Errors
+    /// If nobody reads it any more.
+    pub fn summary(&self, text: &str) -> anyhow::Result<()> {
+        if self.global.quiet { Ok(()) } else { self.say(text) }
+    }
+
     /// Writes one JSON document to standard output if `--json` was given.
     ///
     /// # Errors

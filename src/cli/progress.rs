@@ -175,7 +175,7 @@ fn bar(console: &Console) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     // The template is constant and right; the default style is only there to please the types.
     let style =
-        ProgressStyle::with_template("{spinner:.cyan} {prefix}\n  {wide_msg:.dim}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+        ProgressStyle::with_template("{spinner:.cyan} {prefix}  {wide_msg:.dim}").unwrap_or_else(|_| ProgressStyle::default_spinner());
     bar.set_style(style);
     bar.enable_steady_tick(FRAME);
     console.set_bar(Some(bar.clone()));

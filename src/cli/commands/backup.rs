@@ -123,7 +123,7 @@ impl Backup {
             warnings: progress.warnings(),
             summary: &summary,
         })?;
-        context.say(&self.summary(&summary, progress.warnings()))?;
+        context.summary(&self.summary(&summary, progress.warnings()))?;
         Ok(context.end(&progress))
     }
 

@@ -94,7 +94,7 @@ impl Init {
             restore_key: restore_key.as_deref(),
             recipients: repository.statement().keys.iter().map(|entry| entry.recipient.as_str()).collect(),
         })?;
-        context.say(&summary(&repository, &self.writer_key, restore_key.as_deref()))?;
+        context.summary(&summary(&repository, &self.writer_key, restore_key.as_deref()))?;
         Ok(Exit::Done)
     }
 }

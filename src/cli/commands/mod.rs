@@ -1,6 +1,7 @@
 //! One file per command: its arguments, and what it does with them.
 
 mod backup;
+mod check;
 mod diff;
 mod dump;
 mod find;
@@ -14,7 +15,7 @@ mod prune;
 mod restore;
 mod snapshots;
 mod stats;
-mod try_out;
+mod trial;
 
 use clap::Subcommand;
 
@@ -24,6 +25,7 @@ use super::exit::Exit;
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Try(trial::Try),
     Init(init::Init),
     Backup(backup::Backup),
     Snapshots(snapshots::SnapshotsCommand),
@@ -32,12 +34,12 @@ pub enum Command {
     Diff(diff::Diff),
     Dump(dump::Dump),
     Stats(stats::Stats),
-    Try(try_out::Try),
     Restore(restore::Restore),
     Forget(forget::Forget),
     Pin(pin::Pin),
     Unpin(pin::Unpin),
     Prune(prune::Prune),
+    Check(check::Check),
     #[command(subcommand)]
     Key(key::KeyCommand),
     Completions(generate::Completions),
@@ -51,6 +53,7 @@ impl Command {
     /// If it fails; the exit code follows from the error.
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self {
+            Command::Try(command) => command.run(context),
             Command::Init(command) => command.run(context),
             Command::Backup(command) => command.run(context),
             Command::Snapshots(command) => command.run(context),
@@ -59,12 +62,12 @@ impl Command {
             Command::Diff(command) => command.run(context),
             Command::Dump(command) => command.run(context),
             Command::Stats(command) => command.run(context),
-            Command::Try(command) => command.run(context),
             Command::Restore(command) => command.run(context),
             Command::Forget(command) => command.run(context),
             Command::Pin(command) => command.run(context),
             Command::Unpin(command) => command.run(context),
             Command::Prune(command) => command.run(context),
+            Command::Check(command) => command.run(context),
             Command::Key(command) => command.run(context),
             Command::Completions(command) => command.run(context),
             Command::Man(command) => command.run(context),

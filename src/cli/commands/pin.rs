@@ -69,7 +69,7 @@ fn set(context: &Context, which: &Which, pinned: bool) -> anyhow::Result<Exit> {
         } else {
             forget::unpin(&repository, id)?
         }
-        context.say(&format!("{} {}\n", if pinned { "Pinned" } else { "Unpinned" }, listed.describe()))?;
+        context.summary(&format!("{} {}\n", if pinned { "Pinned" } else { "Unpinned" }, listed.describe()))?;
     }
     context.document(&Report { snapshots: chosen.iter().map(|listed| listed.snapshot.id.to_string()).collect(), pinned })?;
     Ok(Exit::Done)

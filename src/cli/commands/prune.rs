@@ -43,7 +43,7 @@ impl Prune {
         let progress = context.progress()?;
         let report = prune(&repository, &options, &progress)?;
         context.document(&report.record)?;
-        context.say(&report.text)?;
+        context.summary(&report.text)?;
         Ok(context.end(&progress))
     }
 }

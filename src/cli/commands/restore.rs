@@ -129,7 +129,7 @@ impl Restore {
             summary,
             differences,
         })?;
-        context.say(&self.text(summary, differences))
+        context.summary(&self.text(summary, differences))
     }
 
     fn text(&self, summary: &RestoreSummary, differences: Option<&[Difference]>) -> String {

@@ -32,11 +32,6 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// Whether it has no rows.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     /// The text, each line ended.
     pub fn render(&self) -> String {
         let used: Vec<usize> = (0..self.columns.len())

@@ -18,12 +18,16 @@ use crate::content::tree::{self, ListBuilder, PageBuilder, TreeSink};
 use crate::model::entry::{Element, Entry, Kind, LinkId, Metadata};
 use crate::model::event::{Event, Monitor, Severity};
 use crate::model::id::ChunkId;
+use crate::sealed::limits;
 use crate::sealed::pack::Class;
 use crate::source::metadata::Stat;
 use crate::source::walk::OpenDir;
 
 /// Plaintext bytes after which a block is full; measured in `docs/decisions.md`.
 pub const BLOCK_SIZE: usize = 2 << 20;
+
+/// Bytes of extended attributes that an entry may have; ext4 allows 4 KiB, XFS 64 KiB each, tmpfs any number.
+const ATTRIBUTES: usize = 512 << 10;
 
 /// A block to be sealed.
 pub struct PlainBlock {
@@ -56,6 +60,12 @@ fn pipeline_ended() -> ContentError {
 
 impl ChunkStore<'_> {
     fn put(&mut self, class: Class, id: &ChunkId, bytes: &[u8]) -> Result<(), ContentError> {
+        if bytes.len() > limits::CHUNK {
+            return Err(ContentError::Other(format!(
+                "a chunk of {} bytes is over the limit of the format; please report this",
+                bytes.len()
+            )));
+        }
         let prefix = Prefix::of(id);
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         if self.index.use_chunk(&prefix, length).is_some() {
@@ -201,7 +211,22 @@ impl<'a> Assembler<'a> {
         self.monitor.event(event);
     }
 
-    fn enter(&mut self, name: Vec<u8>, metadata: Metadata) -> Result<(), ContentError> {
+    /// An entry must fit into a tree chunk with room to spare; attributes are the only part that can be larger.
+    fn bound(&mut self, name: &[u8], metadata: &mut Metadata) {
+        let size: usize = metadata.xattrs.iter().map(|xattr| xattr.name.len() + xattr.value.len()).sum();
+        if size > ATTRIBUTES {
+            metadata.xattrs.clear();
+            let directories = self.directories.iter().map(|directory| directory.name.as_slice());
+            let path: Vec<u8> = directories.chain([name]).flat_map(|name| [b"/", name].concat()).collect();
+            let message = format!(
+                "has {size} bytes of extended attributes; more than {ATTRIBUTES} are not kept, so none of them is in this snapshot"
+            );
+            self.note(Event::warning(crate::source::walk::display(&path), message));
+        }
+    }
+
+    fn enter(&mut self, name: Vec<u8>, mut metadata: Metadata) -> Result<(), ContentError> {
+        self.bound(&name, &mut metadata);
         self.catalogue.enter(&name).map_err(catalogue_error)?;
         self.directories.push(OpenDirectory { name, metadata, pages: PageBuilder::default() });
         Ok(())
@@ -306,6 +331,7 @@ impl<'a> Assembler<'a> {
         self.content(content)?;
         let file = std::mem::take(&mut self.file);
         let elements = file.list.finish(&mut self.store)?;
+        self.bound(&name, &mut metadata);
         metadata.link = inode.map(|inode| self.link(inode));
         let entry = Entry { name, metadata, kind: Kind::File { size: file.size, content: elements } };
         self.statistics.files += 1;
@@ -317,6 +343,8 @@ impl<'a> Assembler<'a> {
     }
 
     fn node(&mut self, mut entry: Entry, fingerprint: Fingerprint, inode: Option<Inode>) -> Result<(), ContentError> {
+        let name = entry.name.clone();
+        self.bound(&name, &mut entry.metadata);
         entry.metadata.link = inode.map(|inode| self.link(inode));
         self.statistics.others += 1;
         self.remember(entry, Some(fingerprint), Vec::new())

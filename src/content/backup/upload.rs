@@ -16,10 +16,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::assemble::{BLOCK_SIZE, PlainBlock};
 use crate::content::ContentError;
 use crate::content::buffers::Buffers;
+use crate::content::chunk_list;
 use crate::content::dedup::{BlockOrdinal, Prefix};
 use crate::content::seal::{self, BlockSealer};
 use crate::model::id::{BlockId, IndexId};
-use crate::sealed::codec::put_u32;
 use crate::sealed::index::{self, BlockList};
 use crate::sealed::limits;
 use crate::sealed::pack::{Class, PackWriter};
@@ -222,7 +222,7 @@ impl Packer<'_> {
         self.buffers.give(block.bytes);
         chunks.ordinals.push(block.ordinal);
         chunks.chunks.push(block.chunks);
-        if writer.size() >= PACK_SIZE
+        if (writer.size() >= PACK_SIZE || writer.len() >= limits::INDEX_BLOCKS)
             && let Some(pack) = slot.take()
         {
             self.packs.send(pack).map_err(gone)?;
@@ -244,13 +244,7 @@ impl PendingIndex {
         self.list.packs.push((pack.id, pack.contents));
         self.ordinals.extend(chunks.ordinals);
         for block in chunks.chunks {
-            put_u32(&mut self.chunks, block.len());
-            for (_, length) in &block {
-                self.chunks.extend_from_slice(&length.to_le_bytes());
-            }
-            for (prefix, _) in &block {
-                self.chunks.extend_from_slice(&prefix.0);
-            }
+            chunk_list::append(&mut self.chunks, &block);
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::content::vault::Vault;
 use crate::model::event::{Event, Monitor};
 use crate::model::id::{BlockId, IndexId};
 use crate::sealed::locations::{Location, Locations, PackListing, read_block};
-use crate::sealed::{SealedError, index, marks};
+use crate::sealed::{SealedError, index, marks, pack};
 use crate::store::Folder;
 
 /// What index objects say of each block: a hash over its chunk prefixes and lengths, as the lists themselves would not
@@ -61,7 +61,11 @@ pub(super) fn open_all(vault: &Vault, report: &mut DataReport, monitor: &dyn Mon
     let listing = PackListing::load(store)?;
     let (locations, damage) = Locations::collect(store, &listing, lists.iter(), true)?;
     report.problems.extend(damage.into_iter().map(|error| problem("packs/".into(), error.to_string())));
-    let mut places: Vec<(BlockId, Location)> = locations.iter().map(|(id, place)| (*id, *place)).collect();
+    let mut places: Vec<(BlockId, Location)> = locations
+        .iter()
+        .map(|(id, place)| (*id, *place))
+        .filter(|(id, place)| !pack::BlockEntry { id: *id, length: place.length }.is_nonce())
+        .collect();
     places.sort_by_key(|(_, place)| (place.pack, place.offset));
     monitor.event(Event::Expect { files: 0, bytes: places.iter().map(|(_, place)| u64::from(place.length)).sum() });
     let next = AtomicUsize::new(0);

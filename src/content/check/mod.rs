@@ -7,7 +7,10 @@
 //! ```
 
 mod blocks;
+mod repair;
 mod trees;
+
+pub use repair::{Repaired, repair_index};
 
 use std::collections::{BTreeSet, HashSet};
 

@@ -388,7 +388,7 @@ impl Planner<'_> {
             match self.snapshot.map.find(id).next() {
                 Some(place) => {
                     job.remaining.fetch_add(1, Ordering::Relaxed);
-                    self.wants.push(Want { place, id: *id, offset: *offset, file: Arc::clone(job) });
+                    self.wants.push(Want { place, id: *id, length: *length, offset: *offset, file: Arc::clone(job) });
                     self.bytes += u64::from(*length);
                 }
                 None => job.fail(format!("chunk {} is in no block of the snapshot", id.short())),

@@ -61,6 +61,8 @@ pub struct Want {
     pub place: ChunkPlace,
     /// The chunk.
     pub id: ChunkId,
+    /// Its length by the file's list, in bytes.
+    pub length: u32,
     /// Offset in the file, in bytes.
     pub offset: u64,
     /// The file.
@@ -179,7 +181,9 @@ impl<'a> BatchWriter<'a> {
         let places: Vec<ChunkPlace> = self.map.find(&want.id).filter(|place| *place != want.place).collect();
         for place in places {
             if let Ok(open) = self.map.open_block(self.vault, place.block, &mut self.opener, &mut self.buffer)
-                && let Some(bytes) = open.chunk(place.rank as usize).filter(|bytes| self.keys.id(Class::Data, bytes) == want.id)
+                && let Some(bytes) = open
+                    .chunk(place.rank as usize)
+                    .filter(|bytes| bytes.len() == want.length as usize && self.keys.id(Class::Data, bytes) == want.id)
             {
                 return self.write(want, bytes);
             }
@@ -243,7 +247,7 @@ pub fn settle(file: &FileJob, target: &Target, tally: &Tally, monitor: &dyn Moni
 
 /// The bytes of the wanted chunk in an open block, if they are it. Equal chunks follow each other and are checked once.
 fn chunk<'o>(open: &'o OpenBlock, want: &Want, keys: &ChunkKeys, checked: &mut Option<ChunkId>) -> Option<&'o [u8]> {
-    let bytes = open.chunk(want.place.rank as usize)?;
+    let bytes = open.chunk(want.place.rank as usize).filter(|bytes| bytes.len() == want.length as usize)?;
     if *checked != Some(want.id) {
         if keys.id(Class::Data, bytes) != want.id {
             return None;

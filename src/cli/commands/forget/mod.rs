@@ -107,14 +107,18 @@ impl Forget {
         } else {
             self.single(&repository, key.as_ref())?
         };
-        context.say(&done.text)?;
+        if self.dry_run {
+            context.say(&done.text)?
+        } else {
+            context.summary(&done.text)?
+        };
         let pruned = if self.prune {
             let options = gc::Options { dry_run: self.dry_run, ..gc::Options::default() };
             Some(prune::prune(&repository, &options, &progress)?)
         } else {
             None
         };
-        context.say(pruned.as_ref().map_or("", |report| report.text.as_str()))?;
+        context.summary(pruned.as_ref().map_or("", |report| report.text.as_str()))?;
         let texts = |ids: &[SnapshotId]| ids.iter().map(ToString::to_string).collect();
         context.document(&Report {
             dry_run: self.dry_run,

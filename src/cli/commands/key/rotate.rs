@@ -54,7 +54,7 @@ impl Rotate {
             generation,
             recipients: statement.keys.len(),
         })?;
-        context.say(&format!(
+        context.summary(&format!(
             "Content key {generation} is in use from each writer's next run on; {} can open it and the earlier ones\n",
             crate::cli::render::text::count(statement.keys.len() as u64, "recipient")
         ))?;

@@ -119,7 +119,7 @@ impl AddWriter {
                 let _ = std::fs::remove_file(&self.writer_key);
             }
         })?;
-        context.say(&format!("Writer {} ({}): {}\n", key.name, key.writer.short(), self.writer_key.display()))?;
+        context.summary(&format!("Writer {} ({}): {}\n", key.name, key.writer.short(), self.writer_key.display()))?;
         context.document(&Added {
             repository: key.repository.to_bech32(),
             writer: key.writer.to_string(),
@@ -145,7 +145,7 @@ impl CloseWriter {
         let mut admin = open_admin(context)?;
         let writer = admin.find_writer(&self.writer)?.clone();
         let accepted = admin.close_writer(&writer.id)?;
-        context.say(&format!(
+        context.summary(&format!(
             "Closed {} ({}); {} still count, nothing later does\n",
             text::path(writer.name.as_bytes()),
             writer.id.short(),
