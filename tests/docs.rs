@@ -91,7 +91,7 @@ fn command_lines(text: &str) -> Vec<String> {
 /// The arguments if the line runs the program, up to a pipe, redirection or comment.
 fn arguments(line: &str) -> Option<Vec<String>> {
     let line = line.replace("cargo run --release -- ", "hearth-backup ");
-    let words = line.split_whitespace().skip_while(|word| *word == "$" || *word == "#" || *word == "sudo" || word.contains('='));
+    let words = line.split_whitespace().skip_while(|word| *word == "$" || *word == "sudo" || word.contains('='));
     let mut words = words.take_while(|word| !["|", "||", "&&", ";", ">", ">>", "<", "#"].contains(word) && !word.starts_with("2>"));
     (words.next()? == "hearth-backup").then(|| words.map(str::to_owned).collect())
 }

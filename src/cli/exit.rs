@@ -74,6 +74,7 @@ pub struct UsageError(String);
 
 impl UsageError {
     /// An error that says what to write instead.
+    #[allow(clippy::new_ret_no_self)]
     pub fn new(message: impl Into<String>) -> anyhow::Error {
         anyhow::Error::new(Self(message.into()))
     }

@@ -38,8 +38,15 @@ impl BlockBuilder {
         self.lengths.is_empty()
     }
 
+    /// The block's plaintext.
+    pub fn finish(self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.finish_into(&mut out);
+        out
+    }
+
     /// Writes the block's plaintext into an empty buffer; returns the one that it collected in.
-    pub fn finish(self, out: &mut Vec<u8>) -> Vec<u8> {
+    pub fn finish_into(self, out: &mut Vec<u8>) -> Vec<u8> {
         out.reserve(4 + 4 * self.lengths.len() + self.bytes.len());
         put_u32(out, self.lengths.len());
         for length in &self.lengths {
@@ -83,8 +90,7 @@ mod tests {
         fn chunks_come_back_from_a_block(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..2000), 0..40)) {
             let mut builder = BlockBuilder::default();
             chunks.iter().for_each(|chunk| builder.push(chunk));
-            let mut plain = Vec::new();
-            builder.finish(&mut plain);
+            let plain = builder.finish();
             let found: Vec<_> = chunk_ranges(&plain).unwrap().into_iter().map(|range| plain[range].to_vec()).collect();
             prop_assert_eq!(found, chunks);
         }

@@ -382,9 +382,8 @@ mod tests {
             let mut builder = block::BlockBuilder::default();
             builder.push(&bytes(length));
             builder.push(b"second");
-            let (mut plain, mut sealed) = (Vec::new(), Vec::new());
-            builder.finish(&mut plain);
-            sealer.seal(&plain, &mut sealed).unwrap();
+            let mut sealed = Vec::new();
+            sealer.seal(&builder.finish(), &mut sealed).unwrap();
             assert_eq!(sealed.len() % PADDING, 0);
             let opened = opener.open(&sealed).unwrap();
             assert_eq!(opened.chunk(0).unwrap(), bytes(length));

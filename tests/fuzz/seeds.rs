@@ -1,7 +1,6 @@
 //! Small valid inputs for every fuzz target, the same each time but for what encryption adds.
 
 use age::x25519::Identity;
-use hearth_backup::content::block::BlockBuilder;
 use hearth_backup::content::keys::{ContentKeys, SigningKey, WriterKey};
 use hearth_backup::content::seal;
 use hearth_backup::content::secret::ChunkSecret;
@@ -134,16 +133,16 @@ fn marks_of_keepers() -> Vec<Seed> {
 }
 
 fn sealed_objects() -> Vec<Seed> {
-    let mut block = BlockBuilder::default();
-    [b"chunk".as_slice(), b"", b"another chunk"].into_iter().for_each(|chunk| block.push(chunk));
+    // Three chunks: count, lengths, chunks.
+    let block = [[3, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 13, 0, 0, 0].as_slice(), b"chunk", b"", b"another chunk"].concat();
     // One block of two chunks and one of none: counts, lengths, 20-byte prefixes.
     let chunks = [[2, 2, 0, 0, 0, 5, 0, 0, 0, 6, 0, 0, 0].as_slice(), &[1; 20], &[2; 20], &[0; 4]].concat();
     let sealed = seal::seal_compressed(b"some text, some text", &[&identity().to_public()]).unwrap();
     vec![
         ("sealed", "text", sealed),
         ("frame", "text", zstd::bulk::compress(&b"some text, ".repeat(20), 3).unwrap()),
-        ("block", "three-chunks", block.finish()),
-        ("block", "empty", BlockBuilder::default().finish()),
+        ("block", "three-chunks", block),
+        ("block", "empty", vec![0; 4]),
         ("chunk_list", "two-blocks", chunks),
     ]
 }

@@ -180,7 +180,7 @@ fn seal_blocks(
     let mut plain = Vec::new();
     for block in blocks {
         plain.clear();
-        buffers.give(block.builder.finish(&mut plain));
+        buffers.give(block.builder.finish_into(&mut plain));
         let mut bytes = buffers.take(BLOCK_SIZE);
         sealer.seal(&plain, &mut bytes)?;
         let id = BlockId::of(&bytes);

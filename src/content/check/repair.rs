@@ -174,6 +174,7 @@ fn write_indexes(
                     .filter_map(|rank| open.chunk(rank))
                     .map(|chunk| (Prefix::of(&keys.id(contents.class, chunk)), u32::try_from(chunk.len()).unwrap_or(u32::MAX)))
                     .collect(),
+                Err(_) if block.is_nonce() => Vec::new(),
                 Err(error) => {
                     repaired.unmended.push((format!("block {}", block.id.short()), error.to_string()));
                     Vec::new()

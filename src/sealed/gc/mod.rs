@@ -12,7 +12,7 @@
 //! uncondemned pack holds it. A writer checks that after its snapshot became visible; a sweep reads the roots after it
 //! read what is condemned. So a snapshot that a mark did not see is either seen by its sweep, which copies what the
 //! snapshot needs, or its writer saw the mark and stored the blocks again. Grace periods only save work; the order of
-//! steps keeps the data (docs/invariants.md).
+//! steps keeps the data. `tests::schedule` looks for counterexamples.
 
 mod announce;
 mod live;

@@ -218,10 +218,11 @@ fn choose_packs(survey: &Survey, options: &Options) -> Vec<PackFate> {
     let mut candidates = Vec::new();
     for (pack, entry) in staying {
         let Some(known) = entry.known else { continue };
-        let candidate = Candidate { pack: *pack, size: entry.size, known };
-        dead_left += candidate.dead();
         needed_total += known.needed;
+        // What is unused in young packs may belong to a run that has not published its snapshot yet.
         if survey.age(entry.stored) >= options.grace {
+            let candidate = Candidate { pack: *pack, size: entry.size, known };
+            dead_left += candidate.dead();
             candidates.push(candidate);
         }
     }

@@ -173,6 +173,16 @@ fn tolerated_waste_is_left_and_the_sparsest_packs_go_first() {
 }
 
 #[test]
+fn a_running_backup_does_not_make_others_be_rewritten() {
+    let mut vault = Vault::new();
+    let dense = vault.snapshot(20, &(0..19).collect::<Vec<_>>());
+    vault.memory.advance(DAY);
+    let (running, _) = vault.pack(200);
+    assert_eq!(vault.prune(), Outcome::default());
+    assert!(vault.has_pack(&dense.pack) && vault.has_pack(&running));
+}
+
+#[test]
 fn many_small_packs_become_one_and_few_are_left_alone() {
     let mut vault = Vault::new();
     let mut made: Vec<Made> = (0..7).map(|_| vault.snapshot(1, &[0])).collect();
@@ -533,13 +543,9 @@ fn an_unforget_killed_anywhere_counts_only_when_whole() {
         vault.prune();
         made
     };
-    killed_everywhere(
-        prepare,
-        |repository, id| forget::unforget(repository, id),
-        |vault, made| {
-            assert!(!counts(vault, &made.id) || vault.is_whole(&made.id));
-        },
-    );
+    killed_everywhere(prepare, forget::unforget, |vault, made| {
+        assert!(!counts(vault, &made.id) || vault.is_whole(&made.id));
+    });
 }
 
 #[test]
