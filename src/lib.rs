@@ -18,6 +18,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod cli;
 pub mod content;
 pub mod model;
 pub mod retention;

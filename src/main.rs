@@ -1,3 +1,7 @@
 //! The `hearth-backup` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hearth_backup::cli::run(std::env::args_os())
+}

@@ -17,9 +17,9 @@ pub struct BlockBuilder {
 }
 
 impl BlockBuilder {
-    /// A builder with room for so many bytes of chunks.
-    pub fn with_capacity(bytes: usize) -> Self {
-        Self { lengths: Vec::new(), bytes: Vec::with_capacity(bytes) }
+    /// A builder that collects in an empty buffer.
+    pub fn in_buffer(bytes: Vec<u8>) -> Self {
+        Self { lengths: Vec::new(), bytes }
     }
 
     /// Appends a chunk of at most [`limits::CHUNK`] bytes.
@@ -40,13 +40,20 @@ impl BlockBuilder {
 
     /// The block's plaintext.
     pub fn finish(self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(4 + 4 * self.lengths.len() + self.bytes.len());
-        put_u32(&mut out, self.lengths.len());
+        let mut out = Vec::new();
+        self.finish_into(&mut out);
+        out
+    }
+
+    /// Writes the block's plaintext into an empty buffer; returns the one that it collected in.
+    pub fn finish_into(self, out: &mut Vec<u8>) -> Vec<u8> {
+        out.reserve(4 + 4 * self.lengths.len() + self.bytes.len());
+        put_u32(out, self.lengths.len());
         for length in &self.lengths {
             out.extend_from_slice(&length.to_le_bytes());
         }
         out.extend_from_slice(&self.bytes);
-        out
+        self.bytes
     }
 }
 

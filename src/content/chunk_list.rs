@@ -6,7 +6,7 @@
 
 use crate::content::dedup::Prefix;
 use crate::content::seal::{self, OpenFailure};
-use crate::sealed::codec::{FormatError, Reader};
+use crate::sealed::codec::{FormatError, Reader, put_u32};
 use crate::sealed::limits;
 
 /// What the sealed part may unpack to, in bytes.
@@ -19,6 +19,17 @@ const UNPACKED: usize = 512 << 20;
 pub fn open(sealed: &[u8], blocks: usize, identities: &[&dyn age::Identity]) -> Result<Vec<Vec<(Prefix, u32)>>, OpenFailure> {
     let plain = seal::open_compressed(sealed, identities, UNPACKED)?;
     parse(&plain, blocks).map_err(|why| OpenFailure::Damaged(why.to_string()))
+}
+
+/// Appends a block's chunks to the list.
+pub fn append(out: &mut Vec<u8>, chunks: &[(Prefix, u32)]) {
+    put_u32(out, chunks.len());
+    for (_, length) in chunks {
+        out.extend_from_slice(&length.to_le_bytes());
+    }
+    for (prefix, _) in chunks {
+        out.extend_from_slice(&prefix.0);
+    }
 }
 
 /// Parses the list of `blocks` blocks' chunks.

@@ -100,13 +100,30 @@ pub fn skippable_frame(length: usize, out: &mut Vec<u8>) {
 /// # Errors
 /// If they are not zstd, or unpack to more.
 pub fn decompress(packed: &[u8], limit: usize, decompressor: &mut zstd::bulk::Decompressor<'static>) -> Result<Vec<u8>, String> {
+    let mut plain = Vec::new();
+    decompress_into(packed, limit, decompressor, &mut plain)?;
+    Ok(plain)
+}
+
+/// Unpacks frames into a buffer, whose content is replaced.
+///
+/// # Errors
+/// As [`decompress`].
+pub fn decompress_into(
+    packed: &[u8],
+    limit: usize,
+    decompressor: &mut zstd::bulk::Decompressor<'static>,
+    plain: &mut Vec<u8>,
+) -> Result<(), String> {
     let promised = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten();
     let size = match promised {
         Some(size) if size <= limit as u64 => usize::try_from(size).unwrap_or(limit),
         Some(size) => return Err(format!("it would unpack to {size} bytes; {limit} are allowed")),
         None => limit,
     };
-    decompressor.decompress(packed, size).map_err(|error| format!("its zstd frame does not open ({error})"))
+    plain.clear();
+    plain.reserve(size);
+    decompressor.decompress_to_buffer(packed, plain).map(drop).map_err(|error| format!("its zstd frame does not open ({error})"))
 }
 
 #[cfg(test)]

@@ -264,6 +264,15 @@ impl ContentKeys {
         text
     }
 
+    /// The public half of the newest content key, which new blocks are sealed to.
+    ///
+    /// # Errors
+    /// If there is none, which [`ContentKeys::parse`] excludes.
+    pub fn content_recipient(&self) -> Result<x25519::Recipient, ContentError> {
+        let newest = self.identities.first().ok_or_else(|| ContentError::Other("there is no content key".into()))?;
+        Ok(newest.to_public())
+    }
+
     /// Parses that plaintext.
     ///
     /// # Errors

@@ -7,9 +7,12 @@
 //!
 //! May import: `sealed`, `source`, `store`, `model`.
 
+pub mod admin;
 pub mod backup;
 pub mod block;
 pub mod browse;
+pub mod buffers;
+pub mod check;
 pub mod chunk_list;
 pub mod chunker;
 pub mod compress;
@@ -19,6 +22,7 @@ mod error;
 mod fixture;
 pub mod keys;
 pub mod payload;
+pub mod restore;
 pub mod seal;
 pub mod secret;
 pub mod tree;

@@ -109,10 +109,10 @@ impl Stream {
         Ok(())
     }
 
-    /// Opens a payload whole; `None` if any byte was changed, moved or cut off.
-    fn open(&self, sealed: &[u8]) -> Option<Vec<u8>> {
+    /// Opens a payload whole into an empty buffer; `None` if any byte was changed, moved or cut off.
+    fn open(&self, sealed: &[u8], plain: &mut Vec<u8>) -> Option<()> {
         let pieces = sealed.len().div_ceil(PIECE + TAG).max(1);
-        let mut plain = Vec::with_capacity(sealed.len());
+        plain.reserve(sealed.len());
         for (counter, piece) in sealed.chunks(PIECE + TAG).enumerate() {
             let start = plain.len();
             let last = counter + 1 == pieces;
@@ -124,7 +124,7 @@ impl Stream {
             let opened = self.key.open_in_place(Self::nonce(counter as u64, last), Aad::empty(), plain.get_mut(start..)?).ok()?.len();
             plain.truncate(start + opened);
         }
-        (!sealed.is_empty()).then_some(plain)
+        (!sealed.is_empty()).then_some(())
     }
 }
 
@@ -197,21 +197,21 @@ impl BlockSealer {
         Ok(Self { recipient, compressor: Compressor::new(level)?, packed: Vec::new() })
     }
 
-    /// The sealed bytes of a block with this plaintext.
+    /// Writes the sealed bytes of a block with this plaintext into an empty buffer.
     ///
     /// # Errors
     /// If compression or encryption fails, which means out of memory.
-    pub fn seal(&mut self, plain: &[u8]) -> Result<Vec<u8>, ContentError> {
+    pub fn seal(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), ContentError> {
         self.packed.clear();
         self.compressor.frame(plain, &mut self.packed)?;
-        let (mut out, stream) = begin(&[&self.recipient])?;
-        match padding(out.len(), self.packed.len()) {
+        let (header, stream) = begin(&[&self.recipient])?;
+        match padding(header.len(), self.packed.len()) {
             0 => {}
             length => compress::skippable_frame(length, &mut self.packed),
         }
-        out.reserve_exact(sealed_length(self.packed.len()));
-        stream.seal(&self.packed, &mut out)?;
-        Ok(out)
+        out.reserve(header.len() + sealed_length(self.packed.len()));
+        out.extend_from_slice(&header);
+        stream.seal(&self.packed, out)
     }
 }
 
@@ -238,6 +238,12 @@ impl std::fmt::Display for OpenFailure {
 /// # Errors
 /// If no identity fits, or the bytes were changed.
 pub fn open(sealed: &[u8], identities: &[&dyn age::Identity]) -> Result<Vec<u8>, OpenFailure> {
+    let mut plain = Vec::new();
+    open_into(sealed, identities, &mut plain)?;
+    Ok(plain)
+}
+
+fn open_into(sealed: &[u8], identities: &[&dyn age::Identity], plain: &mut Vec<u8>) -> Result<(), OpenFailure> {
     let mut cursor = Cursor::new(sealed);
     let damaged = |why: String| OpenFailure::Damaged(why);
     let decryptor = age::Decryptor::new(&mut cursor).map_err(|error| damaged(format!("its age header does not parse ({error})")))?;
@@ -253,7 +259,7 @@ pub fn open(sealed: &[u8], identities: &[&dyn age::Identity]) -> Result<Vec<u8>,
     let file_key = taken(&slot).ok_or(OpenFailure::NoIdentity)?;
     let nonce = header.last_chunk::<FILE_NONCE>().ok_or_else(|| damaged("it ends within its header".into()))?;
     let stream = Stream::new(&file_key, nonce).map_err(|error| damaged(error.to_string()))?;
-    stream.open(payload).ok_or_else(|| damaged("its encrypted bytes were changed or cut off".into()))
+    stream.open(payload, plain).ok_or_else(|| damaged("its encrypted bytes were changed or cut off".into()))
 }
 
 /// Opens and unpacks what [`seal_compressed`] made, up to `limit` bytes.
@@ -285,6 +291,9 @@ impl OpenBlock {
 pub struct BlockOpener {
     identities: Vec<age::x25519::Identity>,
     decompressor: zstd::bulk::Decompressor<'static>,
+    packed: Vec<u8>,
+    /// The memory of a block that is no longer needed.
+    spare: Vec<u8>,
 }
 
 impl BlockOpener {
@@ -294,7 +303,7 @@ impl BlockOpener {
     /// If there is no memory for the decompressor.
     pub fn new(identities: Vec<age::x25519::Identity>) -> Result<Self, ContentError> {
         let decompressor = zstd::bulk::Decompressor::new().map_err(|error| ContentError::Other(error.to_string()))?;
-        Ok(Self { identities, decompressor })
+        Ok(Self { identities, decompressor, packed: Vec::new(), spare: Vec::new() })
     }
 
     /// Opens a sealed block.
@@ -303,10 +312,17 @@ impl BlockOpener {
     /// If the key does not fit or the bytes were changed.
     pub fn open(&mut self, sealed: &[u8]) -> Result<OpenBlock, OpenFailure> {
         let identities: Vec<&dyn age::Identity> = self.identities.iter().map(|identity| identity as &dyn age::Identity).collect();
-        let packed = open(sealed, &identities)?;
-        let plain = compress::decompress(&packed, limits::BLOCK_PLAIN, &mut self.decompressor).map_err(OpenFailure::Damaged)?;
+        self.packed.clear();
+        open_into(sealed, &identities, &mut self.packed)?;
+        let mut plain = std::mem::take(&mut self.spare);
+        compress::decompress_into(&self.packed, limits::BLOCK_PLAIN, &mut self.decompressor, &mut plain).map_err(OpenFailure::Damaged)?;
         let ranges = block::chunk_ranges(&plain).map_err(|why| OpenFailure::Damaged(why.to_string()))?;
         Ok(OpenBlock { plain, ranges })
+    }
+
+    /// Takes back the memory of a block that is no longer needed.
+    pub fn recycle(&mut self, block: OpenBlock) {
+        self.spare = block.plain;
     }
 }
 
@@ -366,7 +382,8 @@ mod tests {
             let mut builder = block::BlockBuilder::default();
             builder.push(&bytes(length));
             builder.push(b"second");
-            let sealed = sealer.seal(&builder.finish()).unwrap();
+            let mut sealed = Vec::new();
+            sealer.seal(&builder.finish(), &mut sealed).unwrap();
             assert_eq!(sealed.len() % PADDING, 0);
             let opened = opener.open(&sealed).unwrap();
             assert_eq!(opened.chunk(0).unwrap(), bytes(length));

@@ -5,7 +5,7 @@
 //! ```
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::content::dedup::Prefix;
 use crate::content::keys::{ContentKeys, RestoreKey};
@@ -16,7 +16,7 @@ use crate::content::tree::TreeSource;
 use crate::content::{ContentError, chunk_list};
 use crate::model::id::{BlockId, ChunkId, IndexId, KeysId, SnapshotId};
 use crate::sealed::index::BlockList;
-use crate::sealed::locations::{Locations, PackListing, read_block};
+use crate::sealed::locations::{Location, Locations, PackListing, read_block};
 use crate::sealed::pack::Class;
 use crate::sealed::refs::{self, Refs};
 use crate::sealed::repository::Repository;
@@ -153,6 +153,9 @@ pub struct ChunkMap {
     chunks: Vec<ChunkRecord>,
     blocks: Vec<(BlockId, Class)>,
     locations: Locations,
+    listing: PackListing,
+    /// Where blocks lie by the packs' own footers; read when a place that a list or map names turns out wrong.
+    footers: OnceLock<Locations>,
     /// Index objects and packs that could not be read.
     pub damage: Vec<String>,
 }
@@ -165,7 +168,14 @@ impl ChunkMap {
     /// If the store fails.
     pub fn load(vault: &Vault, refs: &Refs) -> Result<Self, ContentError> {
         let store = vault.repository.store();
-        let mut map = Self { chunks: Vec::new(), blocks: Vec::new(), locations: Locations::default(), damage: Vec::new() };
+        let mut map = Self {
+            chunks: Vec::new(),
+            blocks: Vec::new(),
+            locations: Locations::default(),
+            listing: PackListing::default(),
+            footers: OnceLock::new(),
+            damage: Vec::new(),
+        };
         let mut lists = Vec::new();
         let mut incomplete = false;
         for (id, bitmap) in &refs.indexes {
@@ -185,7 +195,7 @@ impl ChunkMap {
                 }
             }
         }
-        let listing = PackListing::load(store)?;
+        let listing = PackListing::for_reading(store)?;
         let (maps, _) = marks::read_maps(store)?;
         let all = || lists.iter().chain(maps.iter().map(|(_, list)| list));
         let (locations, _) = Locations::collect(store, &listing, all(), false)?;
@@ -196,6 +206,7 @@ impl ChunkMap {
             map.locations = locations;
             map.damage.extend(damage.iter().map(ToString::to_string));
         }
+        map.listing = listing;
         if incomplete {
             map.open_unlisted(vault)?;
         }
@@ -261,17 +272,15 @@ impl ChunkMap {
     /// If it is nowhere, or damaged everywhere; the error names each place.
     pub fn open_block(&self, vault: &Vault, block: u32, opener: &mut BlockOpener, buffer: &mut Vec<u8>) -> Result<OpenBlock, ContentError> {
         let id = self.block_id(block).ok_or_else(|| ContentError::Other("no such block".into()))?;
-        let store = vault.repository.store();
         let mut reasons = Vec::new();
         for place in self.locations.of(&id) {
-            let name = crate::sealed::pack::name(&place.pack);
-            // The age tags and the chunk ids are checked below, so hashing the sealed bytes too would only cost time;
-            // it tells which of the two is wrong once something is.
-            let read = store.get_range(&name, place.offset, place.length as usize, buffer);
-            match read
-                .map_err(|error| error.to_string())
-                .and_then(|()| opener.open(buffer).map_err(|failure| explain(&id, &name, buffer, &failure)))
-            {
+            match self.open_at(vault, &id, place, opener, buffer) {
+                Ok(open) => return Ok(open),
+                Err(reason) => reasons.push(reason),
+            }
+        }
+        for place in self.by_footers(vault).of(&id).filter(|place| !self.locations.of(&id).any(|tried| tried == *place)) {
+            match self.open_at(vault, &id, place, opener, buffer) {
                 Ok(open) => return Ok(open),
                 Err(reason) => reasons.push(reason),
             }
@@ -280,6 +289,29 @@ impl ChunkMap {
             reasons.push("no pack holds it".into());
         }
         Err(ContentError::damaged(format!("block {}", id.short()), reasons.join("; ")))
+    }
+
+    fn by_footers(&self, vault: &Vault) -> &Locations {
+        self.footers.get_or_init(|| {
+            let lists = std::iter::empty();
+            Locations::collect(vault.repository.store(), &self.listing, lists, true).map(|(locations, _)| locations).unwrap_or_default()
+        })
+    }
+
+    /// Opens a block at one place. The age tags and the chunk ids are checked by whoever uses it, so hashing the sealed
+    /// bytes too would only cost time; it tells which of the two is wrong once something is.
+    fn open_at(
+        &self,
+        vault: &Vault,
+        id: &BlockId,
+        place: &Location,
+        opener: &mut BlockOpener,
+        buffer: &mut Vec<u8>,
+    ) -> Result<OpenBlock, String> {
+        let store = vault.repository.store();
+        let name = crate::sealed::pack::name(&place.pack);
+        store.get_range(&name, place.offset, place.length as usize, buffer).map_err(|error| error.to_string())?;
+        opener.open(buffer).map_err(|failure| explain(id, &name, buffer, &failure))
     }
 }
 
@@ -292,7 +324,7 @@ fn explain(id: &BlockId, name: &ObjectName, sealed: &[u8], failure: &OpenFailure
 }
 
 /// Tree blocks kept open; walks go back and forth between few of them.
-const OPEN_BLOCKS: usize = 24;
+const OPEN_BLOCKS: usize = 10;
 
 /// Reads the trees of a snapshot.
 pub struct TreeReader<'a> {

@@ -42,6 +42,14 @@ impl PackListing {
         Self::list(store, condemned.packs.into_iter().collect())
     }
 
+    /// The same for readers, whom a damaged condemned object does not keep from reading.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn for_reading(store: &dyn Store) -> Result<Self, SealedError> {
+        Self::list(store, marks::packs_said_condemned(store)?.into_iter().collect())
+    }
+
     /// Lists the packs, given those that were condemned before.
     ///
     /// # Errors

@@ -213,6 +213,16 @@ pub fn read_condemned(store: &dyn Store) -> Result<Vec<Sentence>, SealedError> {
     Ok(all)
 }
 
+/// Packs that readable condemned objects name. For readers, who only prefer other copies: a damaged object must not keep
+/// them from restoring. Prune and writers use [`all_condemned`].
+///
+/// # Errors
+/// If the store fails.
+pub fn packs_said_condemned(store: &dyn Store) -> Result<BTreeSet<PackId>, SealedError> {
+    let all = read_all(store, Folder::Condemned)?;
+    Ok(all.iter().filter_map(|(_, bytes)| parse_condemned(bytes).ok()).flat_map(|condemned| condemned.packs).collect())
+}
+
 /// Everything condemned so far, as one set.
 ///
 /// # Errors

@@ -168,6 +168,12 @@ impl PackWriter {
     /// # Errors
     /// If the store fails.
     pub fn block(&mut self, id: BlockId, bytes: &[u8]) -> Result<(), SealedError> {
+        if bytes.is_empty() || bytes.len() > limits::BLOCK_SEALED || self.contents.blocks.len() >= limits::INDEX_BLOCKS {
+            return Err(SealedError::damaged(
+                "a new pack",
+                "a block is over the limits of the format and would be unreadable; please report this",
+            ));
+        }
         self.append(bytes)?;
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         self.contents.blocks.push(BlockEntry { id, length });
@@ -225,8 +231,8 @@ fn parse_footer(tail: &[u8], size: u64) -> Result<Contents, Result<usize, Format
     }
     let Some((rest, length)) = rest.split_last_chunk::<4>() else { return bad("it is too short") };
     let length = u32::from_le_bytes(*length) as usize;
-    if length as u64 + 20 > size {
-        return bad("its footer is longer than itself");
+    if length as u64 + 20 > size || length > 5 + BLOCK_ENTRY * limits::INDEX_BLOCKS {
+        return bad("its footer is longer than itself or than the format allows");
     }
     let Some(start) = rest.len().checked_sub(length) else { return Err(Ok(length + 12)) };
     let mut reader = Reader::new(rest.get(start..).unwrap_or_default());

@@ -121,7 +121,18 @@ fn newest_number(store: &dyn Store) -> Result<u64, SealedError> {
     if numbers.len() > limits::STATEMENTS {
         return Err(SealedError::damaged("repo/", "it holds more statements than the format allows"));
     }
-    Ok(numbers.iter().filter_map(|info| info.name.leaf().parse().ok()).max().unwrap_or(0))
+    let canonical = |leaf: &str| leaf.parse::<u64>().ok().filter(|number| number.to_string() == leaf);
+    let mut numbers: Vec<u64> = numbers.iter().filter_map(|info| canonical(info.name.leaf())).collect();
+    numbers.sort_unstable();
+    for (expected, found) in (0..).zip(&numbers) {
+        if *found != expected {
+            let why = format!(
+                "there is no statement {expected} before it; if nobody of you made it, somebody put it there, and it can be deleted"
+            );
+            return Err(forged(*found, why));
+        }
+    }
+    Ok(numbers.last().copied().unwrap_or(0))
 }
 
 /// The chain as far as it is verified.

@@ -137,7 +137,8 @@ impl Statement {
     /// If it cannot be serialised, or is over the limit.
     pub fn text(&self) -> Result<Vec<u8>, FormatError> {
         let text = serde_json::to_vec(self).map_err(|error| FormatError(error.to_string()))?;
-        if text.len() as u64 > limits::PAYLOAD {
+        // Room for magic, length and signature, as readers bound the whole object.
+        if text.len() as u64 > limits::PAYLOAD - 1024 {
             return Err(FormatError::new("the statement would be larger than 1 MiB; close old writers' snapshot lists"));
         }
         Ok(text)

@@ -201,6 +201,8 @@ pub struct Walk {
     options: WalkOptions,
     stack: Vec<Frame>,
     pending: std::collections::VecDeque<Item>,
+    /// The directory whose files, named as arguments, are the current source.
+    files_of: Option<Arc<OpenDir>>,
 }
 
 impl Walk {
@@ -222,7 +224,7 @@ impl Walk {
         }
         let fd = std::fs::File::open("/")?.into();
         let root = Arc::new(OpenDir { fd, path: b"/".to_vec() });
-        let mut walk = Self { options, stack: Vec::new(), pending: std::collections::VecDeque::new() };
+        let mut walk = Self { options, stack: Vec::new(), pending: std::collections::VecDeque::new(), files_of: None };
         let frame = if spine.chosen {
             walk.list(&root, None)
         } else {
@@ -345,10 +347,20 @@ impl Walk {
         if !spine.chosen {
             return self.enter(parent, name, None, Some(spine));
         }
-        self.pending.push_back(Item::NextSource);
         match metadata::stat_at(parent.as_fd(), name) {
-            Ok(stat) if stat.kind == FileType::Directory => self.enter(parent, name, None, None),
-            Ok(_) => self.pending.push_back(Item::Entry { dir: Arc::clone(parent), name: name.to_vec() }),
+            Ok(stat) if stat.kind == FileType::Directory => {
+                self.files_of = None;
+                self.pending.push_back(Item::NextSource);
+                self.enter(parent, name, None, None);
+            }
+            Ok(_) => {
+                // Files of one directory, as a shell's `*` names them, are one source: a block each would waste space.
+                if self.files_of.as_ref().is_none_or(|dir| !Arc::ptr_eq(dir, parent)) {
+                    self.files_of = Some(Arc::clone(parent));
+                    self.pending.push_back(Item::NextSource);
+                }
+                self.pending.push_back(Item::Entry { dir: Arc::clone(parent), name: name.to_vec() });
+            }
             Err(error) => self.note_missing(&parent.path_of(name), &error),
         }
     }

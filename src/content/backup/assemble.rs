@@ -10,6 +10,7 @@ use super::catalogue::{self, Fingerprint, Known};
 use super::read::{Content, FileReader, Inode, Part, Piece};
 use crate::content::ContentError;
 use crate::content::block::BlockBuilder;
+use crate::content::buffers::Buffers;
 use crate::content::dedup::{BlockOrdinal, ChunkIndex, Prefix};
 use crate::content::payload::Statistics;
 use crate::content::secret::ChunkKeys;
@@ -17,12 +18,16 @@ use crate::content::tree::{self, ListBuilder, PageBuilder, TreeSink};
 use crate::model::entry::{Element, Entry, Kind, LinkId, Metadata};
 use crate::model::event::{Event, Monitor, Severity};
 use crate::model::id::ChunkId;
+use crate::sealed::limits;
 use crate::sealed::pack::Class;
 use crate::source::metadata::Stat;
 use crate::source::walk::OpenDir;
 
 /// Plaintext bytes after which a block is full; measured in `docs/decisions.md`.
 pub const BLOCK_SIZE: usize = 2 << 20;
+
+/// Bytes of extended attributes that an entry may have; ext4 allows 4 KiB, XFS 64 KiB each, tmpfs any number.
+const ATTRIBUTES: usize = 512 << 10;
 
 /// A block to be sealed.
 pub struct PlainBlock {
@@ -46,6 +51,7 @@ struct ChunkStore<'a> {
     /// Tree chunks stored since the last look: list nodes of the file at hand.
     nodes: Vec<(Prefix, u32)>,
     bytes_new: u64,
+    buffers: Buffers,
 }
 
 fn pipeline_ended() -> ContentError {
@@ -54,6 +60,12 @@ fn pipeline_ended() -> ContentError {
 
 impl ChunkStore<'_> {
     fn put(&mut self, class: Class, id: &ChunkId, bytes: &[u8]) -> Result<(), ContentError> {
+        if bytes.len() > limits::CHUNK {
+            return Err(ContentError::Other(format!(
+                "a chunk of {} bytes is over the limit of the format; please report this",
+                bytes.len()
+            )));
+        }
         let prefix = Prefix::of(id);
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         if self.index.use_chunk(&prefix, length).is_some() {
@@ -66,7 +78,7 @@ impl ChunkStore<'_> {
         let block = slot.get_or_insert_with(|| PlainBlock {
             ordinal: self.index.new_block(),
             class,
-            builder: BlockBuilder::with_capacity(BLOCK_SIZE + bytes.len()),
+            builder: BlockBuilder::in_buffer(self.buffers.take(BLOCK_SIZE + (256 << 10))),
             chunks: Vec::new(),
         });
         block.builder.push(bytes);
@@ -153,7 +165,8 @@ impl<'a> Assembler<'a> {
         rereader: FileReader,
         monitor: &'a dyn Monitor,
     ) -> Self {
-        let store = ChunkStore { index, keys, data: None, tree: None, sealers, nodes: Vec::new(), bytes_new: 0 };
+        let store =
+            ChunkStore { index, keys, data: None, tree: None, sealers, nodes: Vec::new(), bytes_new: 0, buffers: rereader.buffers() };
         Self {
             store,
             catalogue,
@@ -181,12 +194,12 @@ impl<'a> Assembler<'a> {
                 Ok(())
             }
             Part::Unchanged { dir, name, known, stat } => self.unchanged(&dir, name, *known, stat),
-            Part::Content(content) => self.content(&content),
+            Part::Content(content) => self.content(content),
             Part::Restart => {
                 self.file = OpenFile::default();
                 Ok(())
             }
-            Part::File { name, metadata, fingerprint, inode, content } => self.file(name, metadata, fingerprint, inode, &content),
+            Part::File { name, metadata, fingerprint, inode, content } => self.file(name, metadata, fingerprint, inode, content),
             Part::Node { entry, fingerprint, inode } => self.node(entry, fingerprint, inode),
         }
     }
@@ -198,7 +211,22 @@ impl<'a> Assembler<'a> {
         self.monitor.event(event);
     }
 
-    fn enter(&mut self, name: Vec<u8>, metadata: Metadata) -> Result<(), ContentError> {
+    /// An entry must fit into a tree chunk with room to spare; attributes are the only part that can be larger.
+    fn bound(&mut self, name: &[u8], metadata: &mut Metadata) {
+        let size: usize = metadata.xattrs.iter().map(|xattr| xattr.name.len() + xattr.value.len()).sum();
+        if size > ATTRIBUTES {
+            metadata.xattrs.clear();
+            let directories = self.directories.iter().map(|directory| directory.name.as_slice());
+            let path: Vec<u8> = directories.chain([name]).flat_map(|name| [b"/", name].concat()).collect();
+            let message = format!(
+                "has {size} bytes of extended attributes; more than {ATTRIBUTES} are not kept, so none of them is in this snapshot"
+            );
+            self.note(Event::warning(crate::source::walk::display(&path), message));
+        }
+    }
+
+    fn enter(&mut self, name: Vec<u8>, mut metadata: Metadata) -> Result<(), ContentError> {
+        self.bound(&name, &mut metadata);
         self.catalogue.enter(&name).map_err(catalogue_error)?;
         self.directories.push(OpenDirectory { name, metadata, pages: PageBuilder::default() });
         Ok(())
@@ -266,7 +294,7 @@ impl<'a> Assembler<'a> {
         result
     }
 
-    fn content(&mut self, content: &Content) -> Result<(), ContentError> {
+    fn content(&mut self, content: Content) -> Result<(), ContentError> {
         for piece in &content.pieces {
             match piece {
                 Piece::Hole(length) => {
@@ -285,6 +313,7 @@ impl<'a> Assembler<'a> {
         }
         self.statistics.bytes_read += content.buffer.len() as u64;
         self.monitor.event(Event::Progress { files: 0, bytes: content.buffer.len() as u64 });
+        self.store.buffers.give(content.buffer);
         Ok(())
     }
 
@@ -294,7 +323,7 @@ impl<'a> Assembler<'a> {
         mut metadata: Metadata,
         fingerprint: Option<Fingerprint>,
         inode: Option<Inode>,
-        content: &Content,
+        content: Content,
     ) -> Result<(), ContentError> {
         if self.file.size == 0 {
             self.store.nodes.clear();
@@ -302,6 +331,7 @@ impl<'a> Assembler<'a> {
         self.content(content)?;
         let file = std::mem::take(&mut self.file);
         let elements = file.list.finish(&mut self.store)?;
+        self.bound(&name, &mut metadata);
         metadata.link = inode.map(|inode| self.link(inode));
         let entry = Entry { name, metadata, kind: Kind::File { size: file.size, content: elements } };
         self.statistics.files += 1;
@@ -313,6 +343,8 @@ impl<'a> Assembler<'a> {
     }
 
     fn node(&mut self, mut entry: Entry, fingerprint: Fingerprint, inode: Option<Inode>) -> Result<(), ContentError> {
+        let name = entry.name.clone();
+        self.bound(&name, &mut entry.metadata);
         entry.metadata.link = inode.map(|inode| self.link(inode));
         self.statistics.others += 1;
         self.remember(entry, Some(fingerprint), Vec::new())

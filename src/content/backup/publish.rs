@@ -63,10 +63,11 @@ impl<'a> Publisher<'a> {
     /// # Errors
     /// If the journal cannot be written.
     pub fn next_sequence(&self) -> Result<u64, ContentError> {
-        self.with_journal(|journal| {
-            journal.sequence += 1;
-            journal.sequence
-        })
+        let next = self.with_journal(|journal| {
+            journal.sequence = journal.sequence.checked_add(1)?;
+            Some(journal.sequence)
+        })?;
+        next.ok_or_else(|| ContentError::Other("the writer's sequence numbers are used up; add a new writer with `key add-writer`".into()))
     }
 
     fn envelope(&self, sequence: u64, refs: RefsId, sizes: Sizes) -> Envelope {

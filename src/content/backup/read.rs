@@ -6,6 +6,7 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
 use super::catalogue::{Fingerprint, Known};
+use crate::content::buffers::Buffers;
 use crate::content::chunker::Chunker;
 use crate::content::secret::ChunkKeys;
 use crate::model::entry::{Entry, Kind, Metadata};
@@ -146,6 +147,7 @@ pub struct ReadOptions {
 pub struct FileReader {
     options: ReadOptions,
     owners: Arc<Owners>,
+    buffers: Buffers,
 }
 
 fn several_names(stat: &Stat) -> Option<Inode> {
@@ -155,7 +157,12 @@ fn several_names(stat: &Stat) -> Option<Inode> {
 impl FileReader {
     /// A reader.
     pub fn new(options: ReadOptions) -> Self {
-        Self { options, owners: Arc::new(Owners::default()) }
+        Self { options, owners: Arc::new(Owners::default()), buffers: Buffers::default() }
+    }
+
+    /// The pool that its buffers come from.
+    pub fn buffers(&self) -> Buffers {
+        self.buffers.clone()
     }
 
     /// What names chunks.
@@ -310,10 +317,10 @@ impl FileReader {
         loop {
             let rest = usize::try_from(expected.saturating_sub(total)).unwrap_or(usize::MAX);
             let want = rest.min(STRETCH);
-            let had = content.buffer.len();
-            content.buffer.reserve_exact(want.saturating_add(usize::from(want == 0)));
-            let read = input.take(want as u64).read_to_end(&mut content.buffer)?;
-            debug_assert_eq!(content.buffer.len(), had + read);
+            if content.buffer.capacity() == 0 {
+                content.buffer = self.buffers.take(if want < STRETCH { want } else { STRETCH + max });
+            }
+            let read = fill(input, &mut content.buffer, want)?;
             total += read as u64;
             let ended = read < want || total >= expected;
             while let Some(bytes) = content.buffer.get(pending..).filter(|bytes| !bytes.is_empty() && (ended || bytes.len() >= max)) {
@@ -325,7 +332,7 @@ impl FileReader {
             if ended {
                 return Ok((total, true));
             }
-            let mut buffer = Vec::with_capacity(STRETCH + max);
+            let mut buffer = self.buffers.take(STRETCH + max);
             buffer.extend_from_slice(content.buffer.get(pending..).unwrap_or_default());
             content.buffer.truncate(pending);
             pending = 0;
@@ -335,6 +342,23 @@ impl FileReader {
             }
         }
     }
+}
+
+/// Appends up to `want` bytes; fewer only at the end of the stream.
+fn fill(input: &mut dyn io::Read, buffer: &mut Vec<u8>, want: usize) -> io::Result<usize> {
+    let start = buffer.len();
+    buffer.resize(start + want, 0);
+    let mut read = 0;
+    while read < want {
+        match input.read(buffer.get_mut(start + read..).unwrap_or_default()) {
+            Ok(0) => break,
+            Ok(more) => read += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    buffer.truncate(start + read);
+    Ok(read)
 }
 
 fn unreadable(dir: &OpenDir, name: &[u8], error: &io::Error) -> Event {

@@ -32,7 +32,7 @@ use crate::model::event::{Event, Monitor};
 use crate::model::id::{BlockId, GroupId, SnapshotId};
 use crate::sealed::envelope::Sizes;
 use crate::sealed::repository::Repository;
-use crate::sealed::snapshots::{self, Snapshots};
+use crate::sealed::snapshots::{self, Signer, Snapshots};
 use crate::sealed::{SealedError, limits};
 use crate::source::exclude::Excludes;
 use crate::source::walk::{Item, Walk, WalkOptions};
@@ -201,9 +201,11 @@ fn own_sequence(repository: &Repository, key: &WriterKey) -> Result<u64, Content
     let found = Snapshots::load(repository, Folder::Snapshots)?;
     let forgotten = Snapshots::load(repository, Folder::Forgotten)?;
     let checkpoints = snapshots::read_checkpoints(repository)?;
-    let envelopes =
-        found.list.iter().chain(&forgotten.list).map(|snapshot| &snapshot.envelope).chain(checkpoints.iter().map(|point| &point.envelope));
-    Ok(envelopes.filter(|envelope| envelope.writer == key.writer).map(|envelope| envelope.sequence).max().unwrap_or(0))
+    // What nobody signed must not push the numbers up.
+    let snapshots = found.list.iter().chain(&forgotten.list).map(|snapshot| (snapshot.signer, &snapshot.envelope));
+    let checkpoints = checkpoints.iter().map(|checkpoint| (checkpoint.signer, &checkpoint.envelope));
+    let own = snapshots.chain(checkpoints).filter(|(signer, envelope)| *signer == Signer::Known && envelope.writer == key.writer);
+    Ok(own.map(|(_, envelope)| envelope.sequence).max().unwrap_or(0))
 }
 
 /// Drops snapshots that a killed run made visible but did not verify: this run makes a new one.
@@ -355,15 +357,15 @@ impl Run<'_> {
         let real = self.repository.store();
         let discard = DiscardStore::new(real.location());
         let store: &dyn Store = if self.options.dry_run { &discard } else { real };
+        let reader = FileReader::new(self.read_options());
         let options = UploadOptions {
             recipients: Recipients { content: content_recipient(self.repository)?, index: index_recipient(self.repository)? },
             level: self.options.level,
             threads: self.threads,
+            buffers: reader.buffers(),
         };
-        let read_options = self.read_options();
         let dry_run = self.options.dry_run;
         let on_checkpoint = |indexes: &[_]| if dry_run { Ok(()) } else { publisher.checkpoint(indexes) };
-        let reader = FileReader::new(read_options);
         let (assembled, uploaded) = thread::scope(|scope| {
             let upload = Upload::start(scope, store, &options, &on_checkpoint)?;
             let mut assembler = Assembler::new(index, reader.keys(), upload.blocks(), writer, reader.clone(), self.monitor);

@@ -77,20 +77,13 @@ fn moved_blocks(index: &ChunkIndex, store: &dyn Store, listing: &PackListing) ->
     if all_stay {
         return Ok(HashSet::new());
     }
-    let (maps, _) = marks::read_maps(store)?;
-    let mut known: HashSet<PackId> = index.known().iter().flat_map(|known| &known.list.packs).map(|(pack, _)| *pack).collect();
+    // Footers, not maps: a map is a hint that anyone may have written, and a snapshot is about to rest on it.
+    let known: HashSet<PackId> = index.known().iter().flat_map(|known| &known.list.packs).map(|(pack, _)| *pack).collect();
     let mut moved = HashSet::new();
-    for (pack, contents) in maps.iter().flat_map(|(_, list)| &list.packs) {
-        known.insert(*pack);
-        if listing.is_live(pack, contents) {
-            moved.extend(contents.blocks.iter().map(|block| block.id));
-        }
-    }
-    for (pack, info) in listing.packs.iter().filter(|(pack, _)| !known.contains(*pack) && !listing.condemned.contains(*pack)) {
+    for (_, info) in listing.packs.iter().filter(|(pack, _)| !known.contains(*pack) && !listing.condemned.contains(*pack)) {
         if let Ok(contents) = pack::read_contents(store, info) {
             moved.extend(contents.blocks.iter().map(|block| block.id));
         }
-        let _ = pack;
     }
     Ok(moved)
 }

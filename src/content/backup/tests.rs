@@ -230,3 +230,6 @@ fn the_repository_itself_and_the_state_are_left_out() {
     bench.run(|options| options.skip = vec![inside]).unwrap();
     assert!(!bench.files().contains_key("/repo/secret"));
 }
+
+mod crash;
+mod hostile;

@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 use age::x25519;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::assemble::PlainBlock;
+use super::assemble::{BLOCK_SIZE, PlainBlock};
 use crate::content::ContentError;
+use crate::content::buffers::Buffers;
+use crate::content::chunk_list;
 use crate::content::dedup::{BlockOrdinal, Prefix};
 use crate::content::seal::{self, BlockSealer};
 use crate::model::id::{BlockId, IndexId};
-use crate::sealed::codec::put_u32;
 use crate::sealed::index::{self, BlockList};
 use crate::sealed::limits;
 use crate::sealed::pack::{Class, PackWriter};
@@ -48,6 +49,8 @@ pub struct UploadOptions {
     pub level: i32,
     /// Sealing threads.
     pub threads: usize,
+    /// Where large buffers come from and go to.
+    pub buffers: Buffers,
 }
 
 struct SealedBlock {
@@ -113,10 +116,11 @@ impl<'scope> Upload<'scope> {
         let mut sealers = Vec::new();
         for _ in 0..options.threads {
             let sealer = BlockSealer::new(options.recipients.content.clone(), options.level)?;
-            let (to_seal, sealed) = (to_seal.clone(), sealed.clone());
-            sealers.push(scope.spawn(move || seal_blocks(sealer, &to_seal, &sealed)));
+            let (to_seal, sealed, buffers) = (to_seal.clone(), sealed.clone(), options.buffers.clone());
+            sealers.push(scope.spawn(move || seal_blocks(sealer, &to_seal, &sealed, &buffers)));
         }
-        let packer = scope.spawn(move || Packer { store, open: [None, None], packs }.run(&to_pack));
+        let packer = Packer { store, open: [None, None], packs, buffers: options.buffers.clone() };
+        let packer = scope.spawn(move || packer.run(&to_pack));
         let publisher = Publisher {
             store,
             recipients: options.recipients.clone(),
@@ -167,11 +171,18 @@ fn gone<T>(_: T) -> ContentError {
     ContentError::Other("the upload stopped".into())
 }
 
-fn seal_blocks(mut sealer: BlockSealer, blocks: &Receiver<PlainBlock>, sealed: &Sender<SealedBlock>) -> Result<(), ContentError> {
+fn seal_blocks(
+    mut sealer: BlockSealer,
+    blocks: &Receiver<PlainBlock>,
+    sealed: &Sender<SealedBlock>,
+    buffers: &Buffers,
+) -> Result<(), ContentError> {
+    let mut plain = Vec::new();
     for block in blocks {
-        let plain = block.builder.finish();
-        let bytes = sealer.seal(&plain)?;
-        drop(plain);
+        plain.clear();
+        buffers.give(block.builder.finish_into(&mut plain));
+        let mut bytes = buffers.take(BLOCK_SIZE);
+        sealer.seal(&plain, &mut bytes)?;
         let id = BlockId::of(&bytes);
         let block = SealedBlock { id, bytes, class: block.class, ordinal: block.ordinal, chunks: block.chunks };
         sealed.send(block).map_err(gone)?;
@@ -184,6 +195,7 @@ struct Packer<'env> {
     store: &'env dyn Store,
     open: [Option<(PackWriter, PackChunks)>; 2],
     packs: Sender<(PackWriter, PackChunks)>,
+    buffers: Buffers,
 }
 
 impl Packer<'_> {
@@ -207,9 +219,10 @@ impl Packer<'_> {
             None => slot.insert((PackWriter::new(self.store, block.class)?, PackChunks::default())),
         };
         writer.block(block.id, &block.bytes)?;
+        self.buffers.give(block.bytes);
         chunks.ordinals.push(block.ordinal);
         chunks.chunks.push(block.chunks);
-        if writer.size() >= PACK_SIZE
+        if (writer.size() >= PACK_SIZE || writer.len() >= limits::INDEX_BLOCKS)
             && let Some(pack) = slot.take()
         {
             self.packs.send(pack).map_err(gone)?;
@@ -231,13 +244,7 @@ impl PendingIndex {
         self.list.packs.push((pack.id, pack.contents));
         self.ordinals.extend(chunks.ordinals);
         for block in chunks.chunks {
-            put_u32(&mut self.chunks, block.len());
-            for (_, length) in &block {
-                self.chunks.extend_from_slice(&length.to_le_bytes());
-            }
-            for (prefix, _) in &block {
-                self.chunks.extend_from_slice(&prefix.0);
-            }
+            chunk_list::append(&mut self.chunks, &block);
         }
     }
 }

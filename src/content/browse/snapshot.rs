@@ -115,7 +115,13 @@ impl<'a> OpenSnapshot<'a> {
         let mut data = self.reader()?;
         let zeros = [0; 1 << 16];
         tree::walk_elements(content, &mut lists, &mut |element| match element {
-            Element::Chunk { id, .. } => out.write_all(&data.chunk(Class::Data, id)?).map_err(failed),
+            Element::Chunk { id, length } => {
+                let bytes = data.chunk(Class::Data, id)?;
+                if bytes.len() != *length as usize {
+                    return Err(ContentError::damaged("a file's list of chunks", "a chunk has another length than it says"));
+                }
+                out.write_all(&bytes).map_err(failed)
+            }
             Element::Hole { length } => {
                 let mut left = *length;
                 while left > 0 {

@@ -28,11 +28,13 @@ struct Level {
     entries: std::vec::IntoIter<Entry>,
     /// Length of the path at this level.
     path: usize,
+    /// The last name seen: names rise over all pages of a directory.
+    last: Vec<u8>,
 }
 
 impl Level {
     fn new(pages: &[Element], path: usize) -> Self {
-        Self { pages: pages.iter().map(|element| (*element, 0)).collect(), entries: Vec::new().into_iter(), path }
+        Self { pages: pages.iter().map(|element| (*element, 0)).collect(), entries: Vec::new().into_iter(), path, last: Vec::new() }
     }
 }
 
@@ -100,7 +102,11 @@ impl<'r, R: TreeSource<Error = ContentError>> TreeWalk<'r, R> {
             Element::Chunk { id, .. } => {
                 let page = self.reader.tree(&id)?;
                 let entries = tree::parse_page(&page)?;
-                if let Some(level) = self.stack.last_mut() {
+                if let (Some(level), Some(first), Some(last)) = (self.stack.last_mut(), entries.first(), entries.last()) {
+                    if first.name <= level.last {
+                        return Err(ContentError::damaged("a tree", "its pages are not sorted by name"));
+                    }
+                    level.last.clone_from(&last.name);
                     level.entries = entries.into_iter();
                 }
                 Ok(())

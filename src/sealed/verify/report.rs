@@ -36,7 +36,7 @@ impl Problem {
 }
 
 /// What a check looked at: counts, and sizes in bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Counts {
     /// Committed snapshots of known writers: those that count.
     pub snapshots: u64,

@@ -1,0 +1,76 @@
+//! One file per command: its arguments, and what it does with them.
+
+mod backup;
+mod check;
+mod diff;
+mod dump;
+mod find;
+mod forget;
+mod generate;
+mod init;
+mod key;
+mod ls;
+mod pin;
+mod prune;
+mod restore;
+mod snapshots;
+mod stats;
+mod trial;
+
+use clap::Subcommand;
+
+use super::context::Context;
+use super::exit::Exit;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Try(trial::Try),
+    Init(init::Init),
+    Backup(backup::Backup),
+    Snapshots(snapshots::SnapshotsCommand),
+    Ls(ls::Ls),
+    Find(find::Find),
+    Diff(diff::Diff),
+    Dump(dump::Dump),
+    Stats(stats::Stats),
+    Restore(restore::Restore),
+    Forget(forget::Forget),
+    Pin(pin::Pin),
+    Unpin(pin::Unpin),
+    Prune(prune::Prune),
+    Check(check::Check),
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    Completions(generate::Completions),
+    Man(generate::Man),
+}
+
+impl Command {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If it fails; the exit code follows from the error.
+    pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        match self {
+            Command::Try(command) => command.run(context),
+            Command::Init(command) => command.run(context),
+            Command::Backup(command) => command.run(context),
+            Command::Snapshots(command) => command.run(context),
+            Command::Ls(command) => command.run(context),
+            Command::Find(command) => command.run(context),
+            Command::Diff(command) => command.run(context),
+            Command::Dump(command) => command.run(context),
+            Command::Stats(command) => command.run(context),
+            Command::Restore(command) => command.run(context),
+            Command::Forget(command) => command.run(context),
+            Command::Pin(command) => command.run(context),
+            Command::Unpin(command) => command.run(context),
+            Command::Prune(command) => command.run(context),
+            Command::Check(command) => command.run(context),
+            Command::Key(command) => command.run(context),
+            Command::Completions(command) => command.run(context),
+            Command::Man(command) => command.run(context),
+        }
+    }
+}

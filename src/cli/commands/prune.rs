@@ -1,0 +1,186 @@
+//! `prune`: gives back the space of what no snapshot needs.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::cli::args;
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::progress::Progress;
+use crate::cli::render::text;
+use crate::model::human;
+use crate::model::span::Span;
+use crate::sealed::gc::{self, Options, Outcome, PackFate, Plan};
+use crate::sealed::repository::Repository;
+
+/// Give back the space of what no snapshot needs; needs no key, and backups may run meanwhile
+#[derive(Debug, Args)]
+pub struct Prune {
+    /// How long what is no longer needed stays before it is deleted; 0 if nobody else writes to the repository now
+    #[arg(long, value_name = "DURATION", default_value = "24h")]
+    grace: Span,
+
+    /// How much of the packs that stay may be unused
+    #[arg(long, value_name = "PERCENT", default_value = "10", value_parser = args::percent)]
+    max_unused: u8,
+
+    /// Change nothing, say what would be done
+    #[arg(long, short = 'n')]
+    dry_run: bool,
+}
+
+impl Prune {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If the repository cannot be pruned.
+    pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        let options = Options { grace: grace(&self.grace)?, max_unused: f64::from(self.max_unused) / 100.0, dry_run: self.dry_run };
+        let key = context.key()?;
+        let repository = context.repository(key.as_ref())?;
+        let progress = context.progress()?;
+        let report = prune(&repository, &options, &progress)?;
+        context.document(&report.record)?;
+        context.summary(&report.text)?;
+        Ok(context.end(&progress))
+    }
+}
+
+fn grace(span: &Span) -> anyhow::Result<Duration> {
+    let grace = span.to_duration()?;
+    if grace.is_zero() {
+        tracing::info!(
+            "with a grace period of 0 nobody else may write to the repository while prune runs, and nothing can be undone after it"
+        );
+    }
+    Ok(grace)
+}
+
+/// What a prune did or would do, for people and machines.
+pub struct Report {
+    /// For machines.
+    pub record: Record,
+    /// For people.
+    pub text: String,
+}
+
+/// The figures. Sizes in bytes.
+#[derive(Debug, Serialize)]
+pub struct Record {
+    dry_run: bool,
+    grace_seconds: u64,
+    stored_before: u64,
+    unused_after: u64,
+    blocks_needed: u64,
+    freed_later: u64,
+    condemn: Vec<FateRecord>,
+    delete: Vec<FateRecord>,
+    waiting: Vec<FateRecord>,
+    #[serde(flatten)]
+    done: Done,
+}
+
+#[derive(Debug, Serialize)]
+struct FateRecord {
+    pack: String,
+    bytes: u64,
+    needed_bytes: u64,
+    reason: &'static str,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Done {
+    yielded_to: Option<String>,
+    packs_condemned: u64,
+    bytes_condemned: u64,
+    packs_deleted: u64,
+    bytes_freed: u64,
+    bytes_copied: u64,
+    objects_deleted: u64,
+    snapshots_expired: u64,
+}
+
+/// Plans and prunes.
+///
+/// # Errors
+/// As [`gc::plan`] and [`gc::execute`].
+pub fn prune(repository: &Repository, options: &Options, progress: &Progress) -> anyhow::Result<Report> {
+    let plan = gc::plan(repository, options, progress)?;
+    let mut record = Record::planned(&plan);
+    let (nothing, dry_text) = (plan.is_empty(), format!("Dry run, nothing was changed\n{}", indent(&plan.to_string())));
+    let outcome = gc::execute(repository, plan, progress)?;
+    progress.finish();
+    anyhow::ensure!(!outcome.cancelled, "stopped on request; what was done is complete, and the next prune goes on");
+    record.done = Done::new(outcome);
+    let text = if options.dry_run { dry_text } else { record.text(nothing) };
+    Ok(Report { record, text })
+}
+
+fn indent(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
+}
+
+impl Record {
+    fn planned(plan: &Plan) -> Self {
+        Self {
+            dry_run: plan.options.dry_run,
+            grace_seconds: plan.options.grace.as_secs(),
+            stored_before: plan.stored,
+            unused_after: plan.unused,
+            blocks_needed: plan.blocks,
+            freed_later: plan.freed_later(),
+            condemn: fates(&plan.condemn),
+            delete: fates(&plan.delete),
+            waiting: fates(&plan.waiting),
+            done: Done::default(),
+        }
+    }
+
+    fn text(&self, nothing: bool) -> String {
+        let done = &self.done;
+        if let Some(by) = &done.yielded_to {
+            return format!("Nothing was done: another prune is at work ({by})\n");
+        }
+        let mut rows = vec![("Freed", format!("{} in {}", human::size(done.bytes_freed), text::count(done.packs_deleted, "pack")))];
+        if self.freed_later > 0 {
+            let grace = human::duration(Duration::from_secs(self.grace_seconds));
+            rows.push(("Later", format!("{} once {grace} have passed; prune again then", human::size(self.freed_later))));
+        }
+        if done.bytes_copied > 0 {
+            rows.push(("Rewritten", human::size(done.bytes_copied)));
+        }
+        let stored = self.stored_before.saturating_sub(done.bytes_freed);
+        rows.push(("Stored", format!("{} in packs, {} of it unused", human::size(stored), human::size(self.unused_after))));
+        if done.snapshots_expired > 0 {
+            rows.push(("Gone", format!("{} can no longer be brought back", text::count(done.snapshots_expired, "forgotten snapshot"))));
+        }
+        format!("{}\n{}", if nothing { "Nothing to prune" } else { "Pruned" }, indent(&text::fields(&rows)))
+    }
+}
+
+impl Done {
+    fn new(outcome: Outcome) -> Self {
+        Self {
+            yielded_to: outcome.yielded_to,
+            packs_condemned: outcome.packs_condemned,
+            bytes_condemned: outcome.bytes_condemned,
+            packs_deleted: outcome.packs_deleted,
+            bytes_freed: outcome.bytes_freed,
+            bytes_copied: outcome.bytes_copied,
+            objects_deleted: outcome.objects_deleted,
+            snapshots_expired: outcome.snapshots_expired,
+        }
+    }
+}
+
+fn fates(packs: &[PackFate]) -> Vec<FateRecord> {
+    let fate = |fate: &PackFate| FateRecord {
+        pack: fate.pack.to_string(),
+        bytes: fate.size,
+        needed_bytes: fate.needed,
+        reason: fate.reason.word(),
+    };
+    packs.iter().map(fate).collect()
+}

@@ -1,0 +1,19 @@
+//! Restore: from a snapshot to files, and the comparison of the two.
+//!
+//! ```text
+//!   TreeWalk --plan: directories, nodes, wants--> batch, sorted by block --> write (threads) --> Target
+//!                                                                               |
+//!   then: hard links, removals, metadata of directories (deepest first) <-------+
+//! ```
+
+mod compare;
+mod plan;
+mod run;
+pub mod target;
+mod write;
+
+pub use compare::{Difference, compare};
+pub use run::{RestoreOptions, RestoreSummary, restore};
+
+#[cfg(test)]
+mod tests;
