@@ -29,7 +29,7 @@ fn a_vanished_argument_is_a_warning_and_nothing_at_all_a_failure() {
 fn unreadable_files_are_named_and_the_rest_is_saved() {
     let bench = Bench::with_repository();
     if !nix::unistd::geteuid().is_root() {
-        fs::set_permissions(bench.path("source/a.txt"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(bench.path("source/a.txt"), fs::Permissions::from_mode(0o000)).unwrap();
         let (_, error) = bench.ends(&["backup", "--key", "hearth-writer.key", &bench.source()], 3);
         assert!(error.contains("a.txt"), "{error}");
         return;
@@ -39,7 +39,7 @@ fn unreadable_files_are_named_and_the_rest_is_saved() {
     let program = bench.path("program");
     fs::copy(env!("CARGO_BIN_EXE_hearth-backup"), &program).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    fs::set_permissions(bench.path("source/a.txt"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(bench.path("source/a.txt"), fs::Permissions::from_mode(0o000)).unwrap();
     let nobody = |arguments: &[&str]| {
         let mut command = Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program).args(arguments).current_dir(bench.path(""));

@@ -1,5 +1,7 @@
 //! Keys: of the wrong kind, of another repository, of all kinds, rotated, closed; and which repository is trusted.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod cli_common;
 
 use std::fs;
@@ -236,4 +238,25 @@ fn an_older_state_of_the_repository_is_noticed() {
         let error = bench.fails(arguments, 1);
         assert!(error.contains("older state"), "{error}");
     }
+}
+
+#[test]
+fn a_host_notices_that_its_last_snapshot_is_withheld() {
+    let bench = Bench::with_repository();
+    bench.backup(&[]);
+    bench.write("source/new", b"x");
+    bench.backup(&[]);
+    let last = bench.snapshots().remove(1);
+    for folder in ["snapshots", "commits"] {
+        fs::remove_file(bench.path("repo").join(folder).join(&last)).unwrap();
+    }
+    let run = ["backup", "--key", "hearth-writer.key", "--skip-if-unchanged", &bench.source()];
+    let (_, error) = bench.ends(&run, 3);
+    assert!(error.contains(&last[..8]) && error.contains("older state"), "{error}");
+    assert_eq!(bench.snapshots().len(), 2, "it is replaced, although nothing has changed");
+    bench.ends(&run, 0);
+    // Forgotten by hand is another matter, as long as it shows.
+    bench.ok(&["forget", "latest"]);
+    bench.ends(&run, 0);
+    assert_eq!(bench.snapshots().len(), 2);
 }

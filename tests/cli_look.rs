@@ -1,5 +1,7 @@
 //! Looking around: snapshots, ls, find, diff, dump, stats; and restore.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod cli_common;
 
 use std::fs;

@@ -144,7 +144,7 @@ impl Monitor for Progress {
             }
             Event::Current(what) => {
                 if let Display::Bar(bar) = &self.display {
-                    bar.set_message(what);
+                    bar.set_message(shortened(&what));
                 }
                 self.show();
             }
@@ -174,8 +174,7 @@ fn millis(time: Duration) -> u64 {
 fn bar(console: &Console) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     // The template is constant and right; the default style is only there to please the types.
-    let style =
-        ProgressStyle::with_template("{spinner:.cyan} {prefix}  {wide_msg:.dim}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+    let style = ProgressStyle::with_template("{spinner:.cyan} {prefix}  {msg:.dim}").unwrap_or_else(|_| ProgressStyle::default_spinner());
     bar.set_style(style);
     bar.enable_steady_tick(FRAME);
     console.set_bar(Some(bar.clone()));
@@ -204,6 +203,14 @@ fn summary(phase: &Phase, files: u64, bytes: u64) -> String {
         parts.push(format!("{} left", human::duration(elapsed.mul_f64(1.0 / part - 1.0))));
     }
     parts.join("  ")
+}
+
+/// The end of a path: what moves. A line that is too long for the terminal would leave traces of itself.
+fn shortened(path: &str) -> String {
+    const WIDTH: usize = 40;
+    let printable = super::render::text::path(path.as_bytes());
+    let length = printable.chars().count();
+    if length <= WIDTH { printable } else { std::iter::once('…').chain(printable.chars().skip(length - WIDTH + 1)).collect() }
 }
 
 /// A number with thin groups of three: `12,345`.

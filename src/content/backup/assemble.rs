@@ -211,17 +211,27 @@ impl<'a> Assembler<'a> {
         self.monitor.event(event);
     }
 
+    /// The path of an entry of the current directory, for messages.
+    fn path_of(&self, name: &[u8]) -> String {
+        let names = self.directories.iter().map(|directory| directory.name.as_slice()).chain([name]).filter(|name| !name.is_empty());
+        crate::source::walk::display(&names.flat_map(|name| [b"/", name].concat()).collect::<Vec<u8>>())
+    }
+
+    /// The directory that is being saved, for people who watch.
+    pub fn current(&self) -> String {
+        self.path_of(b"")
+    }
+
     /// An entry must fit into a tree chunk with room to spare; attributes are the only part that can be larger.
     fn bound(&mut self, name: &[u8], metadata: &mut Metadata) {
         let size: usize = metadata.xattrs.iter().map(|xattr| xattr.name.len() + xattr.value.len()).sum();
         if size > ATTRIBUTES {
             metadata.xattrs.clear();
-            let directories = self.directories.iter().map(|directory| directory.name.as_slice());
-            let path: Vec<u8> = directories.chain([name]).flat_map(|name| [b"/", name].concat()).collect();
+            let path = self.path_of(name);
             let message = format!(
                 "has {size} bytes of extended attributes; more than {ATTRIBUTES} are not kept, so none of them is in this snapshot"
             );
-            self.note(Event::warning(crate::source::walk::display(&path), message));
+            self.note(Event::warning(path, message));
         }
     }
 

@@ -48,6 +48,8 @@ const ATTEMPTS: usize = 3;
 /// Entries that one reader takes at once, and bytes after which it hands on what it has.
 const BATCH: usize = 128;
 const BATCH_BYTES: usize = 1 << 20;
+/// How often those who watch are told where the run is.
+const SHOW: Duration = Duration::from_millis(100);
 
 /// What to back up.
 pub enum Input {
@@ -155,9 +157,11 @@ pub fn backup(
     let _lock = state.lock(monitor)?;
     monitor.event(Event::Phase("prepare"));
     let group = group_id(key.signing.seed(), &options.host, &options.job);
-    let previous = state.group(&group);
+    let past = Past::load(repository, key)?;
+    let mut previous = state.group(&group);
+    previous.last = past.confirm(previous.last, monitor);
     let threads = thread::available_parallelism().map_or(2, usize::from).clamp(1, 16);
-    let mut publisher = Publisher::new(repository, key, state, group, own_sequence(repository, key)?);
+    let mut publisher = Publisher::new(repository, key, state, group, past.sequence);
     publisher.parent = previous.last;
     if !options.dry_run {
         settle_earlier(&publisher, repository, monitor)?;
@@ -196,16 +200,43 @@ fn check_writer(repository: &Repository, key: &WriterKey) -> Result<(), ContentE
     }
 }
 
-/// The highest sequence that this writer used in the repository: a host that lost its state must not start over.
-fn own_sequence(repository: &Repository, key: &WriterKey) -> Result<u64, ContentError> {
-    let found = Snapshots::load(repository, Folder::Snapshots)?;
-    let forgotten = Snapshots::load(repository, Folder::Forgotten)?;
-    let checkpoints = snapshots::read_checkpoints(repository)?;
-    // What nobody signed must not push the numbers up.
-    let snapshots = found.list.iter().chain(&forgotten.list).map(|snapshot| (snapshot.signer, &snapshot.envelope));
-    let checkpoints = checkpoints.iter().map(|checkpoint| (checkpoint.signer, &checkpoint.envelope));
-    let own = snapshots.chain(checkpoints).filter(|(signer, envelope)| *signer == Signer::Known && envelope.writer == key.writer);
-    Ok(own.map(|(_, envelope)| envelope.sequence).max().unwrap_or(0))
+/// What the repository holds of this writer.
+struct Past {
+    /// The highest sequence it used: a host that lost its state must not start over.
+    sequence: u64,
+    snapshots: HashSet<SnapshotId>,
+    forgotten: HashSet<SnapshotId>,
+}
+
+impl Past {
+    fn load(repository: &Repository, key: &WriterKey) -> Result<Self, ContentError> {
+        let found = Snapshots::load(repository, Folder::Snapshots)?;
+        let forgotten = Snapshots::load(repository, Folder::Forgotten)?;
+        let checkpoints = snapshots::read_checkpoints(repository)?;
+        // What nobody signed must not push the numbers up.
+        let snapshots = found.list.iter().chain(&forgotten.list).map(|snapshot| (snapshot.signer, &snapshot.envelope));
+        let checkpoints = checkpoints.iter().map(|checkpoint| (checkpoint.signer, &checkpoint.envelope));
+        let own = snapshots.chain(checkpoints).filter(|(signer, envelope)| *signer == Signer::Known && envelope.writer == key.writer);
+        Ok(Self {
+            sequence: own.map(|(_, envelope)| envelope.sequence).max().unwrap_or(0),
+            snapshots: found.list.iter().filter(|snapshot| snapshot.counts()).map(|snapshot| snapshot.id).collect(),
+            forgotten: forgotten.list.iter().map(|snapshot| snapshot.id).collect(),
+        })
+    }
+
+    /// The last snapshot, if it still counts. That it is gone is said: an older state of the repository may be shown.
+    fn confirm(&self, last: Option<SnapshotId>, monitor: &dyn Monitor) -> Option<SnapshotId> {
+        let last = last?;
+        if self.snapshots.contains(&last) {
+            return Some(last);
+        }
+        if !self.forgotten.contains(&last) {
+            let message = "this host's last snapshot is no longer in the repository: somebody forgot and pruned it, or the store shows an \
+                           older state; ask who keeps it";
+            monitor.event(Event::warning(format!("snapshot {}", last.short()), message));
+        }
+        None
+    }
 }
 
 /// Drops snapshots that a killed run made visible but did not verify: this run makes a new one.
@@ -490,15 +521,20 @@ fn feed_paths<'scope>(
         scope.spawn(move || to_read.iter().for_each(|job| read_job(&mut reader, job)));
     }
     drop(to_read);
-    for parts in &in_order {
+    let mut shown = Instant::now();
+    for batch in in_order.iter().flatten() {
+        if monitor.cancelled() {
+            return Err(ContentError::Cancelled);
+        }
         let mut entries = 0;
-        for part in parts.iter().flatten() {
+        for part in batch {
             entries += u64::from(matches!(part, Part::File { .. } | Part::Unchanged { .. } | Part::Node { .. }));
             assembler.take(part)?;
         }
         monitor.event(Event::Progress { files: entries, bytes: 0 });
-        if monitor.cancelled() {
-            return Err(ContentError::Cancelled);
+        if shown.elapsed() >= SHOW {
+            monitor.event(Event::Current(assembler.current()));
+            shown = Instant::now();
         }
     }
     Ok(())
