@@ -13,6 +13,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::content::admin::Admin;
+use crate::content::backup::put_refs;
 use crate::content::browse::{Step, TreeWalk};
 use crate::content::dedup::Prefix;
 use crate::content::keys::WriterKey;
@@ -271,9 +272,7 @@ fn replace(
         let length = lists.get(index).map_or(0, BlockList::len);
         refs.indexes.entry(*index).or_insert_with(|| Bitmap::new(length)).insert(*position);
     }
-    let refs_bytes = refs.encode().map_err(|why| ContentError::Other(why.to_string()))?;
-    let refs_id = RefsId::of(&refs_bytes);
-    store.put_new(&refs::name(&refs_id), &refs_bytes)?;
+    let refs_id = put_refs(store, &refs)?;
     payload.writer = writer.writer;
     payload.sequence = sequence;
     let (content, _) = recipients(vault)?;
