@@ -23,7 +23,7 @@ use crate::content::vault::{ChunkMap, TreeReader, Vault};
 use crate::content::{ContentError, chunk_list, seal};
 use crate::model::entry::{Element, Kind};
 use crate::model::event::{Event, Monitor};
-use crate::model::id::{BlockId, ChunkId, IndexId, PackId, RefsId, SnapshotId};
+use crate::model::id::{BlockId, ChunkId, IndexId, PackId, SnapshotId};
 use crate::sealed::envelope::{self, Sizes};
 use crate::sealed::index::{self, BlockList};
 use crate::sealed::locations::{Location, PackListing, read_block};
