@@ -18,6 +18,7 @@ pub mod state;
 mod sync;
 mod upload;
 
+pub use publish::put_refs;
 pub use run::{BackupOptions, Input, Summary, backup, open_for_writer};
 
 #[cfg(test)]

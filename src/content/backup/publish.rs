@@ -10,6 +10,7 @@ use super::upload::StoredIndex;
 use crate::content::ContentError;
 use crate::content::keys::WriterKey;
 use crate::content::payload::Payload;
+use crate::content::secret::random;
 use crate::model::id::{CheckpointId, GroupId, RefsId, SnapshotId};
 use crate::sealed::envelope::{self, Envelope, Sizes};
 use crate::sealed::refs::{self, Bitmap, Refs};
@@ -32,12 +33,12 @@ pub struct Publisher<'a> {
     pub parent: Option<SnapshotId>,
 }
 
-/// Stores refs.
+/// Stores refs, always as a new object: an equal one may have been condemned for good.
 ///
 /// # Errors
 /// If the store fails.
 pub fn put_refs(store: &dyn Store, refs: &Refs) -> Result<RefsId, ContentError> {
-    let bytes = refs.encode().map_err(|why| ContentError::Other(why.to_string()))?;
+    let bytes = refs.encode_anew(random::<16>()?.as_slice()).map_err(|why| ContentError::Other(why.to_string()))?;
     let id = RefsId::of(&bytes);
     store.put_new(&refs::name(&id), &bytes)?;
     Ok(id)

@@ -12,7 +12,7 @@ use crate::sealed::locations::PackListing;
 use crate::sealed::repository::Repository;
 use crate::sealed::snapshots::{self, Signer, Snapshots};
 use crate::sealed::{SealedError, index, marks, pack, refs};
-use crate::store::{Folder, Store};
+use crate::store::{Folder, ObjectName, Store};
 
 fn listed_indexes(store: &dyn Store) -> Result<HashSet<IndexId>, ContentError> {
     Ok(store.list(Folder::Index)?.iter().filter_map(|info| info.name.leaf().parse().ok()).collect())
@@ -107,11 +107,22 @@ pub fn missing(index: &mut ChunkIndex, store: &dyn Store, refs_id: &RefsId, refs
     let condemned = marks::all_condemned(store)?;
     refresh_live(index, store)?;
     let mut missing: Vec<String> = index.missing().iter().map(|block| format!("block {}", block.short())).collect();
-    let listed = listed_indexes(store)?;
-    let lost_index = |id: &&IndexId| !listed.contains(*id) || condemned.indexes.contains(*id);
-    missing.extend(refs.indexes.keys().filter(lost_index).map(|id| index::name(id).to_string()));
-    if condemned.refs.contains(refs_id) || store.stat(&refs::name(refs_id)).is_err() {
+    // Asked one by one, as a listing may lag behind the objects that this run wrote.
+    for id in refs.indexes.keys() {
+        if condemned.indexes.contains(id) || is_gone(store, &index::name(id))? {
+            missing.push(index::name(id).to_string());
+        }
+    }
+    if condemned.refs.contains(refs_id) || is_gone(store, &refs::name(refs_id))? {
         missing.push(refs::name(refs_id).to_string());
     }
     Ok(missing)
+}
+
+fn is_gone(store: &dyn Store, name: &ObjectName) -> Result<bool, ContentError> {
+    match store.stat(name) {
+        Ok(_) => Ok(false),
+        Err(error) if error.is_not_found() => Ok(true),
+        Err(error) => Err(error.into()),
+    }
 }

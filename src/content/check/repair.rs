@@ -13,6 +13,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::content::admin::Admin;
+use crate::content::backup::put_refs;
 use crate::content::browse::{Step, TreeWalk};
 use crate::content::dedup::Prefix;
 use crate::content::keys::WriterKey;
@@ -22,7 +23,7 @@ use crate::content::vault::{ChunkMap, TreeReader, Vault};
 use crate::content::{ContentError, chunk_list, seal};
 use crate::model::entry::{Element, Kind};
 use crate::model::event::{Event, Monitor};
-use crate::model::id::{BlockId, ChunkId, IndexId, PackId, RefsId, SnapshotId};
+use crate::model::id::{BlockId, ChunkId, IndexId, PackId, SnapshotId};
 use crate::sealed::envelope::{self, Sizes};
 use crate::sealed::index::{self, BlockList};
 use crate::sealed::locations::{Location, PackListing, read_block};
@@ -271,9 +272,7 @@ fn replace(
         let length = lists.get(index).map_or(0, BlockList::len);
         refs.indexes.entry(*index).or_insert_with(|| Bitmap::new(length)).insert(*position);
     }
-    let refs_bytes = refs.encode().map_err(|why| ContentError::Other(why.to_string()))?;
-    let refs_id = RefsId::of(&refs_bytes);
-    store.put_new(&refs::name(&refs_id), &refs_bytes)?;
+    let refs_id = put_refs(store, &refs)?;
     payload.writer = writer.writer;
     payload.sequence = sequence;
     let (content, _) = recipients(vault)?;

@@ -1,5 +1,8 @@
 //! Random schedules over the real code: writers, forgets, prunes, crashes, pauses, lagging lists, jumping clocks. No
 //! committed snapshot may ever lose a block or a list.
+//!
+//! Tried by hand on prune itself: without nonces in packs a snapshot is lost in schedule 3, with the roots read before
+//! what is condemned in schedule 35, without the wait for lagging lists in schedule 0. `SCHEDULES=5000` runs more.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
@@ -22,8 +25,8 @@ use crate::sealed::{SealedError, forget, marks, presence};
 use crate::store::{Folder, MemoryStore, Store};
 
 const HOUR: Duration = Duration::from_secs(3600);
-const TICK: Duration = Duration::from_micros(10);
-const LAG: Duration = Duration::from_micros(30);
+const TICK: Duration = Duration::from_micros(5);
+const LAG: Duration = Duration::from_micros(100);
 const WRITERS: u8 = 3;
 const CHUNKS: usize = 6;
 
@@ -420,7 +423,7 @@ fn no_committed_snapshot_loses_anything() {
     let mut totals = BTreeMap::new();
     let start = Instant::now();
     for seed in 0..schedules(300) {
-        if seed >= 150 && start.elapsed() > Duration::from_secs(12) && std::env::var_os("SCHEDULES").is_none() {
+        if seed >= 120 && start.elapsed() > Duration::from_secs(10) && std::env::var_os("SCHEDULES").is_none() {
             break;
         }
         if let Some(trouble) = run(seed, Discipline::ChecksAfterVisible, &mut totals) {
