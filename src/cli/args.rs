@@ -10,15 +10,15 @@ use crate::model::size::parse_size;
 #[derive(Debug, Clone, Args)]
 pub struct Global {
     /// Where the repository is: a directory, with #hb1... at the end to say which one it must be
-    #[arg(long, short, global = true, env = "HEARTH_REPO", value_name = "REPO", help_heading = "Common options")]
+    #[arg(long, short, global = true, env = "HEARTH_REPO", hide_env_values = true, value_name = "REPO", help_heading = "Common options")]
     pub repo: Option<String>,
 
     /// Key file: a writer key to back up, a restore key to read; `passphrase` asks for one
-    #[arg(long, short, global = true, env = "HEARTH_KEY", value_name = "FILE", help_heading = "Common options")]
+    #[arg(long, short, global = true, env = "HEARTH_KEY", hide_env_values = true, value_name = "FILE", help_heading = "Common options")]
     pub key: Option<PathBuf>,
 
     /// Where this machine keeps its caches and what it has seen of repositories
-    #[arg(long, global = true, env = "HEARTH_CACHE", value_name = "DIR", help_heading = "Common options")]
+    #[arg(long, global = true, env = "HEARTH_CACHE", hide_env_values = true, value_name = "DIR", help_heading = "Common options")]
     pub state: Option<PathBuf>,
 
     /// Machine-readable output on standard output

@@ -64,6 +64,18 @@ impl Repository {
         Ok(repository)
     }
 
+    /// The id of what claims to be a repository in `store`, unverified; `None` if nothing does.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn claimed_id(store: &dyn Store) -> Result<Option<RepositoryId>, SealedError> {
+        match store.get(&statement::name(0), limits::PAYLOAD) {
+            Ok(first) => Ok(Some(RepositoryId::from_bytes(*StatementId::of(&first).as_bytes()))),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn check_features(&self, features: &[String]) -> Result<(), SealedError> {
         match features.iter().find(|feature| !KNOWN_FEATURES.contains(&feature.as_str())) {
             None => Ok(()),

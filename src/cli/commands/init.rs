@@ -1,6 +1,7 @@
 //! `init`: makes a repository and its keys.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -13,8 +14,10 @@ use crate::cli::prompt::Prompt;
 use crate::cli::render::text;
 use crate::content::admin::{InitOptions, KeyRecipient, NewRepository};
 use crate::content::keys::write_key_file;
+use crate::model::id::RepositoryId;
+use crate::sealed::repository::Repository;
 use crate::sealed::statement::Chunking;
-use crate::store::open;
+use crate::store::{Store, open};
 
 /// Make a repository and the keys to it
 #[derive(Debug, Args)]
@@ -70,9 +73,9 @@ impl Init {
         };
         let new = NewRepository::generate(&options, recipients)?;
         let restore_text = new.restore_key_text();
-        let store = open::create(context.location()?)?.store;
+        let (id, store) = (new.id(), open::create(context.location()?)?.store);
         let mut written: Vec<&Path> = Vec::new();
-        let published = new.publish(store, &mut |writer| {
+        let published = new.publish(Arc::clone(&store), &mut |writer| {
             if let (Some(file), Some(text)) = (&restore_key, &restore_text) {
                 write_key_file(file, text)?;
                 written.push(file);
@@ -82,8 +85,9 @@ impl Init {
             Ok(())
         });
         let (repository, writer) = published.inspect_err(|_| {
-            // They are keys to nothing.
-            written.iter().for_each(|file| drop(std::fs::remove_file(file)));
+            if is_absent(store.as_ref(), id) {
+                written.iter().for_each(|file| drop(std::fs::remove_file(file)));
+            }
         })?;
         context.known()?.remember(&repository.store().location(), repository.id());
         context.document(&Made {
@@ -99,7 +103,15 @@ impl Init {
     }
 }
 
-fn summary(repository: &crate::sealed::repository::Repository, writer: &Path, restore: Option<&Path>) -> String {
+/// Whether the repository is certainly not there, so that keys to it are keys to nothing.
+fn is_absent(store: &dyn Store, id: RepositoryId) -> bool {
+    match Repository::claimed_id(store) {
+        Ok(found) => found != Some(id),
+        Err(_) => false,
+    }
+}
+
+fn summary(repository: &Repository, writer: &Path, restore: Option<&Path>) -> String {
     let location = repository.store().location();
     let mut rows = vec![
         ("Repository", repository.id().to_bech32()),

@@ -14,9 +14,9 @@ use crate::content::ContentError;
 use crate::content::keys::{ContentKeys, SigningKey, WriterKey, restore_key_text};
 use crate::content::secret::ChunkSecret;
 use crate::model::id::RepositoryId;
+use crate::sealed::SealedError;
 use crate::sealed::repository::{Repository, Trust};
 use crate::sealed::statement::{self, Chunking, ContentRecipient, FORMAT, Features, Statement};
-use crate::sealed::{SealedError, limits};
 use crate::store::{Put, Store};
 
 /// What to decide when a repository is made.
@@ -135,9 +135,8 @@ fn exists(store: &dyn Store) -> ContentError {
 }
 
 fn refuse_existing(store: &dyn Store) -> Result<(), ContentError> {
-    match store.get(&statement::name(0), limits::PAYLOAD) {
-        Ok(_) => Err(exists(store)),
-        Err(error) if error.is_not_found() => Ok(()),
-        Err(error) => Err(error.into()),
+    match Repository::claimed_id(store)? {
+        Some(_) => Err(exists(store)),
+        None => Ok(()),
     }
 }

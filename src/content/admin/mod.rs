@@ -117,3 +117,6 @@ fn store_keys(store: &dyn Store, keys: &ContentKeys, recipient: &KeyRecipient) -
 fn seal_to(plain: &[u8], recipient: &dyn age::Recipient) -> Result<Vec<u8>, ContentError> {
     seal::seal(plain, &[recipient])
 }
+
+#[cfg(test)]
+mod tests;

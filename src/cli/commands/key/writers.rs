@@ -107,15 +107,16 @@ impl AddWriter {
     /// If the key does not fit, the name is taken, or the key file cannot be written.
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let mut admin = open_admin(context)?;
-        let mut written = false;
+        let mut made = None;
         let added = admin.add_writer(&self.name, &mut |key| {
             write_key_file(&self.writer_key, &key.to_text()?)?;
-            written = true;
+            made = Some(key.writer);
             Ok(())
         });
         let key = added.inspect_err(|_| {
-            if written {
-                // The repository does not know this writer.
+            // Only a key that the repository certainly does not know is a key to nothing.
+            let known = context.repository(None).map(|repository| made.is_some_and(|id| repository.statement().writer(&id).is_some()));
+            if let (Some(_), Ok(false)) = (made, known) {
                 let _ = std::fs::remove_file(&self.writer_key);
             }
         })?;
