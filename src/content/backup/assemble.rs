@@ -15,7 +15,7 @@ use crate::content::dedup::{BlockOrdinal, ChunkIndex, Prefix};
 use crate::content::payload::Statistics;
 use crate::content::secret::ChunkKeys;
 use crate::content::tree::{self, ListBuilder, PageBuilder, TreeSink};
-use crate::model::entry::{Element, Entry, Kind, LinkId, Metadata};
+use crate::model::entry::{Element, Entry, Kind, LinkId, Metadata, Timestamp};
 use crate::model::event::{Event, Monitor, Severity};
 use crate::model::id::ChunkId;
 use crate::sealed::limits;
@@ -117,6 +117,8 @@ struct OpenDirectory {
     name: Vec<u8>,
     metadata: Metadata,
     pages: PageBuilder,
+    /// Whether it is a path argument or lies in one; others only lead to one.
+    whole: bool,
 }
 
 /// The content of the file at hand.
@@ -139,6 +141,9 @@ pub struct Assembler<'a> {
     filesystems: HashMap<u64, u32>,
     statistics: Statistics,
     monitor: &'a dyn Monitor,
+    /// Whether the next entry is a path argument.
+    argument: bool,
+    identity: blake3::Hasher,
 }
 
 fn catalogue_error(error: io::Error) -> ContentError {
@@ -149,6 +154,9 @@ fn catalogue_error(error: io::Error) -> ContentError {
 pub struct Assembled {
     /// Pages of the root directory.
     pub root: Vec<Element>,
+    /// Equal if and only if the path arguments are: the times of the directories that lead to them do not count, as those
+    /// change with whatever else lies there.
+    pub identity: [u8; 32],
     /// What was counted.
     pub statistics: Statistics,
     /// The new catalogue, complete but not yet in place.
@@ -177,6 +185,8 @@ impl<'a> Assembler<'a> {
             filesystems: HashMap::new(),
             statistics: Statistics::default(),
             monitor,
+            argument: false,
+            identity: blake3::Hasher::new(),
         }
     }
 
@@ -188,7 +198,10 @@ impl<'a> Assembler<'a> {
         match part {
             Part::Enter { name, metadata } => self.enter(name, metadata),
             Part::Leave => self.leave(),
-            Part::NextSource => self.store.flush(),
+            Part::NextSource => {
+                self.argument = true;
+                self.store.flush()
+            }
             Part::Note(event) => {
                 self.note(event);
                 Ok(())
@@ -238,7 +251,8 @@ impl<'a> Assembler<'a> {
     fn enter(&mut self, name: Vec<u8>, mut metadata: Metadata) -> Result<(), ContentError> {
         self.bound(&name, &mut metadata);
         self.catalogue.enter(&name).map_err(catalogue_error)?;
-        self.directories.push(OpenDirectory { name, metadata, pages: PageBuilder::default() });
+        let whole = self.is_inside() | std::mem::take(&mut self.argument);
+        self.directories.push(OpenDirectory { name, metadata, pages: PageBuilder::default(), whole });
         Ok(())
     }
 
@@ -246,14 +260,42 @@ impl<'a> Assembler<'a> {
         let Some(directory) = self.directories.pop() else { return Ok(()) };
         self.catalogue.leave().map_err(catalogue_error)?;
         let pages = directory.pages.finish(&mut self.store)?;
-        let entry = Entry { name: directory.name, metadata: directory.metadata, kind: Kind::Directory { pages } };
+        let mut entry = Entry { name: directory.name, metadata: directory.metadata, kind: Kind::Directory { pages } };
         self.statistics.directories += 1;
         let mut json = Vec::new();
         tree::write_entry(&entry, &mut json);
-        self.add(&entry.name, &json)
+        if directory.whole {
+            self.identify(&json);
+        } else {
+            // What it holds has been identified, entry by entry.
+            entry.metadata.mtime = Timestamp::default();
+            entry.kind = Kind::Directory { pages: Vec::new() };
+            let mut timeless = Vec::new();
+            tree::write_entry(&entry, &mut timeless);
+            self.identify(&timeless);
+        }
+        self.push(&entry.name, &json)
     }
 
+    fn is_inside(&self) -> bool {
+        self.directories.last().is_some_and(|directory| directory.whole)
+    }
+
+    /// Adds to the identity, unless a directory above will stand for this.
+    fn identify(&mut self, json: &[u8]) {
+        if !self.is_inside() {
+            self.identity.update(&(json.len() as u64).to_le_bytes()).update(json);
+        }
+    }
+
+    /// Adds anything but a directory.
     fn add(&mut self, name: &[u8], json: &[u8]) -> Result<(), ContentError> {
+        self.argument = false;
+        self.identify(json);
+        self.push(name, json)
+    }
+
+    fn push(&mut self, name: &[u8], json: &[u8]) -> Result<(), ContentError> {
         let pages = self.directories.last_mut().map_or(&mut self.root, |directory| &mut directory.pages);
         // Sharing the key would borrow the store twice; it is 96 bytes.
         let keys = self.store.keys.clone();
@@ -383,7 +425,8 @@ impl<'a> Assembler<'a> {
         let root = self.root.finish(&mut self.store)?;
         self.store.flush()?;
         self.statistics.bytes_new = self.store.bytes_new;
-        Ok(Assembled { root, statistics: self.statistics, catalogue: self.catalogue })
+        let identity = *self.identity.finalize().as_bytes();
+        Ok(Assembled { root, identity, statistics: self.statistics, catalogue: self.catalogue })
     }
 
     /// Gives up but lets what is complete be stored, so that the next run need not.

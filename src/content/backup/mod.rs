@@ -10,6 +10,7 @@
 
 mod assemble;
 mod catalogue;
+mod past;
 mod publish;
 mod read;
 mod run;

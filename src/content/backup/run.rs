@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::assemble::{Assembled, Assembler};
 use super::catalogue::{self, Reader};
+use super::past::Past;
 use super::publish::{Publisher, content_recipient, index_recipient, put_refs};
 use super::read::{FileReader, Part, ReadOptions, Task};
 use super::state::{GroupState, State, save_bytes};
@@ -32,7 +33,7 @@ use crate::model::event::{Event, Monitor};
 use crate::model::id::{BlockId, GroupId, SnapshotId};
 use crate::sealed::envelope::Sizes;
 use crate::sealed::repository::Repository;
-use crate::sealed::snapshots::{self, Signer, Snapshots};
+use crate::sealed::snapshots;
 use crate::sealed::{SealedError, limits};
 use crate::source::exclude::Excludes;
 use crate::source::walk::{Item, Walk, WalkOptions};
@@ -200,45 +201,6 @@ fn check_writer(repository: &Repository, key: &WriterKey) -> Result<(), ContentE
     }
 }
 
-/// What the repository holds of this writer.
-struct Past {
-    /// The highest sequence it used: a host that lost its state must not start over.
-    sequence: u64,
-    snapshots: HashSet<SnapshotId>,
-    forgotten: HashSet<SnapshotId>,
-}
-
-impl Past {
-    fn load(repository: &Repository, key: &WriterKey) -> Result<Self, ContentError> {
-        let found = Snapshots::load(repository, Folder::Snapshots)?;
-        let forgotten = Snapshots::load(repository, Folder::Forgotten)?;
-        let checkpoints = snapshots::read_checkpoints(repository)?;
-        // What nobody signed must not push the numbers up.
-        let snapshots = found.list.iter().chain(&forgotten.list).map(|snapshot| (snapshot.signer, &snapshot.envelope));
-        let checkpoints = checkpoints.iter().map(|checkpoint| (checkpoint.signer, &checkpoint.envelope));
-        let own = snapshots.chain(checkpoints).filter(|(signer, envelope)| *signer == Signer::Known && envelope.writer == key.writer);
-        Ok(Self {
-            sequence: own.map(|(_, envelope)| envelope.sequence).max().unwrap_or(0),
-            snapshots: found.list.iter().filter(|snapshot| snapshot.counts()).map(|snapshot| snapshot.id).collect(),
-            forgotten: forgotten.list.iter().map(|snapshot| snapshot.id).collect(),
-        })
-    }
-
-    /// The last snapshot, if it still counts. That it is gone is said: an older state of the repository may be shown.
-    fn confirm(&self, last: Option<SnapshotId>, monitor: &dyn Monitor) -> Option<SnapshotId> {
-        let last = last?;
-        if self.snapshots.contains(&last) {
-            return Some(last);
-        }
-        if !self.forgotten.contains(&last) {
-            let message = "this host's last snapshot is no longer in the repository: somebody forgot and pruned it, or the store shows an \
-                           older state; ask who keeps it";
-            monitor.event(Event::warning(format!("snapshot {}", last.short()), message));
-        }
-        None
-    }
-}
-
 /// Drops snapshots that a killed run made visible but did not verify: this run makes a new one.
 fn settle_earlier(publisher: &Publisher<'_>, repository: &Repository, monitor: &dyn Monitor) -> Result<(), ContentError> {
     for id in publisher.undecided() {
@@ -311,7 +273,7 @@ impl Run<'_> {
         let (assembled, uploaded) = self.scan(index, publisher)?;
         let mut statistics = assembled.statistics;
         statistics.bytes_stored = uploaded.bytes;
-        let root = serde_json::to_string(&RootText(&assembled.root)).unwrap_or_default();
+        let root = crate::model::id::hex(&assembled.identity);
         let unchanged = self.options.skip_if_unchanged && self.previous.root.as_deref() == Some(&root) && self.previous.last.is_some();
         let anomalies = self.anomalies(&statistics);
         let mut summary = Summary { snapshot: None, parent: publisher.parent, unchanged, statistics, seconds: 0.0, anomalies };
@@ -475,10 +437,6 @@ impl Run<'_> {
         Ok(None)
     }
 }
-
-#[derive(Serialize)]
-#[serde(transparent)]
-struct RootText<'a>(#[serde(serialize_with = "crate::content::tree::elements::serialize")] &'a [crate::model::entry::Element]);
 
 fn inodes_of<'a>(paths: impl Iterator<Item = &'a std::path::Path>) -> HashSet<(u64, u64)> {
     paths.filter_map(|path| std::fs::metadata(path).ok()).map(|metadata| (metadata.dev(), metadata.ino())).collect()

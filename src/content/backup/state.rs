@@ -28,7 +28,7 @@ use crate::model::id::{BlockId, GroupId, RepositoryId, SnapshotId, StatementId};
 pub struct GroupState {
     /// The last committed snapshot.
     pub last: Option<SnapshotId>,
-    /// Pages of its root, to notice that nothing changed.
+    /// What identifies its content, to notice that nothing changed.
     pub root: Option<String>,
     /// Files in it.
     pub files: u64,
