@@ -6,31 +6,38 @@
 
 use std::ops::Range;
 
-use crate::sealed::codec::{FormatError, Reader, put_u32};
+use crate::sealed::codec::{FormatError, Reader};
 use crate::sealed::limits;
+
+/// Bytes kept free before the chunks, so that the header of nearly every block is written in place.
+const ROOM: usize = 4 + 4 * 4096;
 
 /// Collects chunks until a block is full.
 #[derive(Debug, Default)]
 pub struct BlockBuilder {
     lengths: Vec<u32>,
-    bytes: Vec<u8>,
+    /// Empty, or room for the header and then the chunks.
+    buffer: Vec<u8>,
 }
 
 impl BlockBuilder {
     /// A builder that collects in an empty buffer.
-    pub fn in_buffer(bytes: Vec<u8>) -> Self {
-        Self { lengths: Vec::new(), bytes }
+    pub fn in_buffer(buffer: Vec<u8>) -> Self {
+        Self { lengths: Vec::new(), buffer }
     }
 
     /// Appends a chunk of at most [`limits::CHUNK`] bytes.
     pub fn push(&mut self, chunk: &[u8]) {
+        if self.buffer.is_empty() {
+            self.buffer.resize(ROOM, 0);
+        }
         self.lengths.push(u32::try_from(chunk.len()).unwrap_or(u32::MAX));
-        self.bytes.extend_from_slice(chunk);
+        self.buffer.extend_from_slice(chunk);
     }
 
     /// Bytes of chunks so far.
     pub fn size(&self) -> usize {
-        self.bytes.len()
+        self.buffer.len().saturating_sub(ROOM)
     }
 
     /// Whether there is no chunk.
@@ -38,22 +45,41 @@ impl BlockBuilder {
         self.lengths.is_empty()
     }
 
-    /// The block's plaintext.
-    pub fn finish(self) -> Vec<u8> {
-        let mut out = Vec::new();
-        self.finish_into(&mut out);
-        out
+    /// The block is complete.
+    pub fn finish(mut self) -> BlockPlaintext {
+        let header = 4 + 4 * self.lengths.len();
+        if self.buffer.len() < ROOM {
+            self.buffer.resize(ROOM, 0);
+        }
+        if header > ROOM {
+            self.buffer.splice(..0, std::iter::repeat_n(0, header - ROOM));
+        }
+        let start = ROOM.saturating_sub(header);
+        let count = u32::try_from(self.lengths.len()).unwrap_or(u32::MAX);
+        let numbers = std::iter::once(&count).chain(&self.lengths);
+        for (place, number) in self.buffer.get_mut(start..start + header).unwrap_or_default().chunks_exact_mut(4).zip(numbers) {
+            place.copy_from_slice(&number.to_le_bytes());
+        }
+        BlockPlaintext { buffer: self.buffer, start }
+    }
+}
+
+/// The plaintext of a block.
+#[derive(Debug)]
+pub struct BlockPlaintext {
+    buffer: Vec<u8>,
+    start: usize,
+}
+
+impl BlockPlaintext {
+    /// Header and chunks.
+    pub fn bytes(&self) -> &[u8] {
+        self.buffer.get(self.start..).unwrap_or_default()
     }
 
-    /// Writes the block's plaintext into an empty buffer; returns the one that it collected in.
-    pub fn finish_into(self, out: &mut Vec<u8>) -> Vec<u8> {
-        out.reserve(4 + 4 * self.lengths.len() + self.bytes.len());
-        put_u32(out, self.lengths.len());
-        for length in &self.lengths {
-            out.extend_from_slice(&length.to_le_bytes());
-        }
-        out.extend_from_slice(&self.bytes);
-        self.bytes
+    /// The buffer that the builder collected in.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.buffer
     }
 }
 
@@ -91,8 +117,18 @@ mod tests {
             let mut builder = BlockBuilder::default();
             chunks.iter().for_each(|chunk| builder.push(chunk));
             let plain = builder.finish();
-            let found: Vec<_> = chunk_ranges(&plain).unwrap().into_iter().map(|range| plain[range].to_vec()).collect();
+            let plain = plain.bytes();
+            let found: Vec<_> = chunk_ranges(plain).unwrap().into_iter().map(|range| plain[range].to_vec()).collect();
             prop_assert_eq!(found, chunks);
+        }
+
+        #[test]
+        fn blocks_of_more_chunks_than_expected_come_back(count in ROOM / 4 - 3..ROOM / 4 + 3) {
+            let mut builder = BlockBuilder::default();
+            (0..count).for_each(|rank| builder.push(&[rank as u8]));
+            let plain = builder.finish();
+            let found: Vec<_> = chunk_ranges(plain.bytes()).unwrap().into_iter().map(|range| plain.bytes()[range.start]).collect();
+            prop_assert_eq!(found, (0..count).map(|rank| rank as u8).collect::<Vec<_>>());
         }
 
         #[test]

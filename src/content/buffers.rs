@@ -13,23 +13,38 @@ const WORTH: usize = 128 << 10;
 pub struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
 
 impl Buffers {
+    fn kept(&self, capacity: usize) -> Option<Vec<u8>> {
+        if capacity < WORTH {
+            return None;
+        }
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let position = kept.iter().position(|buffer| buffer.capacity() >= capacity)?;
+        Some(kept.swap_remove(position))
+    }
+
     /// An empty buffer with room for at least `capacity` bytes.
     pub fn take(&self, capacity: usize) -> Vec<u8> {
-        if capacity >= WORTH {
-            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(position) = kept.iter().position(|buffer| buffer.capacity() >= capacity) {
-                return kept.swap_remove(position);
+        match self.kept(capacity) {
+            Some(mut buffer) => {
+                buffer.clear();
+                buffer
             }
+            None => Vec::with_capacity(capacity),
         }
-        Vec::with_capacity(capacity)
+    }
+
+    /// A buffer of `length` bytes of any value, to be written over; so it need not be filled with zeros again and again.
+    pub fn take_filled(&self, length: usize) -> Vec<u8> {
+        let mut buffer = self.kept(length).unwrap_or_default();
+        buffer.resize(length, 0);
+        buffer
     }
 
     /// Gives a buffer back.
-    pub fn give(&self, mut buffer: Vec<u8>) {
+    pub fn give(&self, buffer: Vec<u8>) {
         if buffer.capacity() >= WORTH {
             let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if kept.len() < KEPT {
-                buffer.clear();
                 kept.push(buffer);
             }
         }
@@ -50,5 +65,7 @@ mod tests {
         assert!(buffers.take(2 << 20).capacity() >= 2 << 20, "a smaller one does not serve");
         let again = buffers.take(1 << 20);
         assert!(again.is_empty() && again.as_ptr() == place);
+        buffers.give(again);
+        assert_eq!(buffers.take_filled(200 << 10).len(), 200 << 10);
     }
 }

@@ -31,26 +31,18 @@ impl Compressor {
         Ok(Self { context: context(level)?, probe: context(1)?, sample: Vec::new(), scratch: Vec::new() })
     }
 
-    /// Appends `plain` as one zstd frame to `out`.
+    /// Packs `plain` into one zstd frame.
     ///
     /// # Errors
     /// If zstd fails, which means out of memory.
-    pub fn frame(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), ContentError> {
+    pub fn frame<'a>(&'a mut self, plain: &'a [u8]) -> Result<Frame<'a>, ContentError> {
         if plain.len() > 2 * STRIDE && self.looks_incompressible(plain)? {
-            store_raw(plain, out);
-            return Ok(());
+            return Ok(Frame::Raw(plain));
         }
-        let start = out.len();
         self.scratch.clear();
         self.scratch.reserve(zstd::zstd_safe::compress_bound(plain.len()));
         self.context.compress_to_buffer(plain, &mut self.scratch).map_err(failed)?;
-        if self.scratch.len() > plain.len() {
-            store_raw(plain, out);
-        } else {
-            out.extend_from_slice(&self.scratch);
-        }
-        debug_assert!(out.len() > start);
-        Ok(())
+        Ok(if self.scratch.len() > plain.len() { Frame::Raw(plain) } else { Frame::Compressed(&self.scratch) })
     }
 
     /// Compresses a thin sample at level 1: random and already compressed data costs little to recognise.
@@ -71,28 +63,65 @@ fn failed(error: std::io::Error) -> ContentError {
     ContentError::Other(format!("zstd failed: {error}"))
 }
 
-/// Writes a zstd frame of raw blocks: header with a single segment and a 4-byte content size, then the bytes.
-fn store_raw(plain: &[u8], out: &mut Vec<u8>) {
-    out.reserve(plain.len() + 16 + 3 * (plain.len() / RAW_BLOCK + 1));
-    out.extend_from_slice(&MAGIC.to_le_bytes());
-    out.push(0b1010_0000);
-    crate::sealed::codec::put_u32(out, plain.len());
+/// A zstd frame that is ready to be written.
+pub enum Frame<'a> {
+    /// The whole frame.
+    Compressed(&'a [u8]),
+    /// What will be stored in raw blocks, as it does not compress; never copied before it is written.
+    Raw(&'a [u8]),
+}
+
+impl Frame<'_> {
+    /// Its length in bytes.
+    pub fn length(&self) -> usize {
+        match self {
+            Frame::Compressed(bytes) => bytes.len(),
+            Frame::Raw(plain) => RAW_HEADER + plain.len() + RAW_BLOCK_HEADER * plain.len().div_ceil(RAW_BLOCK).max(1),
+        }
+    }
+
+    /// Gives its bytes to `put`, in order.
+    ///
+    /// # Errors
+    /// Those of `put`.
+    pub fn write<E>(&self, put: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        match self {
+            Frame::Compressed(bytes) => put(bytes),
+            Frame::Raw(plain) => write_raw(plain, put),
+        }
+    }
+}
+
+/// Magic, descriptor, content size.
+const RAW_HEADER: usize = 4 + 1 + 4;
+const RAW_BLOCK_HEADER: usize = 3;
+
+/// A zstd frame of raw blocks: header with a single segment and a 4-byte content size, then the bytes.
+fn write_raw<E>(plain: &[u8], put: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    let mut header = Vec::with_capacity(RAW_HEADER);
+    header.extend_from_slice(&MAGIC.to_le_bytes());
+    header.push(0b1010_0000);
+    crate::sealed::codec::put_u32(&mut header, plain.len());
+    put(&header)?;
     let last = plain.len().div_ceil(RAW_BLOCK).max(1) - 1;
     let empty: [&[u8]; 1] = [&[]];
     let blocks = plain.chunks(RAW_BLOCK).chain(empty.into_iter().filter(|_| plain.is_empty()));
     for (rank, block) in blocks.enumerate() {
         let header = u32::from(rank == last) | u32::try_from(block.len()).unwrap_or(0) << 3;
-        out.extend_from_slice(header.to_le_bytes().get(..3).unwrap_or_default());
-        out.extend_from_slice(block);
+        put(header.to_le_bytes().get(..RAW_BLOCK_HEADER).unwrap_or_default())?;
+        put(block)?;
     }
+    Ok(())
 }
 
-/// Appends a zstd skippable frame of `length` bytes in all (at least 8), which decompressors pass over.
-pub fn skippable_frame(length: usize, out: &mut Vec<u8>) {
-    out.extend_from_slice(&SKIPPABLE.to_le_bytes());
-    let content = length.saturating_sub(8);
-    crate::sealed::codec::put_u32(out, content);
-    out.resize(out.len() + content, 0);
+/// The first bytes of a zstd skippable frame of `length` bytes in all (at least 8); zeros follow. Decompressors pass over it.
+pub fn skippable_header(length: usize) -> [u8; 8] {
+    let mut header = [0; 8];
+    let content = u32::try_from(length.saturating_sub(8)).unwrap_or(u32::MAX);
+    for (place, byte) in header.iter_mut().zip(SKIPPABLE.to_le_bytes().into_iter().chain(content.to_le_bytes())) {
+        *place = byte;
+    }
+    header
 }
 
 /// Unpacks frames into at most `limit` bytes.
@@ -131,10 +160,14 @@ mod tests {
     use super::*;
 
     fn round_trip(plain: &[u8]) -> usize {
+        let mut compressor = Compressor::new(3).unwrap();
+        let frame = compressor.frame(plain).unwrap();
         let mut out = Vec::new();
-        Compressor::new(3).unwrap().frame(plain, &mut out).unwrap();
-        let size = out.len();
-        skippable_frame(100, &mut out);
+        let size = frame.length();
+        frame.write::<()>(&mut |bytes| Ok(out.extend_from_slice(bytes))).unwrap();
+        assert_eq!(out.len(), size);
+        out.extend_from_slice(&skippable_header(100));
+        out.resize(size + 100, 0);
         let mut decompressor = zstd::bulk::Decompressor::new().unwrap();
         assert_eq!(decompress(&out, 16 << 20, &mut decompressor).unwrap(), plain);
         assert_eq!(zstd::stream::decode_all(out.as_slice()).unwrap(), plain, "stock decoders read it too");

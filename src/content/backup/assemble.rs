@@ -363,8 +363,8 @@ impl<'a> Assembler<'a> {
                 }
             }
         }
-        self.statistics.bytes_read += content.buffer.len() as u64;
-        self.monitor.event(Event::Progress { files: 0, bytes: content.buffer.len() as u64 });
+        self.statistics.bytes_read += content.filled as u64;
+        self.monitor.event(Event::Progress { files: 0, bytes: content.filled as u64 });
         self.store.buffers.give(content.buffer);
         Ok(())
     }

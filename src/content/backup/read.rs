@@ -38,8 +38,10 @@ pub enum Piece {
 /// Content that was read.
 #[derive(Debug, Default)]
 pub struct Content {
-    /// The bytes of the chunks.
+    /// The bytes of the chunks, and then any.
     pub buffer: Vec<u8>,
+    /// Bytes of the chunks, a count.
+    pub filled: usize,
     /// The content in order.
     pub pieces: Vec<Piece>,
 }
@@ -313,17 +315,24 @@ impl FileReader {
     fn chunk_stream(&self, input: &mut dyn io::Read, expected: u64, content: &mut Content, emit: Emit<'_>) -> io::Result<(u64, bool)> {
         let max = self.options.chunker.max();
         let mut total = 0;
-        let mut pending = content.buffer.len();
+        let mut pending = content.filled;
         loop {
             let rest = usize::try_from(expected.saturating_sub(total)).unwrap_or(usize::MAX);
             let want = rest.min(STRETCH);
-            if content.buffer.capacity() == 0 {
-                content.buffer = self.buffers.take(if want < STRETCH { want } else { STRETCH + max });
+            if content.buffer.is_empty() {
+                content.buffer = self.buffers.take_filled(if want < STRETCH { want } else { STRETCH + max });
             }
-            let read = fill(input, &mut content.buffer, want)?;
+            let end = content.filled + want;
+            if content.buffer.len() < end {
+                content.buffer.resize(end, 0);
+            }
+            let read = fill(input, content.buffer.get_mut(content.filled..end).unwrap_or_default())?;
+            content.filled += read;
             total += read as u64;
             let ended = read < want || total >= expected;
-            while let Some(bytes) = content.buffer.get(pending..).filter(|bytes| !bytes.is_empty() && (ended || bytes.len() >= max)) {
+            while let Some(bytes) =
+                content.buffer.get(pending..content.filled).filter(|bytes| !bytes.is_empty() && (ended || bytes.len() >= max))
+            {
                 let length = self.options.chunker.cut(bytes);
                 let id = self.options.keys.id(Class::Data, bytes.get(..length).unwrap_or_default());
                 content.pieces.push(Piece::Chunk { id, start: pending, length });
@@ -332,32 +341,31 @@ impl FileReader {
             if ended {
                 return Ok((total, true));
             }
-            let mut buffer = self.buffers.take(STRETCH + max);
-            buffer.extend_from_slice(content.buffer.get(pending..).unwrap_or_default());
-            content.buffer.truncate(pending);
+            let carried = content.buffer.get(pending..content.filled).unwrap_or_default();
+            let mut next = Content { buffer: self.buffers.take_filled(STRETCH + max), filled: carried.len(), pieces: Vec::new() };
+            if let Some(place) = next.buffer.get_mut(..carried.len()) {
+                place.copy_from_slice(carried);
+            }
+            content.filled = pending;
             pending = 0;
-            let full = std::mem::replace(content, Content { buffer, pieces: Vec::new() });
-            if !emit(Part::Content(full)) {
+            if !emit(Part::Content(std::mem::replace(content, next))) {
                 return Ok((total, false));
             }
         }
     }
 }
 
-/// Appends up to `want` bytes; fewer only at the end of the stream.
-fn fill(input: &mut dyn io::Read, buffer: &mut Vec<u8>, want: usize) -> io::Result<usize> {
-    let start = buffer.len();
-    buffer.resize(start + want, 0);
+/// Reads until `place` is full; fewer bytes only at the end of the stream.
+fn fill(input: &mut dyn io::Read, place: &mut [u8]) -> io::Result<usize> {
     let mut read = 0;
-    while read < want {
-        match input.read(buffer.get_mut(start + read..).unwrap_or_default()) {
+    while read < place.len() {
+        match input.read(place.get_mut(read..).unwrap_or_default()) {
             Ok(0) => break,
             Ok(more) => read += more,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    buffer.truncate(start + read);
     Ok(read)
 }
 

@@ -177,12 +177,11 @@ fn seal_blocks(
     sealed: &Sender<SealedBlock>,
     buffers: &Buffers,
 ) -> Result<(), ContentError> {
-    let mut plain = Vec::new();
     for block in blocks {
-        plain.clear();
-        buffers.give(block.builder.finish_into(&mut plain));
+        let plain = block.builder.finish();
         let mut bytes = buffers.take(BLOCK_SIZE);
-        sealer.seal(&plain, &mut bytes)?;
+        sealer.seal(plain.bytes(), &mut bytes)?;
+        buffers.give(plain.into_buffer());
         let id = BlockId::of(&bytes);
         let block = SealedBlock { id, bytes, class: block.class, ordinal: block.ordinal, chunks: block.chunks };
         sealed.send(block).map_err(gone)?;

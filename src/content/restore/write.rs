@@ -1,5 +1,6 @@
 //! Writing content: each block is read and opened once per batch, and all its chunks go to their files.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,6 +13,10 @@ use crate::model::entry::Metadata;
 use crate::model::event::{Event, Monitor};
 use crate::model::id::ChunkId;
 use crate::sealed::pack::Class;
+
+/// Most bytes that are written at once. Larger writes make the kernel look for larger pieces of memory, which costs
+/// more than the calls that are saved (`docs/decisions.md`).
+const RUN: usize = 256 << 10;
 
 /// A file whose content is being written.
 pub struct FileJob {
@@ -73,7 +78,7 @@ pub struct Want {
 pub struct Batch {
     wants: Vec<Want>,
     /// Ranges of wants of one block each.
-    blocks: Vec<std::ops::Range<usize>>,
+    blocks: Vec<Range<usize>>,
     next: AtomicUsize,
 }
 
@@ -163,13 +168,26 @@ impl<'a> BatchWriter<'a> {
         let Some(first) = wants.first() else { return };
         let open = self.map.open_block(self.vault, first.place.block, &mut self.opener, &mut self.buffer);
         let mut checked = None;
-        for want in wants {
-            let found = open.as_ref().ok().and_then(|open| chunk(open, want, &self.keys, &mut checked));
-            match found {
-                Some(bytes) => self.write(want, bytes),
-                None => self.elsewhere(want, open.as_ref().err()),
+        let mut wants = wants.iter().peekable();
+        while let Some(want) = wants.next() {
+            let found = open.as_ref().ok().and_then(|open| Some((open, chunk(open, want, &self.keys, &mut checked)?)));
+            let Some((open, mut run)) = found else {
+                self.elsewhere(want, open.as_ref().err());
+                self.settle(&want.file);
+                continue;
+            };
+            // What lies together in the block and in the file is written at once.
+            let mut settling = vec![&want.file];
+            while let Some(next) = wants.peek().filter(|next| follows(want, &run, next))
+                && let Some(bytes) =
+                    chunk(open, next, &self.keys, &mut checked).filter(|bytes| bytes.start == run.end && bytes.end - run.start <= RUN)
+            {
+                run.end = bytes.end;
+                settling.push(&next.file);
+                wants.next();
             }
-            self.settle(&want.file);
+            self.write(want, open.plain.get(run).unwrap_or_default());
+            settling.into_iter().for_each(|file| self.settle(file));
         }
         if let Ok(open) = open {
             self.opener.recycle(open);
@@ -245,14 +263,19 @@ pub fn settle(file: &FileJob, target: &Target, tally: &Tally, monitor: &dyn Moni
     }
 }
 
-/// The bytes of the wanted chunk in an open block, if they are it. Equal chunks follow each other and are checked once.
-fn chunk<'o>(open: &'o OpenBlock, want: &Want, keys: &ChunkKeys, checked: &mut Option<ChunkId>) -> Option<&'o [u8]> {
-    let bytes = open.chunk(want.place.rank as usize).filter(|bytes| bytes.len() == want.length as usize)?;
+/// Where the wanted chunk lies in an open block, if it does. Equal chunks follow each other and are checked once.
+fn chunk(open: &OpenBlock, want: &Want, keys: &ChunkKeys, checked: &mut Option<ChunkId>) -> Option<Range<usize>> {
+    let range = open.ranges.get(want.place.rank as usize).filter(|range| range.len() == want.length as usize)?;
     if *checked != Some(want.id) {
-        if keys.id(Class::Data, bytes) != want.id {
+        if keys.id(Class::Data, open.plain.get(range.clone())?) != want.id {
             return None;
         }
         *checked = Some(want.id);
     }
-    Some(bytes)
+    Some(range.clone())
+}
+
+/// Whether a want is for the place in the same file that comes after a run of bytes.
+fn follows(first: &Want, run: &Range<usize>, next: &Want) -> bool {
+    Arc::ptr_eq(&first.file, &next.file) && first.offset + run.len() as u64 == next.offset
 }

@@ -14,6 +14,7 @@ use nix::sys::stat::{Mode, fstatat, futimens};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
+use super::direct::DirectWriter;
 use super::folders::{self, Folders, TEMPORARY};
 use crate::store::{ObjectName, Put, StagedObject, StoreError};
 
@@ -25,13 +26,24 @@ pub(super) struct StagedFile {
     folders: Arc<Folders>,
     location: String,
     temporary: Temporary,
+    direct: Option<DirectWriter>,
+}
+
+/// What is known of the size of a new object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expected {
+    /// Kilobytes.
+    Small,
+    /// Megabytes.
+    Large,
 }
 
 impl StagedFile {
     /// Starts one.
-    pub(super) fn new(folders: Arc<Folders>, location: String) -> io::Result<Self> {
+    pub(super) fn new(folders: Arc<Folders>, location: String, expected: Expected) -> io::Result<Self> {
         let temporary = Temporary::new(&folders)?;
-        Ok(Self { folders, location, temporary })
+        let direct = if expected == Expected::Large { DirectWriter::new(&temporary.file) } else { None };
+        Ok(Self { folders, location, temporary, direct })
     }
 
     /// The durable write sequence, after the temporary file was written: sync it, publish it under its name without replacing
@@ -39,6 +51,9 @@ impl StagedFile {
     /// may not have got so far.
     fn publish(&mut self, name: &ObjectName) -> io::Result<Put> {
         let folder = self.folders.make_for(name)?;
+        if let Some(direct) = self.direct.take() {
+            direct.finish(&self.temporary.file)?;
+        }
         // So that the object is as young as its name, however long it was in the making.
         futimens(&self.temporary.file, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW)?;
         self.temporary.file.sync_all()?;
@@ -51,7 +66,11 @@ impl StagedFile {
 
 impl StagedObject for StagedFile {
     fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.temporary.file.write_all(bytes).map_err(|error| StoreError::io("store a new object in", &self.location, error))
+        let written = match &mut self.direct {
+            Some(direct) => direct.write(&self.temporary.file, bytes),
+            None => self.temporary.file.write_all(bytes),
+        };
+        written.map_err(|error| StoreError::io("store a new object in", &self.location, error))
     }
 
     fn commit(mut self: Box<Self>, name: &ObjectName) -> Result<Put, StoreError> {
