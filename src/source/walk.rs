@@ -76,6 +76,8 @@ pub enum Item {
         dir: Arc<OpenDir>,
         /// Its name.
         name: Vec<u8>,
+        /// Whether the listing of its directory called it a regular file.
+        file: bool,
     },
     /// From here on entries belong to another path argument; blocks do not cross this line.
     NextSource,
@@ -140,6 +142,7 @@ struct Names {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Directory,
+    File,
     Other,
     Unknown,
 }
@@ -156,6 +159,7 @@ impl Names {
             }
             let kind = match entry.file_type() {
                 Some(Type::Directory) => Kind::Directory,
+                Some(Type::File) => Kind::File,
                 Some(_) => Kind::Other,
                 None => Kind::Unknown,
             };
@@ -289,8 +293,9 @@ impl Walk {
         if self.options.excludes.matches(&full, name, kind == Kind::Directory) {
             return;
         }
-        if kind == Kind::Other {
-            return self.pending.push_back(Item::Entry { dir: Arc::clone(parent), name: name.to_vec() });
+        if kind != Kind::Directory {
+            let file = kind == Kind::File;
+            return self.pending.push_back(Item::Entry { dir: Arc::clone(parent), name: name.to_vec(), file });
         }
         self.enter(parent, name, device, None);
     }
@@ -309,7 +314,7 @@ impl Walk {
             Err(error) => return self.note_unreadable(&path, &error),
         };
         if stat.kind != FileType::Directory {
-            return self.pending.push_back(Item::Entry { dir: Arc::clone(parent), name: name.to_vec() });
+            return self.pending.push_back(Item::Entry { dir: Arc::clone(parent), name: name.to_vec(), file: false });
         }
         let xattrs = match &opened {
             Ok(fd) => metadata::xattrs_fd(fd.as_fd()),
@@ -359,7 +364,7 @@ impl Walk {
                     self.files_of = Some(Arc::clone(parent));
                     self.pending.push_back(Item::NextSource);
                 }
-                self.pending.push_back(Item::Entry { dir: Arc::clone(parent), name: name.to_vec() });
+                self.pending.push_back(Item::Entry { dir: Arc::clone(parent), name: name.to_vec(), file: false });
             }
             Err(error) => self.note_missing(&parent.path_of(name), &error),
         }

@@ -182,7 +182,12 @@ impl FileReader {
             Item::Leave => emit(Part::Leave),
             Item::NextSource => emit(Part::NextSource),
             Item::Note(event) => emit(Part::Note(event)),
-            Item::Entry { dir, name } => match metadata::stat_at(dir.as_fd(), &name) {
+            // What is to be read anyway is not looked at twice.
+            Item::Entry { dir, name, file: true } if task.known.is_none() => {
+                let result = self.read_file(&dir, &name, emit);
+                settle(&dir, &name, result, emit)
+            }
+            Item::Entry { dir, name, .. } => match metadata::stat_at(dir.as_fd(), &name) {
                 Err(error) => emit(Part::Note(unreadable(&dir, &name, &error))),
                 Ok(stat) if self.left_out(&stat) => true,
                 Ok(stat) => match task.known {
@@ -214,10 +219,7 @@ impl FileReader {
             }
             _ => self.read_node(dir, &name, &stat).map(&mut *emit),
         };
-        match result {
-            Ok(wanted) => wanted,
-            Err(error) => emit(Part::Restart) && emit(Part::Note(unreadable(dir, &name, &error))),
-        }
+        settle(dir, &name, result, emit)
     }
 
     fn read_node(&mut self, dir: &OpenDir, name: &[u8], stat: &Stat) -> io::Result<Part> {
@@ -242,6 +244,9 @@ impl FileReader {
             let stat = metadata::stat_fd(file.as_fd())?;
             if stat.kind != FileType::File {
                 return Err(io::Error::other("its type changed while it was read"));
+            }
+            if self.left_out(&stat) {
+                return Ok(true);
             }
             let xattrs = metadata::xattrs_fd(file.as_fd())?;
             let mut wanted = true;
@@ -367,6 +372,11 @@ fn fill(input: &mut dyn io::Read, place: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(read)
+}
+
+/// What became of an entry: whether more is wanted. One that could not be read is noted.
+fn settle(dir: &OpenDir, name: &[u8], result: io::Result<bool>, emit: Emit<'_>) -> bool {
+    result.unwrap_or_else(|error| emit(Part::Restart) && emit(Part::Note(unreadable(dir, name, &error))))
 }
 
 fn unreadable(dir: &OpenDir, name: &[u8], error: &io::Error) -> Event {
