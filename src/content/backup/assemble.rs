@@ -314,12 +314,8 @@ impl<'a> Assembler<'a> {
             let text = format!("\"link\":[{},{}]", link.filesystem, link.inode);
             known.entry.windows(text.len()).any(|window| window == text.as_bytes())
         });
-        let index = &self.store.index;
-        if !same_link || !known.chunks.iter().all(|(prefix, length)| index.contains(prefix, *length)) {
+        if !same_link || !self.store.index.use_all(&known.chunks) {
             return self.read_again(dir, name, stat);
-        }
-        for (prefix, length) in &known.chunks {
-            self.store.index.use_chunk(prefix, *length);
         }
         self.count(&stat);
         self.catalogue.entry(&name, &known).map_err(catalogue_error)?;

@@ -170,12 +170,19 @@ pub struct Reader {
     /// When everything was last read, in Unix seconds.
     pub full_read: i64,
     peeked: Option<Record>,
+    /// Chunks as the file has them, used again for each entry.
+    packed: Vec<u8>,
     /// Depth of the directory that the reader is in.
     depth: usize,
     /// How many of the walk's open directories, from the top, the catalogue knows.
     matched: usize,
     walk_depth: usize,
 }
+
+/// Bytes of an entry's record between its name and its JSON.
+const FIXED: usize = 8 + 12 + 12 + 8 + 4;
+/// Bytes of a chunk in it.
+const CHUNK: usize = 20 + 4;
 
 enum Record {
     Enter(Vec<u8>),
@@ -212,7 +219,7 @@ impl Reader {
             return None;
         }
         let full_read = i64::from_le_bytes(time.try_into().ok()?);
-        Some(Self { input, full_read, peeked: None, depth: 0, matched: 0, walk_depth: 0 })
+        Some(Self { input, full_read, peeked: None, packed: Vec::new(), depth: 0, matched: 0, walk_depth: 0 })
     }
 
     fn array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
@@ -232,10 +239,6 @@ impl Reader {
         self.bytes(usize::from(length))
     }
 
-    fn time(&mut self) -> io::Result<Timestamp> {
-        Ok(Timestamp { seconds: i64::from_le_bytes(self.array()?), nanoseconds: u32::from_le_bytes(self.array()?) })
-    }
-
     fn record(&mut self) -> io::Result<Record> {
         if self.input.limit() == 0 {
             return Ok(Record::End);
@@ -245,17 +248,21 @@ impl Reader {
             [LEAVE] => Ok(Record::Leave),
             [ENTRY] => {
                 let name = self.name()?;
+                // One read, as there are millions of them.
+                let fixed = self.array::<FIXED>()?;
+                let mut fields = fixed.as_slice();
                 let fingerprint = Fingerprint {
-                    size: u64::from_le_bytes(self.array()?),
-                    mtime: self.time()?,
-                    ctime: self.time()?,
-                    inode: u64::from_le_bytes(self.array()?),
+                    size: u64::from_le_bytes(field(&mut fields)?),
+                    mtime: time(&mut fields)?,
+                    ctime: time(&mut fields)?,
+                    inode: u64::from_le_bytes(field(&mut fields)?),
                 };
-                let length = u32::from_le_bytes(self.array()?) as usize;
+                let length = u32::from_le_bytes(field(&mut fields)?) as usize;
                 let entry = self.bytes(length)?;
                 let count = u32::from_le_bytes(self.array()?) as usize;
-                let packed = self.bytes(count * 24)?;
-                let chunks = packed.chunks_exact(24).filter_map(chunk).collect();
+                self.packed.resize(count * CHUNK, 0);
+                self.input.read_exact(&mut self.packed)?;
+                let chunks = self.packed.chunks_exact(CHUNK).filter_map(chunk).collect();
                 Ok(Record::Entry(name, Box::new(Known { fingerprint, entry, chunks })))
             }
             _ => Err(io::Error::other("unknown record")),
@@ -333,6 +340,16 @@ impl Reader {
             _ => None,
         }
     }
+}
+
+fn field<const N: usize>(fields: &mut &[u8]) -> io::Result<[u8; N]> {
+    let (field, rest) = fields.split_first_chunk().ok_or(io::ErrorKind::UnexpectedEof)?;
+    *fields = rest;
+    Ok(*field)
+}
+
+fn time(fields: &mut &[u8]) -> io::Result<Timestamp> {
+    Ok(Timestamp { seconds: i64::from_le_bytes(field(fields)?), nanoseconds: u32::from_le_bytes(field(fields)?) })
 }
 
 fn chunk(bytes: &[u8]) -> Option<(Prefix, u32)> {

@@ -46,8 +46,10 @@ const FULL_READ: Duration = Duration::from_secs(30 * 24 * 3600);
 const REWRITE: u64 = 64 << 20;
 /// How often a snapshot is made anew because prune took what it needs.
 const ATTEMPTS: usize = 3;
-/// Entries that one reader takes at once, and bytes after which it hands on what it has.
-const BATCH: usize = 128;
+/// How much one reader takes at once: so many entries to look at, or an eighth as many to read; and bytes after which it hands
+/// on what it has.
+const BATCH: usize = 1024;
+const READING: usize = 8;
 const BATCH_BYTES: usize = 1 << 20;
 /// How often those who watch are told where the run is.
 const SHOW: Duration = Duration::from_millis(100);
@@ -500,16 +502,22 @@ fn feed_paths<'scope>(
 
 /// Cuts the walk into jobs, each with what the catalogue knows of its entries.
 fn list(walk: Walk, mut known: Option<Reader>, jobs: &Sender<Job>, order: &Sender<Receiver<Parts>>) {
-    let mut tasks = Vec::with_capacity(BATCH);
+    let mut tasks = Vec::new();
     let send = |tasks: Vec<Task>| {
         let (parts, receiver) = bounded(2);
         order.send(receiver).is_ok() && jobs.send((tasks, parts)).is_ok()
     };
+    let mut weight = 0;
     for item in walk {
         let known = known.as_mut().and_then(|known| look_up(known, &item));
+        weight += if known.is_some() { 1 } else { READING };
         tasks.push(Task { item, known });
-        if tasks.len() >= BATCH && !send(std::mem::replace(&mut tasks, Vec::with_capacity(BATCH))) {
-            return;
+        if weight >= BATCH {
+            weight = 0;
+            let capacity = tasks.len();
+            if !send(std::mem::replace(&mut tasks, Vec::with_capacity(capacity))) {
+                return;
+            }
         }
     }
     send(tasks);

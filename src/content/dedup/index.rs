@@ -245,14 +245,24 @@ impl ChunkIndex {
         None
     }
 
-    /// Whether the repository has a chunk, without noting its use.
-    pub fn contains(&self, prefix: &Prefix, length: u32) -> bool {
-        self.lookup(prefix, length).is_some()
+    /// Notes that the current snapshot uses all of these chunks, if the repository has them all; else notes nothing.
+    pub fn use_all(&mut self, chunks: &[(Prefix, u32)]) -> bool {
+        let found: Option<Vec<_>> = chunks.iter().map(|(prefix, length)| self.lookup(prefix, *length)).collect();
+        let all = found.is_some();
+        for (found, place) in found.into_iter().flatten() {
+            self.note_use(found, place);
+        }
+        all
     }
 
     /// Looks a chunk up and notes that the current snapshot uses it.
     pub fn use_chunk(&mut self, prefix: &Prefix, length: u32) -> Option<Found> {
         let (found, place) = self.lookup(prefix, length)?;
+        self.note_use(found, place);
+        Some(found)
+    }
+
+    fn note_use(&mut self, found: Found, place: Option<(usize, usize)>) {
         let first_use = match place {
             Some((segment, position)) => {
                 let word = self.counted.get_mut(segment).and_then(|words| words.get_mut(position / 64));
@@ -268,10 +278,9 @@ impl ChunkIndex {
         if let Some(block) = self.blocks.get_mut(found.block.0 as usize) {
             block.needed = true;
             if first_use && found.block.0 < self.first_fresh {
-                block.used = block.used.saturating_add(length);
+                block.used = block.used.saturating_add(found.length);
             }
         }
-        Some(found)
     }
 
     /// Numbers a block that is being built.

@@ -105,32 +105,50 @@ impl Segment {
         (0..self.count).filter_map(|position| self.get(position))
     }
 
-    /// The first position with a prefix not below `prefix`: interpolation, as prefixes are evenly spread, then bisection.
+    /// The first position with a prefix not below `prefix`: two or three steps of interpolation, as prefixes are evenly
+    /// spread, come within a few records of it; doubling steps and bisection find it wherever it is.
     pub(super) fn lower_bound(&self, prefix: &Prefix) -> usize {
-        let (mut low, mut high) = (0, self.count);
         let below = |position: usize| self.get(position).is_some_and(|record| record.prefix < *prefix);
-        let guess = ((u128::from(prefix.rank()) * self.count as u128) >> 64) as usize;
-        // Positions of evenly spread values stray by about the root of their number.
-        let mut step = ((self.count as f64).sqrt() as usize / 2).max(4);
-        let mut probe = guess.min(self.count.saturating_sub(1));
-        for _ in 0..6 {
-            if high - low <= 8 {
-                break;
+        let guess = self.interpolate(prefix);
+        let (mut low, mut high);
+        let mut step = 1;
+        if below(guess) {
+            low = guess + 1;
+            while low + step < self.count && below(low + step) {
+                low += step + 1;
+                step *= 2;
             }
-            if below(probe) {
-                low = probe + 1;
-                probe = (low + step).min(high - 1);
-            } else {
-                high = probe;
-                probe = high.saturating_sub(step).max(low);
+            high = self.count.min(low + step);
+        } else {
+            high = guess.min(self.count);
+            while high > step && !below(high - step) {
+                high -= step;
+                step *= 2;
             }
-            step *= 2;
+            low = high.saturating_sub(step);
         }
         while low < high {
             let middle = low + (high - low) / 2;
             if below(middle) { low = middle + 1 } else { high = middle }
         }
         low
+    }
+
+    /// A position near the first one with a prefix not below `prefix`.
+    fn interpolate(&self, prefix: &Prefix) -> usize {
+        let (wanted, count) = (prefix.rank(), self.count as u128);
+        let expected = |values: u64| ((u128::from(values) * count) >> 64) as usize;
+        let last = self.count.saturating_sub(1);
+        let mut guess = expected(wanted).min(last);
+        for _ in 0..2 {
+            let Some(found) = self.get(guess).map(|record| record.prefix.rank()) else { break };
+            let off = expected(found.abs_diff(wanted));
+            if off < 4 {
+                break;
+            }
+            guess = if found < wanted { (guess + off).min(last) } else { guess.saturating_sub(off) };
+        }
+        guess
     }
 }
 
