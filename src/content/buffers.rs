@@ -18,8 +18,9 @@ impl Buffers {
             return None;
         }
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let position = kept.iter().position(|buffer| buffer.capacity() >= capacity)?;
-        Some(kept.swap_remove(position))
+        // The one given back last is the likeliest to be in the processor's cache.
+        let position = kept.iter().rposition(|buffer| buffer.capacity() >= capacity)?;
+        Some(kept.remove(position))
     }
 
     /// An empty buffer with room for at least `capacity` bytes.

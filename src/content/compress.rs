@@ -17,7 +17,7 @@ const SKIPPABLE: u32 = 0x184D_2A50;
 /// zstd's largest block (RFC 8878, section 3.1.1.2.4), in bytes.
 const RAW_BLOCK: usize = 128 << 10;
 /// How the sample for the quick test is taken: so many bytes of every so many.
-const SAMPLE: usize = 2 << 10;
+const SAMPLE: usize = 1 << 10;
 const STRIDE: usize = 64 << 10;
 
 /// Compresses blocks; keeps its working memory between them.

@@ -24,7 +24,7 @@ impl fmt::Debug for ChunkSecret {
 /// If the system has none to give.
 pub fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, ContentError> {
     let mut bytes = Zeroizing::new([0; N]);
-    aws_lc_rs::rand::fill(bytes.as_mut_slice()).map_err(|_| ContentError::Other("the system's random generator failed".into()))?;
+    getrandom::fill(bytes.as_mut_slice()).map_err(|_| ContentError::Other("the system's random generator failed".into()))?;
     Ok(bytes)
 }
 

@@ -19,7 +19,7 @@ impl RunId {
     /// If the system gives no random numbers.
     pub fn random() -> Result<Self, SealedError> {
         let mut seed = [0; 32];
-        aws_lc_rs::rand::fill(&mut seed).map_err(|_| SealedError::NoRandomness)?;
+        getrandom::fill(&mut seed).map_err(|_| SealedError::NoRandomness)?;
         Ok(Self::from_seed(seed))
     }
 
