@@ -76,6 +76,11 @@ impl Progress {
         }
     }
 
+    /// Whether somebody watches a display that moves.
+    pub fn is_display(&self) -> bool {
+        matches!(self.display, Display::Bar(_))
+    }
+
     /// How many warnings and errors there were.
     pub fn warnings(&self) -> u64 {
         self.warnings.load(Ordering::Relaxed)

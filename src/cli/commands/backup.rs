@@ -141,6 +141,7 @@ impl Backup {
             skip_if_unchanged: self.skip_if_unchanged,
             read_all: self.read_all,
             trust_inodes: !self.ignore_inode,
+            estimate: progress.is_display(),
         })
     }
 

@@ -10,6 +10,7 @@
 
 mod assemble;
 mod catalogue;
+mod estimate;
 mod past;
 mod publish;
 mod read;

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use serde::Serialize;
 
 use super::assemble::{Assembled, Assembler};
 use super::catalogue::{self, Reader};
+use super::estimate::estimate;
 use super::past::Past;
 use super::publish::{Publisher, content_recipient, index_recipient, put_refs};
 use super::read::{FileReader, Part, ReadOptions, Task};
@@ -93,6 +95,8 @@ pub struct BackupOptions {
     pub read_all: bool,
     /// Whether a changed inode number means a changed file.
     pub trust_inodes: bool,
+    /// Count what a first run will read, so that it can be told how much is left.
+    pub estimate: bool,
 }
 
 impl Default for BackupOptions {
@@ -110,6 +114,7 @@ impl Default for BackupOptions {
             skip_if_unchanged: false,
             read_all: false,
             trust_inodes: true,
+            estimate: false,
         }
     }
 }
@@ -361,6 +366,8 @@ impl Run<'_> {
         };
         let dry_run = self.options.dry_run;
         let on_checkpoint = |indexes: &[_]| if dry_run { Ok(()) } else { publisher.checkpoint(indexes) };
+        let counted = self.options.estimate && self.previous.files == 0;
+        let ended = AtomicBool::new(false);
         let (assembled, uploaded) = thread::scope(|scope| {
             let upload = Upload::start(scope, store, &options, &on_checkpoint)?;
             let mut assembler = Assembler::new(index, reader.keys(), upload.blocks(), writer, reader.clone(), self.monitor);
@@ -372,10 +379,16 @@ impl Run<'_> {
                         one_file_system: self.options.one_file_system,
                         skip: inodes_of(self.options.skip.iter().map(PathBuf::as_path).chain([self.state.dir()])),
                     };
-                    let walk = Walk::new(paths, options).map_err(|error| ContentError::file("read", "/", error))?;
+                    let walk = || Walk::new(paths, options.clone()).map_err(|error| ContentError::file("read", "/", error));
+                    if counted {
+                        let (walk, larger_than, monitor, ended) = (walk()?, options.excludes.larger_than(), self.monitor, &ended);
+                        scope.spawn(move || estimate(walk, larger_than, ended, monitor));
+                    }
+                    let walk = walk()?;
                     feed_paths(scope, &mut assembler, &reader, walk, known, self.threads, self.monitor)
                 }
             };
+            ended.store(true, Ordering::Relaxed);
             let assembled = match fed {
                 Ok(()) => assembler.finish(),
                 Err(error) => assembler.abandon().and(Err(error)),
