@@ -191,6 +191,14 @@ fn blocks_that_prune_moved_are_found() {
 }
 
 #[test]
+fn a_small_share_of_few_packs_reads_at_least_one() {
+    let made = made();
+    for percent in [1, 10] {
+        assert_eq!(made.check(Some(percent)).counts.packs_read, 1, "of one pack, {percent}%");
+    }
+}
+
+#[test]
 fn a_share_of_the_packs_rotates_through_all_of_them() {
     let made = made();
     let mut random = Random(9);
