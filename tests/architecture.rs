@@ -29,11 +29,8 @@ const CRATES: &[(&[&str], &[&str], &str)] = &[
     (&["age", "age_core"], &["content/", "cli/"], "only content opens and seals; cli names age for prompts and plugin callbacks"),
     (&["fastcdc"], &["content/"], "cutting into chunks needs the plaintext"),
     (&["zstd"], &["content/", "sealed/refs.rs"], "blocks are compressed before sealing; refs are the one compressed object in clear"),
-    (
-        &["aws_lc_rs"],
-        &["content/", "sealed/signature.rs", "sealed/run_id.rs"],
-        "without a key one verifies signatures and draws random names",
-    ),
+    (&["aws_lc_rs"], &["content/", "sealed/signature.rs"], "without a key one verifies signatures"),
+    (&["getrandom"], &["content/", "sealed/run_id.rs"], "keys, and names that nobody else draws"),
     (&["memmap2"], &["content/dedup/mapping.rs"], "one place proves that mapped files are not changed underneath us"),
     (&["clap", "clap_complete", "clap_mangen", "indicatif", "rpassword"], &["cli/"], "the library knows no terminal"),
     (&["anyhow", "tracing_subscriber", "signal_hook"], &["cli/", "main.rs"], "the library returns typed errors and owns no process"),
