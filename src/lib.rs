@@ -19,6 +19,7 @@
 #![deny(unsafe_code)]
 
 pub mod cli;
+pub mod config;
 pub mod content;
 pub mod model;
 pub mod retention;

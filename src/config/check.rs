@@ -1,0 +1,78 @@
+//! What the types cannot say: names that must fit together.
+
+use super::Config;
+use super::error::{ConfigError, advice};
+use super::job::Job;
+
+/// Checks a configuration that parsed.
+pub(super) fn check(config: &Config, file: &str) -> Result<(), ConfigError> {
+    let wrong = |path: String, why: String| Err(ConfigError::Contradiction { file: file.to_owned(), path, why });
+    for (name, repository) in &config.repositories {
+        let path = || format!("repositories.{name}");
+        if let Some(why) = misnamed(name) {
+            return wrong(path(), why);
+        }
+        if repository.url.is_empty() {
+            return wrong(format!("{}.url", path()), "is empty; give a directory".into());
+        }
+        if !repository.writer_key.is_absolute() {
+            return wrong(format!("{}.writerKey", path()), "must be an absolute path; services run in no particular directory".into());
+        }
+    }
+    for (name, job) in &config.jobs {
+        if let Some(why) = misnamed(name) {
+            return wrong(format!("jobs.{name}"), why);
+        }
+        if let Some((key, why)) = check_job(config, job) {
+            return wrong(format!("jobs.{name}.{key}"), why);
+        }
+    }
+    Ok(())
+}
+
+/// The key that is wrong, and why.
+fn check_job(config: &Config, job: &Job) -> Option<(String, String)> {
+    let wrong = |key: &str, why: &str| Some((key.to_owned(), why.to_owned()));
+    if job.repositories.is_empty() {
+        return wrong("repositories", "names none; a job needs somewhere to go");
+    }
+    for (rank, name) in job.repositories.iter().enumerate() {
+        if !config.repositories.contains_key(name) {
+            let advice = advice(name, config.repositories.keys().map(String::as_str), "there are");
+            return Some((format!("repositories[{rank}]"), format!("there is no repository `{name}`{advice}")));
+        }
+        if job.repositories.iter().take(rank).any(|earlier| earlier == name) {
+            return Some((format!("repositories[{rank}]"), format!("`{name}` is named twice")));
+        }
+    }
+    if job.paths.is_empty() && job.optional_paths.is_empty() && job.commands.is_empty() {
+        return wrong("paths", "a job needs something to save: paths, optionalPaths or commands");
+    }
+    for (key, paths) in [("paths", &job.paths), ("optionalPaths", &job.optional_paths)] {
+        if let Some((rank, path)) = paths.iter().enumerate().find(|(_, path)| !path.starts_with('/')) {
+            return Some((format!("{key}[{rank}]"), format!("`{path}` is not absolute; services run in no particular directory")));
+        }
+    }
+    if !(1..=22).contains(&job.compression) {
+        return wrong("compression", "must be a zstd level from 1 to 22");
+    }
+    for (name, stream) in &job.commands {
+        if matches!(name.as_str(), "" | "." | "..") || name.contains(['/', '\0']) || name.len() > 255 {
+            return Some((format!("commands.{name}"), "must be the name of one file, such as vault.snap".into()));
+        }
+        if stream.command.first().is_none_or(String::is_empty) {
+            return Some((format!("commands.{name}.command"), "is empty; give a program and its arguments".into()));
+        }
+        if stream.success.is_empty() {
+            return Some((format!("commands.{name}.success"), "names no exit status; 0 is the usual one".into()));
+        }
+    }
+    None
+}
+
+/// Why a name does not serve: it becomes part of unit and file names.
+fn misnamed(name: &str) -> Option<String> {
+    let good = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
+    let fine = !name.is_empty() && name.len() <= 64 && name.chars().all(good) && !name.starts_with(['.', '-']);
+    (!fine).then(|| "names consist of letters, digits, `-`, `_` and `.`, at most 64 of them, and do not begin with `.` or `-`".into())
+}

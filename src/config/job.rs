@@ -1,0 +1,82 @@
+//! What is saved.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::size::ByteSize;
+use super::stream::CommandStream;
+
+/// A job: sources, what to leave out of them, and where they go.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct Job {
+    /// Files and directories. A path with `*`, `?` or `[` stands for all that match; what such a pattern finds new, or no
+    /// longer, is reported.
+    pub paths: Vec<String>,
+    /// The same, but that nothing is there is no warning.
+    pub optional_paths: Vec<String>,
+    /// Patterns of what to leave out, as in `backup --exclude`.
+    pub exclude: Vec<String>,
+    /// Files with such patterns, one a line.
+    pub exclude_from: Vec<PathBuf>,
+    /// Collections of patterns.
+    pub exclude_presets: Vec<Preset>,
+    /// Leave out directories that hold a file of such a name.
+    pub exclude_if_present: Vec<String>,
+    /// Leave out files that are larger.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exclude_larger_than: Option<ByteSize>,
+    /// Do not descend into other filesystems.
+    pub one_file_system: bool,
+    /// Commands whose output is saved, by the name of the file.
+    pub commands: BTreeMap<String, CommandStream>,
+    /// Names of repositories.
+    pub repositories: Vec<String>,
+    /// Labels of the snapshots.
+    pub tags: Vec<String>,
+    /// zstd level, 1 to 22.
+    #[serde(default = "level")]
+    #[schemars(range(min = 1, max = 22))]
+    pub compression: i32,
+    /// Make no snapshot if nothing has changed.
+    pub skip_if_unchanged: bool,
+    /// Do not take another inode number for a change; for filesystems that have no lasting ones.
+    pub ignore_inode: bool,
+}
+
+fn level() -> i32 {
+    3
+}
+
+/// A collection of patterns of what hardly anyone wants back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Preset {
+    /// Directories that carry a CACHEDIR.TAG, and those that are called `.cache`.
+    Caches,
+    /// `*.tmp`, `*.swp`, editors' and downloads' leftovers.
+    Temporary,
+    /// Images and layers of Docker and Podman; not their volumes.
+    ContainerLayers,
+    /// `*.log`, rotated logs and the journal.
+    Logs,
+}
+
+impl Preset {
+    /// The patterns, as `backup --exclude` takes them.
+    pub fn patterns(self) -> &'static [&'static str] {
+        match self {
+            Preset::Caches => &[".cache/"],
+            Preset::Temporary => &["*.tmp", "*.temp", "*.swp", "*.swo", "*~", ".#*", "*.part", "*.crdownload", "lost+found/"],
+            Preset::ContainerLayers => &[
+                "/var/lib/docker/{overlay2,image,buildkit,containers,tmp}/",
+                "/var/lib/containers/storage/{overlay,overlay-images,overlay-layers,overlay-containers,vfs,tmp}/",
+                ".local/share/containers/storage/{overlay,overlay-images,overlay-layers,overlay-containers,vfs,tmp}/",
+            ],
+            Preset::Logs => &["*.log", "*.log.*", "/var/log/journal/"],
+        }
+    }
+}

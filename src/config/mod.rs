@@ -1,0 +1,104 @@
+//! The configuration file of a host: repositories, and jobs that say what is saved to them.
+//!
+//! ```text
+//!   JSON (from Nix) or TOML (by hand) --> parse: unknown keys refused, with line, path and the near miss
+//!                                           --> Config --> check: names that must fit together --> job
+//! ```
+//!
+//! May import: `model`. The types are the schema: `hearth-backup config schema` prints it, and
+//! `docs/config.schema.json` is that text. Keys are written as Nix writes them, in camelCase.
+
+mod check;
+mod error;
+mod job;
+mod parse;
+mod repository;
+mod size;
+mod stream;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use error::ConfigError;
+pub use job::{Job, Preset};
+pub use repository::Repository;
+pub use size::ByteSize;
+pub use stream::CommandStream;
+
+/// Largest file that is read, in bytes.
+const LARGEST: u64 = 16 << 20;
+
+/// A host's configuration.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct Config {
+    /// Name of the machine in snapshots; its host name if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Where jobs keep caches and what was seen of repositories.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_dir: Option<PathBuf>,
+    /// Where backups go, by name.
+    pub repositories: BTreeMap<String, Repository>,
+    /// What is saved, by name.
+    pub jobs: BTreeMap<String, Job>,
+}
+
+impl Config {
+    /// Reads and checks a file: TOML if its name ends so, else JSON.
+    ///
+    /// # Errors
+    /// If it cannot be read, says something that is not understood, or contradicts itself.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let failed = |source| ConfigError::Unreadable { file: path.display().to_string(), source };
+        let size = std::fs::metadata(path).map_err(failed)?.len();
+        if size > LARGEST {
+            return Err(failed(std::io::Error::other(format!("it has {size} bytes; a configuration has at most {LARGEST}"))));
+        }
+        let text = std::fs::read_to_string(path).map_err(failed)?;
+        let format = if path.extension().is_some_and(|extension| extension == "toml") { Format::Toml } else { Format::Json };
+        Self::parse(&text, format, &path.display().to_string())
+    }
+
+    /// Reads and checks a text; errors call it `name`.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn parse(text: &str, format: Format, name: &str) -> Result<Self, ConfigError> {
+        let config: Self = parse::parse(text, format, name)?;
+        check::check(&config, name)?;
+        Ok(config)
+    }
+
+    /// A job by name.
+    ///
+    /// # Errors
+    /// If there is none; names the nearest one.
+    pub fn job(&self, name: &str) -> Result<&Job, ConfigError> {
+        self.jobs.get(name).ok_or_else(|| ConfigError::NoJob {
+            name: name.to_owned(),
+            advice: error::advice(name, self.jobs.keys().map(String::as_str), "there are"),
+        })
+    }
+
+    /// The JSON schema of the file, as text.
+    pub fn schema() -> String {
+        let schema = schemars::schema_for!(Config);
+        serde_json::to_string_pretty(&schema).unwrap_or_default()
+    }
+}
+
+/// How a configuration is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// JSON, as Nix makes it.
+    Json,
+    /// TOML, by hand.
+    Toml,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! Each mistake is told with its place and what was probably meant.
+
+use super::*;
+
+const GOOD: &str = r#"{
+  "repositories": { "disk": { "url": "/mnt/backup", "writerKey": "/etc/hearth/q.key" } },
+  "jobs": {
+    "state": {
+      "paths": ["/var/lib", "/srv/*"],
+      "excludePresets": ["caches", "containerLayers"],
+      "excludeLargerThan": "2GiB",
+      "commands": { "vault.snap": { "command": ["vault", "snapshot"], "minimumSize": "1k" } },
+      "repositories": ["disk"]
+    }
+  }
+}"#;
+
+fn error(text: &str, format: Format) -> String {
+    Config::parse(text, format, "hearth.json").unwrap_err().to_string()
+}
+
+#[test]
+fn a_configuration_is_read_from_json_and_from_toml_alike() {
+    let json = Config::parse(GOOD, Format::Json, "x").unwrap();
+    let toml = r#"
+        [repositories.disk]
+        url = "/mnt/backup"
+        writerKey = "/etc/hearth/q.key"
+        [jobs.state]
+        paths = ["/var/lib", "/srv/*"]
+        excludePresets = ["caches", "containerLayers"]
+        excludeLargerThan = "2GiB"
+        repositories = ["disk"]
+        [jobs.state.commands."vault.snap"]
+        command = ["vault", "snapshot"]
+        minimumSize = 1024
+    "#;
+    let toml = Config::parse(toml, Format::Toml, "x").unwrap();
+    assert_eq!(serde_json::to_value(&json).unwrap(), serde_json::to_value(&toml).unwrap());
+    let job = json.job("state").unwrap();
+    assert_eq!(job.exclude_larger_than, Some(ByteSize(2 << 30)));
+    assert_eq!(job.commands["vault.snap"].success, [0]);
+    assert_eq!(job.compression, 3);
+}
+
+#[test]
+fn an_unknown_key_is_told_with_its_line_its_path_and_the_near_miss() {
+    let text = GOOD.replace("\"excludeLargerThan\"", "\"exclude_larger_then\"");
+    assert_eq!(
+        error(&text, Format::Json),
+        "hearth.json:7: jobs.state.exclude_larger_then: unknown key `exclude_larger_then`; did you mean `excludeLargerThan`?"
+    );
+    let toml = "[jobs.state]\npaths = []\ncomand = 1\n";
+    assert_eq!(error(toml, Format::Toml), "hearth.json:3: jobs.state.comand: unknown key `comand`; did you mean `commands`?");
+}
+
+#[test]
+fn an_unknown_value_and_a_wrong_type_are_told_with_their_place() {
+    let text = GOOD.replace("\"caches\"", "\"cache\"");
+    let message = error(&text, Format::Json);
+    assert!(message.contains("jobs.state.excludePresets[0]: unknown value `cache`; did you mean `caches`?"), "{message}");
+    let message = error(&GOOD.replace("\"2GiB\"", "\"2 potatoes\""), Format::Json);
+    assert!(message.contains(":7: jobs.state.excludeLargerThan: `2 potatoes` is not a size"), "{message}");
+    let message = error(&GOOD.replace("[\"/var/lib\", \"/srv/*\"]", "\"/var/lib\""), Format::Json);
+    assert!(message.contains("jobs.state.paths: invalid type: string"), "{message}");
+}
+
+#[test]
+fn text_that_is_neither_is_told_with_its_line() {
+    assert!(error("{\n \"jobs\": {,} }", Format::Json).starts_with("hearth.json:2: "));
+    assert!(error("a = 1\n[b", Format::Toml).starts_with("hearth.json:2: "));
+    assert!(error("{} trailing", Format::Json).contains("trailing characters"));
+}
+
+#[test]
+fn names_that_do_not_fit_together_are_told() {
+    for (from, to, expected) in [
+        ("[\"disk\"]", "[\"dsik\"]", "jobs.state.repositories[0]: there is no repository `dsik`; did you mean `disk`?"),
+        ("[\"disk\"]", "[]", "jobs.state.repositories: names none"),
+        ("[\"disk\"]", "[\"disk\", \"disk\"]", "jobs.state.repositories[1]: `disk` is named twice"),
+        ("\"/srv/*\"", "\"srv\"", "jobs.state.paths[1]: `srv` is not absolute"),
+        ("vault.snap", "a/b", "jobs.state.commands.a/b: must be the name of one file"),
+        ("[\"vault\", \"snapshot\"]", "[]", "commands.vault.snap.command: is empty"),
+        ("/etc/hearth/q.key", "q.key", "repositories.disk.writerKey: must be an absolute path"),
+        ("\"state\"", "\"../state\"", "jobs.../state: names consist of"),
+    ] {
+        let message = error(&GOOD.replace(from, to), Format::Json);
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn a_job_that_is_not_there_is_told_with_the_near_miss() {
+    let config = Config::parse(GOOD, Format::Json, "x").unwrap();
+    assert_eq!(config.job("sate").unwrap_err().to_string(), "there is no job `sate`; did you mean `state`?");
+    assert_eq!(config.job("zzz").unwrap_err().to_string(), "there is no job `zzz`; there are: state");
+}
+
+#[test]
+fn every_preset_is_made_of_patterns_that_excludes_understand() {
+    for preset in [Preset::Caches, Preset::Temporary, Preset::ContainerLayers, Preset::Logs] {
+        for pattern in preset.patterns() {
+            crate::source::exclude::Excludes::builder().pattern(pattern).unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_published_schema_is_the_one_of_the_types() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/config.schema.json");
+    let published = std::fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(published.trim_end(), Config::schema(), "write it anew: hearth-backup config schema > docs/config.schema.json");
+}
