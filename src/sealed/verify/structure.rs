@@ -97,20 +97,31 @@ fn check_snapshots(repository: &Repository, found: &mut Found, report: &mut Repo
             format!("{why}; bring it back from a mirror, or give it up with `forget --broken`"),
         ));
     }
+    let mut newest = BTreeMap::new();
+    for Snapshot { envelope, .. } in snapshots.list.iter().filter(|snapshot| snapshot.signer == Signer::Known) {
+        let sequence = newest.entry(envelope.writer).or_insert(envelope.sequence);
+        *sequence = envelope.sequence.max(*sequence);
+    }
     for snapshot in &snapshots.list {
-        check_snapshot(repository.store(), snapshot, found, report)?;
+        let last = newest.get(&snapshot.envelope.writer) == Some(&snapshot.envelope.sequence);
+        check_snapshot(repository.store(), snapshot, last, found, report)?;
     }
     report.counts.forgotten = repository.store().list(Folder::Forgotten)?.len() as u64;
     Ok(())
 }
 
-fn check_snapshot(store: &dyn Store, snapshot: &Snapshot, found: &mut Found, report: &mut Report) -> Result<(), SealedError> {
+/// `last` says whether the writer made no later one.
+fn check_snapshot(store: &dyn Store, snapshot: &Snapshot, last: bool, found: &mut Found, report: &mut Report) -> Result<(), SealedError> {
     let name = snapshots::name(Folder::Snapshots, &snapshot.id);
     let (severity, what) = match snapshot.signer {
         Signer::Unknown => (Severity::Warning, "no known writer signed it; it does not count, and after 30 days its blocks may go"),
         Signer::Closed => (Severity::Info, "its writer is closed and it is not among the accepted ones; it does not count"),
+        // A backup that runs now, or was killed, looks like this.
+        Signer::Known if !snapshot.committed && last => {
+            (Severity::Info, "its writer has not verified it yet: a backup runs now, or was interrupted and the next replaces it")
+        }
         Signer::Known if !snapshot.committed => {
-            (Severity::Warning, "its writer has not verified it; it does not count until a run ends well")
+            (Severity::Warning, "its writer has not verified it but made others since, so its commit was lost; it does not count")
         }
         Signer::Known => return check_counted(store, snapshot, found, report),
     };
