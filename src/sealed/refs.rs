@@ -108,7 +108,7 @@ impl Refs {
             put_u32(&mut plain, bitmap.length);
             plain.extend_from_slice(&bitmap.bits);
         }
-        let packed = zstd::bulk::compress(&plain, 3).map_err(|error| FormatError(error.to_string()))?;
+        let packed = zstd::bulk::compress(&plain, 3).map_err(|error| FormatError::new(error.to_string()))?;
         let mut object = [MAGIC.as_slice(), &packed].concat();
         if !nonce.is_empty() {
             object.extend_from_slice(&SKIPPABLE_FRAME);
@@ -133,7 +133,7 @@ impl Refs {
             let index = IndexId::from_bytes(reader.array("an index id")?);
             let length = reader.u32("a bitmap's length")? as usize;
             if length > limits::INDEX_BLOCKS {
-                return Err(FormatError(format!("it has a bitmap over {length} blocks; {} are allowed", limits::INDEX_BLOCKS)));
+                return Err(FormatError::new(format!("it has a bitmap over {length} blocks; {} are allowed", limits::INDEX_BLOCKS)));
             }
             let bits = reader.take(length.div_ceil(8), "a bitmap")?.to_vec();
             if indexes.insert(index, Bitmap { bits, length }).is_some() {
@@ -147,7 +147,7 @@ impl Refs {
 
 fn unpack(packed: &[u8]) -> Result<Vec<u8>, FormatError> {
     use std::io::Read as _;
-    let broken = |error: std::io::Error| FormatError(format!("its zstd frame does not open ({error})"));
+    let broken = |error: std::io::Error| FormatError::new(format!("its zstd frame does not open ({error})"));
     let mut plain = Vec::new();
     let mut decoder = zstd::stream::read::Decoder::new(packed).map_err(broken)?.take(limits::REFS + 1);
     decoder.read_to_end(&mut plain).map_err(broken)?;
@@ -171,5 +171,5 @@ pub fn read(store: &dyn Store, id: &RefsId) -> Result<Refs, SealedError> {
     if RefsId::of(&bytes) != *id {
         return Err(SealedError::damaged(name(id), "its bytes do not match its name"));
     }
-    Refs::parse(&bytes).map_err(|why| SealedError::damaged(name(id), why))
+    Refs::parse(&bytes).map_err(|why| SealedError::malformed(name(id), why))
 }
