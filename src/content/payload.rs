@@ -85,7 +85,7 @@ pub fn open(store: &dyn Store, id: &SnapshotId, identities: &[&dyn age::Identity
     let bytes = snapshots::read_bytes(store, Folder::Snapshots, id)?;
     let (signed, sealed) = envelope::parse(Subject::Snapshot, &bytes).map_err(|why| SealedError::malformed(&object, why))?;
     let limit = usize::try_from(limits::PAYLOAD).unwrap_or(usize::MAX);
-    let text = seal::open_compressed(sealed, identities, limit).map_err(|failure| match failure {
+    let text = seal::open_compressed(sealed, identities, |_| limit).map_err(|failure| match failure {
         OpenFailure::NoIdentity => ContentError::Locked {
             object: object.clone(),
             why: "this key is not among its recipients; a writer key opens its own snapshots, a restore key opens all".into(),
