@@ -79,7 +79,7 @@ fn search(
     for info in store.list(crate::store::Folder::Index)? {
         if let Ok(id) = info.name.leaf().parse::<IndexId>()
             && !condemned.indexes.contains(&id)
-            && let Some(list) = needs::readable(index::read_list(store, &id))?
+            && let Some(list) = needs::understood(index::read_list(store, &id))?
         {
             lists.push(list);
         }

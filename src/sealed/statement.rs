@@ -54,7 +54,7 @@ impl Chunking {
         if even && ordered {
             return Ok(());
         }
-        Err(FormatError(format!("chunk sizes {}/{}/{} are out of bounds", self.min, self.avg, self.max)))
+        Err(FormatError::new(format!("chunk sizes {}/{}/{} are out of bounds", self.min, self.avg, self.max)))
     }
 }
 
@@ -136,7 +136,7 @@ impl Statement {
     /// # Errors
     /// If it cannot be serialised, or is over the limit.
     pub fn text(&self) -> Result<Vec<u8>, FormatError> {
-        let text = serde_json::to_vec(self).map_err(|error| FormatError(error.to_string()))?;
+        let text = serde_json::to_vec(self).map_err(|error| FormatError::new(error.to_string()))?;
         // Room for magic, length and signature, as readers bound the whole object.
         if text.len() as u64 > limits::PAYLOAD - 1024 {
             return Err(FormatError::new("the statement would be larger than 1 MiB; close old writers' snapshot lists"));
@@ -185,11 +185,12 @@ pub fn parse(bytes: &[u8]) -> Result<SignedStatement, FormatError> {
     struct Version {
         format: u32,
     }
-    let version: Version = serde_json::from_slice(text).map_err(|error| FormatError(format!("its text is not JSON ({error})")))?;
+    let version: Version = serde_json::from_slice(text).map_err(|error| FormatError::new(format!("its text is not JSON ({error})")))?;
     if version.format != FORMAT {
-        return Err(FormatError(format!("it has version {} of the repository format", version.format)));
+        return Err(FormatError::TooNew(format!("version {} of the repository format", version.format)));
     }
-    let statement: Statement = serde_json::from_slice(text).map_err(|error| FormatError(format!("its text does not parse ({error})")))?;
+    let statement: Statement =
+        serde_json::from_slice(text).map_err(|error| FormatError::new(format!("its text does not parse ({error})")))?;
     statement.chunking.validate()?;
     Ok(SignedStatement { statement, text: text.to_vec(), signature: *signature })
 }
