@@ -5,9 +5,11 @@
 //! ```text
 //!   cli                       commands, progress, output for people and --json
 //!    |
+//!   job       config          what a host's configuration says shall be saved, and doing it
+//!    |
 //!   content (keys)            chunks, trees, backup, restore: the only layer that sees plaintext
 //!    |        \
-//!    |       source           what to read: filesystem walk, patterns, metadata
+//!    |       source           what to read: filesystem walk, patterns, metadata, streams
 //!    |
 //!   sealed (no keys)          blocks, packs, index lists, refs, signatures, prune, verify
 //!    |
@@ -21,6 +23,7 @@
 pub mod cli;
 pub mod config;
 pub mod content;
+pub mod job;
 pub mod model;
 pub mod retention;
 pub mod sealed;

@@ -97,15 +97,6 @@ fn a_job_that_is_not_there_is_told_with_the_near_miss() {
 }
 
 #[test]
-fn every_preset_is_made_of_patterns_that_excludes_understand() {
-    for preset in [Preset::Caches, Preset::Temporary, Preset::ContainerLayers, Preset::Logs] {
-        for pattern in preset.patterns() {
-            crate::source::exclude::Excludes::builder().pattern(pattern).unwrap();
-        }
-    }
-}
-
-#[test]
 fn the_published_schema_is_the_one_of_the_types() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/config.schema.json");
     let published = std::fs::read_to_string(path).unwrap_or_default();

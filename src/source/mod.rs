@@ -2,6 +2,8 @@
 //!
 //! May use `model` only. It knows no keys, no repository format and no terminal.
 
+pub mod command;
 pub mod exclude;
 pub mod metadata;
+pub mod stream;
 pub mod walk;

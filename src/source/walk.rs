@@ -20,6 +20,7 @@ use nix::dir::{Dir, Type};
 
 use super::exclude::Excludes;
 use super::metadata::{self, FileType, Stat};
+use super::stream::VirtualFile;
 use crate::model::entry::Xattr;
 use crate::model::event::Event;
 
@@ -79,6 +80,13 @@ pub enum Item {
         /// Whether the listing of its directory called it a regular file.
         file: bool,
     },
+    /// A directory begins that is only in the snapshot, to hold streams.
+    EnterVirtual {
+        /// Its name.
+        name: Vec<u8>,
+    },
+    /// A stream, in the directory entered last.
+    Stream(Arc<VirtualFile>),
     /// From here on entries belong to another path argument; blocks do not cross this line.
     NextSource,
     /// Something the user should know.
@@ -94,12 +102,15 @@ pub struct WalkOptions {
     pub one_file_system: bool,
     /// Directories (device, inode) whose content is left out: the repository and the state of the backup itself.
     pub skip: HashSet<(u64, u64)>,
+    /// Streams, at their places among the paths.
+    pub streams: Vec<VirtualFile>,
 }
 
-/// The arguments as a tree of components: a leaf is an argument, everything under it is walked.
+/// The arguments as a tree of components: a leaf is an argument, everything under it is walked, or a stream.
 #[derive(Debug, Default)]
 struct Spine {
     chosen: bool,
+    stream: Option<Arc<VirtualFile>>,
     children: BTreeMap<Vec<u8>, Spine>,
 }
 
@@ -113,6 +124,16 @@ impl Spine {
             Some(_) if self.chosen => {}
             Some((first, rest)) => self.children.entry(first.to_vec()).or_default().add(rest),
         }
+    }
+
+    fn add_stream(&mut self, stream: Arc<VirtualFile>) {
+        let place = stream.path.clone().into_iter().fold(self, |spine, name| spine.children.entry(name).or_default());
+        place.stream = Some(stream);
+    }
+
+    /// Whether nothing in it is on the disk.
+    fn is_virtual(&self) -> bool {
+        !self.chosen && (self.stream.is_some() || self.children.values().all(Spine::is_virtual))
     }
 }
 
@@ -225,6 +246,9 @@ impl Walk {
                 })
                 .collect();
             spine.add(&components);
+        }
+        for stream in &options.streams {
+            spine.add_stream(Arc::new(stream.clone()));
         }
         let fd = std::fs::File::open("/")?.into();
         let root = Arc::new(OpenDir { fd, path: b"/".to_vec() });
@@ -349,6 +373,9 @@ impl Walk {
 
     /// Handles one component of the way to the arguments.
     fn visit_spine(&mut self, parent: &Arc<OpenDir>, name: &[u8], spine: Spine) {
+        if spine.is_virtual() {
+            return self.visit_virtual(parent, name, spine);
+        }
         if !spine.chosen {
             return self.enter(parent, name, None, Some(spine));
         }
@@ -368,6 +395,20 @@ impl Walk {
             }
             Err(error) => self.note_missing(&parent.path_of(name), &error),
         }
+    }
+}
+
+impl Walk {
+    /// Handles a component that is on no disk.
+    fn visit_virtual(&mut self, parent: &Arc<OpenDir>, name: &[u8], spine: Spine) {
+        self.files_of = None;
+        self.pending.push_back(Item::NextSource);
+        if let Some(stream) = spine.stream {
+            return self.pending.push_back(Item::Stream(stream));
+        }
+        self.pending.push_back(Item::EnterVirtual { name: name.to_vec() });
+        let children = Children::Spine(spine.children.into_iter());
+        self.stack.push(Frame { dir: Arc::clone(parent), children, device: None });
     }
 }
 

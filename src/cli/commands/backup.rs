@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -16,10 +17,11 @@ use crate::cli::keys::Key;
 use crate::cli::progress::{Progress, grouped};
 use crate::cli::render::text;
 use crate::cli::signals::Interrupt;
-use crate::content::backup::{BackupOptions, Input, Summary, backup};
+use crate::content::backup::{BackupOptions, Summary, backup};
 use crate::model::event::{Event, Monitor as _};
 use crate::model::human;
 use crate::source::exclude::Excludes;
+use crate::source::stream::{Once, VirtualFile};
 use crate::source::walk;
 
 /// Make a snapshot of files and directories
@@ -123,13 +125,14 @@ impl Backup {
             warnings: progress.warnings(),
             summary: &summary,
         })?;
-        context.summary(&self.summary(&summary, progress.warnings()))?;
+        context.summary(&summary_text(&summary, self.dry_run, progress.warnings()))?;
         Ok(context.end(&progress))
     }
 
     fn options(&self, context: &Context, progress: &Progress) -> anyhow::Result<BackupOptions> {
         Ok(BackupOptions {
-            input: self.input(context, progress)?,
+            paths: self.paths(progress)?,
+            streams: self.stream(context)?,
             excludes: self.excludes()?,
             one_file_system: self.one_file_system,
             skip: vec![context.address()?.path, context.state_base()?],
@@ -165,11 +168,13 @@ impl Backup {
         Ok(rules.build()?)
     }
 
-    fn input(&self, context: &Context, progress: &Progress) -> anyhow::Result<Input> {
-        if let Some(name) = &self.stdin_name {
-            let stream = Box::new(Standard { interrupt: context.interrupt.clone() });
-            return Ok(Input::Stream { name: stream_name(name)?, stream });
-        }
+    fn stream(&self, context: &Context) -> anyhow::Result<Vec<VirtualFile>> {
+        let Some(name) = &self.stdin_name else { return Ok(Vec::new()) };
+        let standard = Box::new(Standard { interrupt: context.interrupt.clone() });
+        Ok(vec![VirtualFile { path: vec![stream_name(name)?], source: Arc::new(Once::new(standard)), required: true }])
+    }
+
+    fn paths(&self, progress: &Progress) -> anyhow::Result<Vec<PathBuf>> {
         let mut paths = Vec::new();
         for path in &self.paths {
             match usable(path) {
@@ -178,36 +183,34 @@ impl Backup {
                     .event(Event::warning(path.display().to_string(), format!("cannot be read ({error}); it is not in this snapshot"))),
             }
         }
-        anyhow::ensure!(!paths.is_empty(), "none of the paths can be read; no snapshot was made");
-        Ok(Input::Paths(paths))
+        anyhow::ensure!(!paths.is_empty() || self.stdin, "none of the paths can be read; no snapshot was made");
+        Ok(paths)
     }
+}
 
-    fn summary(&self, summary: &Summary, warnings: u64) -> String {
-        let statistics = &summary.statistics;
-        let what = match summary.snapshot {
-            Some(id) => format!("Snapshot {}", id.short()),
-            None if self.dry_run => "Dry run, nothing was stored".into(),
-            None => "No snapshot: nothing has changed".into(),
-        };
-        let read = format!(
-            "{} in {}, {} in directories: {}",
-            human::size(statistics.bytes),
-            text::count(statistics.files, "file"),
-            grouped(statistics.directories),
-            changed(statistics.files_read, statistics.bytes_read)
-        );
-        let added = format!("{} new, {} stored", human::size(statistics.bytes_new), human::size(statistics.bytes_stored));
-        let time = std::time::Duration::from_secs_f64(summary.seconds.max(0.0));
-        let mut rows = vec![
-            ("Source", read),
-            ("Added", added),
-            ("Time", format!("{}, {}", human::duration(time), human::rate(statistics.bytes, time))),
-        ];
-        if warnings > 0 {
-            rows.push(("Warnings", format!("{}: the snapshot is complete but for what is said above", grouped(warnings))));
-        }
-        format!("{what}\n{}", indent(&text::fields(&rows)))
+/// What a backup did, for people.
+pub(super) fn summary_text(summary: &Summary, dry_run: bool, warnings: u64) -> String {
+    let statistics = &summary.statistics;
+    let what = match summary.snapshot {
+        Some(id) => format!("Snapshot {}", id.short()),
+        None if dry_run => "Dry run, nothing was stored".into(),
+        None => "No snapshot: nothing has changed".into(),
+    };
+    let read = format!(
+        "{} in {}, {} in directories: {}",
+        human::size(statistics.bytes),
+        text::count(statistics.files, "file"),
+        grouped(statistics.directories),
+        changed(statistics.files_read, statistics.bytes_read)
+    );
+    let added = format!("{} new, {} stored", human::size(statistics.bytes_new), human::size(statistics.bytes_stored));
+    let time = std::time::Duration::from_secs_f64(summary.seconds.max(0.0));
+    let mut rows =
+        vec![("Source", read), ("Added", added), ("Time", format!("{}, {}", human::duration(time), human::rate(statistics.bytes, time)))];
+    if warnings > 0 {
+        rows.push(("Warnings", format!("{}: the snapshot is complete but for what is said above", grouped(warnings))));
     }
+    format!("{what}\n{}", indent(&text::fields(&rows)))
 }
 
 fn changed(files: u64, bytes: u64) -> String {

@@ -2,6 +2,7 @@
 
 mod backup;
 mod check;
+mod config;
 mod diff;
 mod dump;
 mod find;
@@ -13,6 +14,7 @@ mod ls;
 mod pin;
 mod prune;
 mod restore;
+mod run;
 mod snapshots;
 mod stats;
 mod trial;
@@ -40,6 +42,9 @@ pub enum Command {
     Unpin(pin::Unpin),
     Prune(prune::Prune),
     Check(check::Check),
+    Run(run::Run),
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     #[command(subcommand)]
     Key(key::KeyCommand),
     Completions(generate::Completions),
@@ -68,6 +73,8 @@ impl Command {
             Command::Unpin(command) => command.run(context),
             Command::Prune(command) => command.run(context),
             Command::Check(command) => command.run(context),
+            Command::Run(command) => command.run(context),
+            Command::Config(command) => command.run(context),
             Command::Key(command) => command.run(context),
             Command::Completions(command) => command.run(context),
             Command::Man(command) => command.run(context),

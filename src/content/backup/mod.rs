@@ -20,7 +20,7 @@ mod sync;
 mod upload;
 
 pub use publish::put_refs;
-pub use run::{BackupOptions, Input, Summary, backup, open_for_writer};
+pub use run::{BackupOptions, Summary, backup, open_for_writer};
 
 #[cfg(test)]
 mod tests;

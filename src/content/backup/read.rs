@@ -9,11 +9,12 @@ use super::catalogue::{Fingerprint, Known};
 use crate::content::buffers::Buffers;
 use crate::content::chunker::Chunker;
 use crate::content::secret::ChunkKeys;
-use crate::model::entry::{Entry, Kind, Metadata};
+use crate::model::entry::{Entry, Kind, Metadata, Timestamp};
 use crate::model::event::Event;
 use crate::model::id::ChunkId;
 use crate::sealed::pack::Class;
 use crate::source::metadata::{self, FileType, Owners, Stat};
+use crate::source::stream::VirtualFile;
 use crate::source::walk::{Item, OpenDir, display};
 
 /// Bytes that are read at once from a large file.
@@ -107,6 +108,13 @@ pub enum Part {
         /// The last of its content.
         content: Content,
     },
+    /// A stream without which there shall be no snapshot has failed.
+    Failed {
+        /// Its path in the snapshot.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
     /// A link or node.
     Node {
         /// All of it but the link id.
@@ -188,6 +196,8 @@ impl FileReader {
                 let metadata = metadata::metadata(&stat, xattrs, &self.owners, None);
                 emit(Part::Enter { name, metadata })
             }
+            Item::EnterVirtual { name } => emit(Part::Enter { name, metadata: Metadata { mode: 0o700, ..Metadata::default() } }),
+            Item::Stream(file) => self.read_stream(&file, emit),
             Item::Leave => emit(Part::Leave),
             Item::NextSource => emit(Part::NextSource),
             Item::Note(event) => emit(Part::Note(event)),
@@ -315,14 +325,24 @@ impl FileReader {
         Ok(content)
     }
 
-    /// Reads a stream of unknown length to its end, as a file.
-    ///
-    /// # Errors
-    /// If reading fails.
-    pub fn read_stream(&self, input: &mut dyn io::Read, name: &[u8], metadata: Metadata, emit: Emit<'_>) -> io::Result<bool> {
+    /// Reads a stream to its end, as a file. One that fails is left out, or fails the run; false if nobody wants more.
+    fn read_stream(&self, file: &VirtualFile, emit: Emit<'_>) -> bool {
+        let now = jiff::Timestamp::now();
+        let mtime = Timestamp { seconds: now.as_second(), nanoseconds: now.subsec_nanosecond().unsigned_abs() };
+        let metadata = Metadata { mode: 0o600, mtime, ..Metadata::default() };
         let mut content = Content::default();
-        let (_, wanted) = self.chunk_stream(input, u64::MAX, &mut content, emit)?;
-        Ok(wanted && emit(Part::Stream { name: name.to_vec(), metadata, content }))
+        let read = file.source.open().and_then(|mut input| self.chunk_stream(&mut input, u64::MAX, &mut content, emit));
+        match read {
+            Ok((_, wanted)) => {
+                let name = file.path.last().cloned().unwrap_or_default();
+                wanted && emit(Part::Stream { name, metadata, content })
+            }
+            Err(source) if file.required => emit(Part::Failed { path: file.display(), source }),
+            Err(error) => {
+                let message = format!("failed ({error}); it is not in this snapshot");
+                emit(Part::Restart) && emit(Part::Note(Event::error(file.display(), message)))
+            }
+        }
     }
 
     /// Cuts a stream into chunks that it appends to `content`, which it emits whenever a stretch is full.

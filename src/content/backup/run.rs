@@ -1,7 +1,6 @@
 //! One run: from a locked state directory to a committed snapshot.
 
 use std::collections::HashSet;
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
@@ -30,7 +29,6 @@ use crate::content::keys::WriterKey;
 use crate::content::payload::{Payload, Statistics};
 use crate::content::secret::group_id;
 use crate::content::tree::Bytes;
-use crate::model::entry::{Metadata, Timestamp};
 use crate::model::event::{Event, Monitor};
 use crate::model::id::{BlockId, GroupId, SnapshotId};
 use crate::sealed::envelope::Sizes;
@@ -38,6 +36,7 @@ use crate::sealed::repository::Repository;
 use crate::sealed::snapshots;
 use crate::sealed::{SealedError, limits};
 use crate::source::exclude::Excludes;
+use crate::source::stream::VirtualFile;
 use crate::source::walk::{Item, Walk, WalkOptions};
 use crate::store::layer::DiscardStore;
 use crate::store::{Folder, ObjectName, Store};
@@ -56,23 +55,12 @@ const BATCH_BYTES: usize = 1 << 20;
 /// How often those who watch are told where the run is.
 const SHOW: Duration = Duration::from_millis(100);
 
-/// What to back up.
-pub enum Input {
-    /// Paths, made absolute by [`crate::source::walk::absolute`].
-    Paths(Vec<PathBuf>),
-    /// One file of this name with the stream's content.
-    Stream {
-        /// The file's name in the snapshot.
-        name: Vec<u8>,
-        /// Read to its end, once.
-        stream: Box<dyn Read + Send>,
-    },
-}
-
 /// How to back up.
 pub struct BackupOptions {
-    /// What.
-    pub input: Input,
+    /// Files and directories, made absolute by [`crate::source::walk::absolute`].
+    pub paths: Vec<PathBuf>,
+    /// Streams, saved as files.
+    pub streams: Vec<VirtualFile>,
     /// What to leave out.
     pub excludes: Excludes,
     /// Do not descend into other filesystems than each path's.
@@ -102,7 +90,8 @@ pub struct BackupOptions {
 impl Default for BackupOptions {
     fn default() -> Self {
         Self {
-            input: Input::Paths(Vec::new()),
+            paths: Vec::new(),
+            streams: Vec::new(),
             excludes: Excludes::default(),
             one_file_system: false,
             skip: Vec::new(),
@@ -187,7 +176,7 @@ pub fn backup(
             summary.seconds = begun.elapsed().as_secs_f64();
             return Ok(summary);
         }
-        if matches!(run.options.input, Input::Stream { .. }) {
+        if run.options.streams.iter().any(|stream| !stream.source.opens_again()) {
             break;
         }
     }
@@ -371,23 +360,18 @@ impl Run<'_> {
         let (assembled, uploaded) = thread::scope(|scope| {
             let upload = Upload::start(scope, store, &options, &on_checkpoint)?;
             let mut assembler = Assembler::new(index, reader.keys(), upload.blocks(), writer, reader.clone(), self.monitor);
-            let fed = match &mut self.options.input {
-                Input::Stream { name, stream } => feed_stream(&mut assembler, &reader, name, stream.as_mut()),
-                Input::Paths(paths) => {
-                    let options = WalkOptions {
-                        excludes: self.options.excludes.clone(),
-                        one_file_system: self.options.one_file_system,
-                        skip: inodes_of(self.options.skip.iter().map(PathBuf::as_path).chain([self.state.dir()])),
-                    };
-                    let walk = || Walk::new(paths, options.clone()).map_err(|error| ContentError::file("read", "/", error));
-                    if counted {
-                        let (walk, larger_than, monitor, ended) = (walk()?, options.excludes.larger_than(), self.monitor, &ended);
-                        scope.spawn(move || estimate(walk, larger_than, ended, monitor));
-                    }
-                    let walk = walk()?;
-                    feed_paths(scope, &mut assembler, &reader, walk, known, self.threads, self.monitor)
-                }
+            let options = WalkOptions {
+                excludes: self.options.excludes.clone(),
+                one_file_system: self.options.one_file_system,
+                skip: inodes_of(self.options.skip.iter().map(PathBuf::as_path).chain([self.state.dir()])),
+                streams: self.options.streams.clone(),
             };
+            let walk = || Walk::new(&self.options.paths, options.clone()).map_err(|error| ContentError::file("read", "/", error));
+            if counted {
+                let (walk, larger_than, monitor, ended) = (walk()?, options.excludes.larger_than(), self.monitor, &ended);
+                scope.spawn(move || estimate(walk, larger_than, ended, monitor));
+            }
+            let fed = feed_paths(scope, &mut assembler, &reader, walk()?, known, self.threads, self.monitor);
             ended.store(true, Ordering::Relaxed);
             let assembled = match fed {
                 Ok(()) => assembler.finish(),
@@ -412,6 +396,13 @@ impl Run<'_> {
         }
     }
 
+    /// The paths that the snapshot tells: those of streams are relative, as they are on no disk.
+    fn labels(&self) -> Vec<Bytes> {
+        let paths = self.options.paths.iter().map(|path| Bytes(path.as_os_str().as_bytes().to_vec()));
+        let streams = self.options.streams.iter().map(|stream| Bytes(stream.path.join(&b'/')));
+        paths.chain(streams).collect()
+    }
+
     /// Makes the snapshot visible, verifies it, and commits it; `None` if something it needs is gone.
     fn publish(
         &mut self,
@@ -430,10 +421,7 @@ impl Run<'_> {
             group: self.group,
             host: self.options.host.clone(),
             job: self.options.job.clone(),
-            paths: match &self.options.input {
-                Input::Paths(paths) => paths.iter().map(|path| Bytes(path.as_os_str().as_bytes().to_vec())).collect(),
-                Input::Stream { name, .. } => vec![Bytes(name.clone())],
-            },
+            paths: self.labels(),
             tags: self.options.tags.clone(),
             root: assembled.root.clone(),
             statistics,
@@ -455,22 +443,6 @@ impl Run<'_> {
 
 fn inodes_of<'a>(paths: impl Iterator<Item = &'a std::path::Path>) -> HashSet<(u64, u64)> {
     paths.filter_map(|path| std::fs::metadata(path).ok()).map(|metadata| (metadata.dev(), metadata.ino())).collect()
-}
-
-fn feed_stream(assembler: &mut Assembler<'_>, reader: &FileReader, name: &[u8], stream: &mut dyn Read) -> Result<(), ContentError> {
-    let now = jiff::Timestamp::now();
-    let mtime = Timestamp { seconds: now.as_second(), nanoseconds: now.subsec_nanosecond().unsigned_abs() };
-    let metadata = Metadata { mode: 0o600, mtime, ..Metadata::default() };
-    let mut result = Ok(());
-    let read = reader.read_stream(stream, name, metadata, &mut |part| {
-        result = assembler.take(part);
-        result.is_ok()
-    });
-    result?;
-    match read {
-        Ok(_) => Ok(()),
-        Err(error) => Err(ContentError::File { action: "read", path: "standard input".into(), source: error }),
-    }
 }
 
 type Parts = Vec<Part>;
@@ -538,7 +510,7 @@ fn list(walk: Walk, mut known: Option<Reader>, jobs: &Sender<Job>, order: &Sende
 
 fn look_up(known: &mut Reader, item: &Item) -> Option<Box<catalogue::Known>> {
     match item {
-        Item::Enter { name, .. } => {
+        Item::Enter { name, .. } | Item::EnterVirtual { name } => {
             known.enter(name);
             None
         }
@@ -547,7 +519,7 @@ fn look_up(known: &mut Reader, item: &Item) -> Option<Box<catalogue::Known>> {
             None
         }
         Item::Entry { name, .. } => known.find(name),
-        Item::NextSource | Item::Note(_) => None,
+        Item::Stream(_) | Item::NextSource | Item::Note(_) => None,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::content::fixture::Fixture;
 use crate::model::entry::Kind;
 use crate::model::event::{Collect, Severity};
 use crate::sealed::snapshots::Snapshots;
+use crate::source::stream::{Once, StreamSource, VirtualFile};
 use crate::store::layer::{CountingStore, Operation};
 use crate::store::{Folder, MemoryStore};
 use state::State;
@@ -50,8 +51,7 @@ impl Bench {
     }
 
     fn run(&self, change: impl FnOnce(&mut BackupOptions)) -> Result<Summary, crate::content::ContentError> {
-        let mut options =
-            BackupOptions { input: Input::Paths(vec![self.source.path().to_owned()]), host: "h".into(), ..BackupOptions::default() };
+        let mut options = BackupOptions { paths: vec![self.source.path().to_owned()], host: "h".into(), ..BackupOptions::default() };
         change(&mut options);
         let state = State::open(self.state.path(), &self.fixture.key.repository).unwrap();
         backup(&self.fixture.repository(), &self.fixture.key, options, &state, &self.monitor)
@@ -178,12 +178,76 @@ fn lost_packs_are_noticed_and_stored_again() {
     assert_eq!(bench.files(), on_disk(bench.source.path()));
 }
 
+/// Gives some bytes, then fails.
+struct Broken;
+
+impl StreamSource for Broken {
+    fn open(&self) -> std::io::Result<Box<dyn std::io::Read + Send>> {
+        use std::io::Read as _;
+        struct Failing;
+        impl std::io::Read for Failing {
+            fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+                Err(std::io::Error::other("the server closed the connection"))
+            }
+        }
+        Ok(Box::new(std::io::Cursor::new(noise(2_000_000, 3)).chain(Failing)))
+    }
+}
+
+fn virtual_file(path: &str, source: impl StreamSource + 'static, required: bool) -> VirtualFile {
+    VirtualFile { path: path.split('/').map(|name| name.as_bytes().to_vec()).collect(), source: Arc::new(source), required }
+}
+
+#[test]
+fn streams_lie_among_paths_in_directories_of_their_own() {
+    let bench = Bench::new();
+    let once = |text: &'static str| Once::new(Box::new(text.as_bytes()));
+    let streams =
+        vec![virtual_file("@b/two", once("2"), false), virtual_file("@b/one", once("1"), false), virtual_file("zzz", once("3"), false)];
+    bench.run(|options| options.streams = streams).unwrap();
+    let vault = bench.fixture.vault();
+    let snapshots = Snapshots::load(vault.repository(), Folder::Snapshots).unwrap();
+    let open = OpenSnapshot::open(&vault, &snapshots.list[0]).unwrap();
+    for (path, text) in [("/@b/one", "1"), ("/@b/two", "2"), ("/zzz", "3")] {
+        let mut found = Vec::new();
+        open.dump(&open.find(path.as_bytes()).unwrap().unwrap(), &mut found).unwrap();
+        assert_eq!(found, text.as_bytes());
+    }
+    let small = bench.source.path().join("a/b/small");
+    assert!(open.find(small.as_os_str().as_bytes()).unwrap().is_some());
+}
+
+#[test]
+fn a_stream_that_breaks_off_is_not_in_the_snapshot_and_counts_as_an_error() {
+    let bench = Bench::new();
+    bench.run(|options| options.streams = vec![virtual_file("@c/broken", Broken, false)]).unwrap();
+    let vault = bench.fixture.vault();
+    let snapshots = Snapshots::load(vault.repository(), Folder::Snapshots).unwrap();
+    let open = OpenSnapshot::open(&vault, &snapshots.list[0]).unwrap();
+    assert!(open.find(b"/@c/broken").unwrap().is_none());
+    assert!(open.find(bench.source.path().join("large").as_os_str().as_bytes()).unwrap().is_some());
+    let errors = bench.monitor.findings(Severity::Error);
+    assert!(
+        errors.iter().any(|error| error.starts_with("/@c/broken: ") && error.contains("the server closed the connection")),
+        "{errors:?}"
+    );
+}
+
+#[test]
+fn without_a_required_stream_there_is_no_snapshot() {
+    let bench = Bench::new();
+    let error = bench.run(|options| options.streams = vec![virtual_file("dump", Broken, true)]).unwrap_err();
+    assert!(error.to_string().contains("/dump"), "{error}");
+    assert!(Snapshots::load(bench.fixture.vault().repository(), Folder::Snapshots).unwrap().list.is_empty());
+}
+
 #[test]
 fn a_stream_becomes_a_file() {
     let bench = Bench::new();
     let content = noise(3_000_000, 7);
     let stream = Box::new(std::io::Cursor::new(content.clone()));
-    bench.run(|options| options.input = Input::Stream { name: b"dump.sql".to_vec(), stream }).unwrap();
+    let stream = VirtualFile { path: vec![b"dump.sql".to_vec()], source: Arc::new(Once::new(stream)), required: true };
+    bench.run(|options| (options.paths, options.streams) = (Vec::new(), vec![stream])).unwrap();
     let vault = bench.fixture.vault();
     let snapshots = Snapshots::load(vault.repository(), Folder::Snapshots).unwrap();
     let open = OpenSnapshot::open(&vault, &snapshots.list[0]).unwrap();
@@ -197,10 +261,10 @@ fn a_stream_becomes_a_file() {
 fn a_missing_argument_is_a_warning_and_the_rest_is_saved() {
     let bench = Bench::new();
     let paths = vec![bench.source.path().to_owned(), bench.source.path().join("gone/deeper")];
-    let summary = bench.run(|options| options.input = Input::Paths(paths)).unwrap();
+    let summary = bench.run(|options| options.paths = paths).unwrap();
     assert_eq!(summary.statistics.warnings, 0, "an argument within another is walked once");
     let paths = vec![bench.source.path().to_owned(), "/no/such/path".into()];
-    let summary = bench.run(|options| options.input = Input::Paths(paths)).unwrap();
+    let summary = bench.run(|options| options.paths = paths).unwrap();
     assert_eq!(summary.statistics.warnings, 1);
     assert_eq!(bench.monitor.findings(Severity::Warning).len(), 1);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::content::backup::state::State;
-use crate::content::backup::{BackupOptions, Input, backup};
+use crate::content::backup::{BackupOptions, backup};
 use crate::content::browse::OpenSnapshot;
 use crate::content::fixture::Fixture;
 use crate::content::vault::Vault;
@@ -48,7 +48,7 @@ impl Bench {
         sparse.set_len(20 << 20).unwrap();
         fs::set_permissions(source.join("a/b"), fs::Permissions::from_mode(0o555)).unwrap();
         let state = State::open(&bench.dir.path().join("state"), &bench.fixture.key.repository).unwrap();
-        let options = BackupOptions { input: Input::Paths(vec![source]), ..BackupOptions::default() };
+        let options = BackupOptions { paths: vec![source], ..BackupOptions::default() };
         backup(&bench.fixture.repository(), &bench.fixture.key, options, &state, &Silent).unwrap();
         bench
     }

@@ -8,7 +8,7 @@ use crate::cli::commands::backup::host_name;
 use crate::cli::progress::Progress;
 use crate::content::admin::{InitOptions, NewRepository};
 use crate::content::backup::state::State;
-use crate::content::backup::{BackupOptions, Input, Summary, backup};
+use crate::content::backup::{BackupOptions, Summary, backup};
 use crate::content::browse::OpenSnapshot;
 use crate::content::check::{DataReport, read_data};
 use crate::content::keys::{RestoreKey, WriterKey, write_key_file};
@@ -71,7 +71,7 @@ impl<'a> Bench<'a> {
     /// If no snapshot can be made.
     pub fn backup(&self) -> anyhow::Result<Summary> {
         let options = BackupOptions {
-            input: Input::Paths(vec![self.source.clone()]),
+            paths: vec![self.source.clone()],
             skip: vec![self.dir.clone()],
             host: host_name()?,
             job: "try".into(),

@@ -1,0 +1,70 @@
+//! `config`: the configuration file of this host.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::config::Config;
+
+/// Where the configuration is unless told otherwise.
+const PLACES: [&str; 2] = ["/etc/hearth-backup/config.json", "/etc/hearth-backup/config.toml"];
+
+/// The configuration file.
+#[derive(Debug, Args)]
+pub struct ConfigFile {
+    /// The configuration: JSON, or TOML if its name ends so [default: /etc/hearth-backup/config.json or config.toml]
+    #[arg(long, short = 'c', env = "HEARTH_CONFIG", hide_env_values = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    fn path(&self) -> PathBuf {
+        let usual = || PLACES.iter().map(PathBuf::from).find(|path| path.exists()).unwrap_or_else(|| Path::new(PLACES[0]).to_owned());
+        self.config.clone().unwrap_or_else(usual)
+    }
+
+    /// Reads and checks it.
+    ///
+    /// # Errors
+    /// If it cannot be used.
+    pub fn read(&self) -> anyhow::Result<Config> {
+        Ok(Config::read(&self.path())?)
+    }
+}
+
+/// Check this host's configuration, or see what it may hold
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Read the configuration and say what is wrong with it; nothing is opened or run
+    Check(Check),
+    /// Print the JSON schema of the configuration, for editors
+    Schema,
+}
+
+/// Arguments of `config check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+impl ConfigCommand {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If the configuration cannot be used.
+    pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        match self {
+            ConfigCommand::Check(check) => {
+                let config = check.file.read()?;
+                context.document(&config)?;
+                let (jobs, repositories) = (config.jobs.len(), config.repositories.len());
+                context.summary(&format!("{}: {jobs} jobs, {repositories} repositories, all well\n", check.file.path().display()))?;
+            }
+            ConfigCommand::Schema => context.console.print(&format!("{}\n", Config::schema()))?,
+        }
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,83 @@
+//! From a job's paths, some of them patterns, to what is there now; and what has come and gone since the last run.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+
+use super::JobError;
+use crate::config::Job;
+use crate::content::ContentError;
+use crate::model::event::{Event, Monitor};
+use crate::source::walk;
+
+/// Where a job remembers what its patterns found.
+const FILE: &str = "discovered";
+
+/// The paths of a job that are there, each once. A path that is not there is a warning unless it is optional or a pattern;
+/// a pattern that finds nothing is one.
+pub(super) fn paths(job: &Job, monitor: &dyn Monitor) -> Result<Vec<PathBuf>, JobError> {
+    let mut found = BTreeSet::new();
+    let optional = job.optional_paths.iter().map(|path| (path, false));
+    for (path, expected) in job.paths.iter().map(|path| (path, true)).chain(optional) {
+        let matches = if is_pattern(path) { matching(path, monitor)? } else { there(path, expected, monitor) };
+        if matches.is_empty() && is_pattern(path) && expected {
+            monitor.event(Event::warning(path.as_str(), "matches nothing"));
+        }
+        found.extend(matches);
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// Whether a path stands for all that match it.
+fn is_pattern(path: &str) -> bool {
+    path.contains(['*', '?', '['])
+}
+
+fn there(path: &str, expected: bool, monitor: &dyn Monitor) -> Vec<PathBuf> {
+    match walk::absolute(Path::new(path)).and_then(|path| path.symlink_metadata().map(|_| path)) {
+        Ok(path) => vec![path],
+        Err(error) => {
+            if expected {
+                monitor.event(Event::warning(path, format!("cannot be read ({error}); it is not in this snapshot")));
+            }
+            Vec::new()
+        }
+    }
+}
+
+fn matching(pattern: &str, monitor: &dyn Monitor) -> Result<Vec<PathBuf>, JobError> {
+    let options = glob::MatchOptions { require_literal_separator: true, require_literal_leading_dot: false, ..Default::default() };
+    let paths =
+        glob::glob_with(pattern, options).map_err(|error| JobError::Pattern { pattern: pattern.to_owned(), why: error.msg.to_owned() })?;
+    let mut found = Vec::new();
+    for path in paths {
+        match path {
+            Ok(path) => found.push(path),
+            Err(error) => monitor.event(Event::warning(error.path().display().to_string(), format!("cannot be read ({})", error.error()))),
+        }
+    }
+    Ok(found)
+}
+
+/// Reports what the patterns of a job found that they did not find before, and what they no longer find; remembers it in `dir`.
+pub(super) fn report_changes(job: &Job, found: &[PathBuf], dir: &Path, monitor: &dyn Monitor) -> Result<(), ContentError> {
+    if !job.paths.iter().chain(&job.optional_paths).any(|path| is_pattern(path)) {
+        return Ok(());
+    }
+    let file = dir.join(FILE);
+    let now: BTreeSet<PathBuf> = found.iter().cloned().collect();
+    if let Ok(text) = std::fs::read(&file) {
+        let before: BTreeSet<PathBuf> =
+            text.split(|byte| *byte == 0).filter(|path| !path.is_empty()).map(|path| OsString::from_vec(path.to_vec()).into()).collect();
+        for path in now.difference(&before) {
+            monitor.event(Event::info(path.display().to_string(), "is new; the job's patterns take it in"));
+        }
+        for path in before.difference(&now) {
+            monitor.event(Event::info(path.display().to_string(), "has gone since the last run; earlier snapshots keep it"));
+        }
+    }
+    let bytes: Vec<u8> = now.iter().flat_map(|path| [path.as_os_str().as_bytes(), b"\0"].concat()).collect();
+    let written = std::fs::create_dir_all(dir).and_then(|()| std::fs::write(&file, bytes));
+    written.map_err(|error| ContentError::file("write", &file, error))
+}

@@ -1,0 +1,47 @@
+//! Why a job could not do its work.
+
+use crate::config::ConfigError;
+use crate::content::ContentError;
+use crate::sealed::SealedError;
+use crate::source::exclude::ExcludeError;
+use crate::store::LocationError;
+
+/// A job, or its part for one repository, that failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JobError {
+    /// The job is not configured.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A pattern of what to leave out is not understood.
+    #[error(transparent)]
+    Exclude(#[from] ExcludeError),
+    /// A pattern of what to save is not understood.
+    #[error("`{pattern}` is not a pattern of paths: {why}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The repository's location is not understood, or nothing is there.
+    #[error(transparent)]
+    Location(#[from] LocationError),
+    /// The key belongs to another repository than the location names.
+    #[error("the writer key is for repository {key}, but the url names {url}; one of them is the wrong one")]
+    OtherRepository {
+        /// From the key.
+        key: String,
+        /// From the location.
+        url: String,
+    },
+    /// The repository cannot be opened.
+    #[error(transparent)]
+    Sealed(#[from] SealedError),
+    /// The backup failed.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    /// None of the job's sources is there.
+    #[error("nothing to save: none of the paths is there; no snapshot was made")]
+    Nothing,
+}

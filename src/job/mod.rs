@@ -1,0 +1,15 @@
+//! Jobs: what a host's configuration says shall be saved becomes snapshots.
+//!
+//! ```text
+//!   Config, name --> discover (patterns become paths; what is new, what has gone)
+//!                --> run: for each repository open it, save paths and streams --> Outcome
+//! ```
+//!
+//! May import everything but `cli`. Each repository of a job succeeds or fails by itself.
+
+mod discover;
+mod error;
+mod run;
+
+pub use error::JobError;
+pub use run::{Outcome, RunOptions, run};

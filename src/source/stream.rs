@@ -1,0 +1,81 @@
+//! Streams: content that no file holds, such as a command's output, saved as a file of the snapshot.
+//!
+//! A stream that does not end well gives an error instead of its end, so that nobody can take a part of it for the whole.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Where a stream comes from.
+pub trait StreamSource: Send + Sync {
+    /// Starts it from its beginning.
+    ///
+    /// # Errors
+    /// If it cannot be had, or not a second time.
+    fn open(&self) -> io::Result<Box<dyn Read + Send>>;
+
+    /// Whether [`Self::open`] may be called again.
+    fn opens_again(&self) -> bool {
+        true
+    }
+}
+
+/// A stream and its place in the snapshot.
+#[derive(Clone)]
+pub struct VirtualFile {
+    /// The names from the root directory on; the last one is the file's.
+    pub path: Vec<Vec<u8>>,
+    /// Its content.
+    pub source: Arc<dyn StreamSource>,
+    /// Whether there shall be no snapshot without it.
+    pub required: bool,
+}
+
+impl VirtualFile {
+    /// Its absolute path, for messages.
+    pub fn display(&self) -> String {
+        let names = self.path.iter().map(|name| format!("/{}", String::from_utf8_lossy(name)));
+        names.collect()
+    }
+}
+
+impl fmt::Debug for VirtualFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VirtualFile({})", self.display())
+    }
+}
+
+/// A stream that is there already and can be read once.
+pub struct Once(Mutex<Option<Box<dyn Read + Send>>>);
+
+impl Once {
+    /// A source that gives `stream`.
+    pub fn new(stream: Box<dyn Read + Send>) -> Self {
+        Self(Mutex::new(Some(stream)))
+    }
+}
+
+impl StreamSource for Once {
+    fn open(&self) -> io::Result<Box<dyn Read + Send>> {
+        let stream = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        stream.ok_or_else(|| io::Error::other("it was read already, and cannot be read again"))
+    }
+
+    fn opens_again(&self) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_is_there_already_is_given_once() {
+        let once = Once::new(Box::new(&b"text"[..]));
+        let mut text = String::new();
+        once.open().unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "text");
+        assert!(once.open().is_err() && !once.opens_again());
+    }
+}

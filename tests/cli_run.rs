@@ -1,0 +1,160 @@
+//! Jobs of a configuration file: what they save, what they report, and that each repository stands for itself.
+
+mod cli_common;
+
+use std::fs;
+
+use cli_common::Bench;
+use serde_json::{Value, json};
+
+/// Writes a configuration with one job to `names` of repositories, which `change` completes.
+fn configure(bench: &Bench, names: &[&str], change: impl FnOnce(&mut Value)) {
+    let repositories: serde_json::Map<String, Value> = names
+        .iter()
+        .map(|name| {
+            let url = if *name == "main" { bench.path("repo") } else { bench.path(name) };
+            let key = if *name == "main" { bench.path("hearth-writer.key") } else { bench.path(format!("{name}.key")) };
+            ((*name).to_owned(), json!({ "url": url, "writerKey": key }))
+        })
+        .collect();
+    let mut job = json!({ "paths": [bench.source()], "repositories": names });
+    change(&mut job);
+    let config = json!({ "repositories": repositories, "jobs": { "state": job } });
+    bench.write("config.json", serde_json::to_string_pretty(&config).unwrap().as_bytes());
+}
+
+const RUN: [&str; 4] = ["run", "state", "--config", "config.json"];
+
+fn second_repository(bench: &Bench) {
+    let place = bench.path("second");
+    bench.ok(&["init", "--repo", place.to_str().unwrap(), "--writer-key", "second.key", "--restore-key", "second-restore.key"]);
+}
+
+fn dump(bench: &Bench, path: &str) -> String {
+    bench.ok(&["dump", "latest", path, "--key", "hearth-restore.key", "--job", "state"])
+}
+
+#[test]
+fn a_job_saves_paths_and_the_output_of_commands() {
+    let bench = Bench::with_repository();
+    configure(&bench, &["main"], |job| {
+        job["exclude"] = json!(["*.conf"]);
+        job["tags"] = json!(["nightly"]);
+        job["commands"] = json!({ "list.txt": { "command": ["printf", "one\ntwo\n"], "minimumSize": 3 } });
+    });
+    let report = bench.json(&RUN);
+    assert_eq!(report["repositories"][0]["name"], "main");
+    assert_eq!(report["repositories"][0]["statistics"]["files"], 4);
+    assert_eq!(dump(&bench, "/@commands/list.txt"), "one\ntwo\n");
+    assert_eq!(dump(&bench, &format!("{}/a.txt", bench.source())), "first");
+    let list = bench.json(&["snapshots", "--tag", "nightly", "--key", "hearth-restore.key"]);
+    assert_eq!(list["snapshots"].as_array().unwrap().len(), 1, "{list}");
+}
+
+#[test]
+fn a_command_that_fails_costs_only_its_own_file() {
+    let bench = Bench::with_repository();
+    configure(&bench, &["main"], |job| {
+        job["commands"] = json!({
+            "good": { "command": ["printf", "good"] },
+            "bad": { "command": ["sh", "-c", "printf half; echo connection lost >&2; exit 1"] },
+            "short": { "command": ["printf", "x"], "minimumSize": "1k" },
+        });
+    });
+    let (_, error) = bench.ends(&RUN, 3);
+    assert!(error.contains("/@commands/bad") && error.contains("connection lost"), "{error}");
+    assert!(error.contains("/@commands/short") && error.contains("at least 1024 are expected"), "{error}");
+    assert_eq!(dump(&bench, "/@commands/good"), "good");
+    bench.fails(&["dump", "latest", "/@commands/bad", "--key", "hearth-restore.key"], 1);
+}
+
+#[test]
+fn each_repository_of_a_job_succeeds_or_fails_by_itself() {
+    let bench = Bench::with_repository();
+    second_repository(&bench);
+    configure(&bench, &["second", "main"], |_| {});
+    let report = bench.json(&RUN);
+    assert!(report["repositories"].as_array().unwrap().iter().all(|done| done["snapshot"].is_string()), "{report}");
+    fs::rename(bench.path("second"), bench.path("unplugged")).unwrap();
+    let report = bench.json_ends(&RUN, 3);
+    assert!(report["repositories"][0]["error"].as_str().unwrap().contains("second"), "{report}");
+    assert!(report["repositories"][1]["snapshot"].is_string(), "{report}");
+    assert_eq!(bench.snapshots().len(), 2);
+    fs::rename(bench.path("repo"), bench.path("unplugged too")).unwrap();
+    bench.ends(&RUN, 1);
+}
+
+#[test]
+fn a_job_can_go_to_one_of_its_repositories_only() {
+    let bench = Bench::with_repository();
+    second_repository(&bench);
+    configure(&bench, &["second", "main"], |_| {});
+    bench.ok(&[&RUN[..], &["--only", "second"]].concat());
+    assert!(bench.snapshots().is_empty());
+    let error = bench.fails(&[&RUN[..], &["--only", "third"]].concat(), 2);
+    assert!(error.contains("`third`") && error.contains("second, main"), "{error}");
+}
+
+#[test]
+fn patterns_find_directories_and_tell_what_is_new_and_what_has_gone() {
+    let bench = Bench::with_repository();
+    for name in ["volumes/one/data", "volumes/two/data"] {
+        bench.write(name, b"x");
+    }
+    let pattern = bench.path("volumes/*").to_str().unwrap().to_owned();
+    configure(&bench, &["main"], |job| job["paths"] = json!([pattern]));
+    let first = bench.ends(&RUN, 0).1;
+    assert!(!first.contains("is new"), "{first}");
+    fs::remove_dir_all(bench.path("volumes/one")).unwrap();
+    bench.write("volumes/three/data", b"x");
+    let second = bench.ends(&RUN, 0).1;
+    assert!(second.contains("volumes/three: is new") && second.contains("volumes/one: has gone"), "{second}");
+    let third = bench.ends(&RUN, 0).1;
+    assert!(!third.contains("is new") && !third.contains("has gone"), "{third}");
+}
+
+#[test]
+fn optional_paths_may_be_missing_and_others_not() {
+    let bench = Bench::with_repository();
+    configure(&bench, &["main"], |job| job["optionalPaths"] = json!([bench.path("absent")]));
+    bench.ends(&RUN, 0);
+    configure(&bench, &["main"], |job| job["paths"] = json!([bench.source(), bench.path("absent")]));
+    let (_, error) = bench.ends(&RUN, 3);
+    assert!(error.contains("absent: cannot be read"), "{error}");
+    configure(&bench, &["main"], |job| job["paths"] = json!([bench.path("absent")]));
+    let (_, error) = bench.ends(&RUN, 1);
+    assert!(error.contains("nothing to save"), "{error}");
+}
+
+#[test]
+fn presets_leave_out_what_they_name() {
+    let bench = Bench::with_repository();
+    for name in ["source/app.log", "source/.cache/x", "source/keep.tmpl", "source/half.tmp"] {
+        bench.write(name, b"x");
+    }
+    configure(&bench, &["main"], |job| job["excludePresets"] = json!(["caches", "logs", "temporary"]));
+    bench.ends(&RUN, 0);
+    let list = bench.ok(&["ls", "latest", &bench.source(), "-R", "--key", "hearth-restore.key"]);
+    assert!(list.contains("keep.tmpl") && !list.contains("app.log") && !list.contains("half.tmp") && !list.contains(".cache/x"), "{list}");
+}
+
+#[test]
+fn a_configuration_is_checked_without_running_anything() {
+    let bench = Bench::with_repository();
+    configure(&bench, &["main"], |job| job["commands"] = json!({ "x": { "command": ["touch", bench.path("ran")] } }));
+    let said = bench.ok(&["config", "check", "--config", "config.json"]);
+    assert!(said.contains("1 jobs, 1 repositories"), "{said}");
+    assert!(!bench.path("ran").exists());
+    configure(&bench, &["main"], |job| job["exlude"] = json!([]));
+    let error = bench.fails(&["config", "check", "--config", "config.json"], 1);
+    assert!(error.contains("did you mean `exclude`?"), "{error}");
+    let error = bench.fails(&["run", "state", "--config", "absent.json"], 1);
+    assert!(error.contains("absent.json"), "{error}");
+}
+
+#[test]
+fn the_schema_is_printed() {
+    let bench = Bench::new();
+    let schema: Value = serde_json::from_str(&bench.ok(&["config", "schema"])).unwrap();
+    assert!(schema["$defs"]["Job"]["properties"]["optionalPaths"]["description"].is_string());
+}
