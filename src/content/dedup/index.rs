@@ -48,6 +48,8 @@ pub struct ChunkIndex {
     /// Per segment and record: counted in `used` already.
     counted: Vec<Vec<u64>>,
     next_segment: u32,
+    /// Segments from this number on are not in the table on disk.
+    first_unsaved: u32,
     fresh: HashMap<Prefix, Found>,
     /// Ordinals from here on were made in this run.
     first_fresh: u32,
@@ -68,6 +70,7 @@ impl ChunkIndex {
             segments: Vec::new(),
             counted: Vec::new(),
             next_segment: 0,
+            first_unsaved: 0,
             fresh: HashMap::new(),
             first_fresh: 0,
         };
@@ -106,6 +109,7 @@ impl ChunkIndex {
             }
         }
         self.next_segment = table.segments.iter().max().map_or(0, |last| last + 1);
+        self.first_unsaved = self.next_segment;
         self.counted = segments.iter().map(|segment| vec![0; segment.len().div_ceil(64)]).collect();
         self.segments = segments;
         self.indexes = table.indexes;
@@ -359,8 +363,10 @@ impl ChunkIndex {
         });
         let segment = Segment::write(&path, records).map_err(|error| ContentError::file("write", &path, error))?;
         self.next_segment += 1;
-        // The files of the merged ones stay until `save`: the table on disk may name them.
-        self.segments.truncate(older);
+        // Files that the table on disk names stay until the next one is written; all others would only fill the disk.
+        for merged in self.segments.drain(older..).filter(|segment| segment_number(segment) >= Some(self.first_unsaved)) {
+            let _ = fs::remove_file(merged.path());
+        }
         self.counted.truncate(older);
         self.segments.push(segment);
         self.counted.push(bits);
@@ -429,15 +435,15 @@ impl ChunkIndex {
         self.fresh.retain(|_, found| is_stored(found.block));
         self.write_fresh()?;
         self.merge_segments(is_stored)?;
-        let number = |segment: &Segment| segment.path().file_name().and_then(|name| name.to_str()?.strip_prefix("segment-")?.parse().ok());
         let table = Table {
             ordinals: u32::try_from(self.blocks.len()).unwrap_or(u32::MAX),
-            segments: self.segments.iter().filter_map(number).collect(),
+            segments: self.segments.iter().filter_map(segment_number).collect(),
             indexes: std::mem::take(&mut self.indexes),
         };
         let saved = table.save(&self.table_path(), &self.repository);
         self.indexes = table.indexes;
         saved.map_err(|error| ContentError::file("write", self.table_path(), error))?;
+        self.first_unsaved = self.next_segment;
         self.remove_strays();
         Ok(())
     }
@@ -446,6 +452,10 @@ impl ChunkIndex {
     pub fn chunks(&self) -> usize {
         self.fresh.len() + self.segments.iter().map(Segment::len).sum::<usize>()
     }
+}
+
+fn segment_number(segment: &Segment) -> Option<u32> {
+    segment.path().file_name()?.to_str()?.strip_prefix("segment-")?.parse().ok()
 }
 
 #[cfg(test)]
@@ -552,6 +562,9 @@ mod tests {
             (0..10).for_each(|number| index.insert(&id(1000 + stretch * 10 + number), 5, block).unwrap());
             index.spill().unwrap();
             assert!(index.segments.len() <= 8, "{} segments", index.segments.len());
+            // The saved segment and the table stay, should the run be killed.
+            assert!(fs::read_dir(dir.path()).unwrap().count() <= index.segments.len() + 2);
+            assert!(index.segment_path(0).exists());
         }
         use_old(&mut index, 0..60);
         assert!((1000..2000).all(|number| index.use_chunk(&Prefix::of(&id(number)), 5).is_some()));
