@@ -8,7 +8,7 @@ use crate::content::keys::{ContentKeys, SigningKey, WriterKey};
 use crate::content::secret::random;
 use crate::model::id::{SnapshotId, StatementId, WriterId};
 use crate::sealed::snapshots::{Signer, Snapshots};
-use crate::sealed::statement::Writer;
+use crate::sealed::statement::{UnknownFields, Writer};
 use crate::store::Folder;
 
 /// Characters of a writer's name.
@@ -56,6 +56,7 @@ pub(super) fn entry(key: &WriterKey) -> Writer {
         verify_key: key.signing.verify_key(),
         recipient: key.identity.to_public().to_string(),
         closed: None,
+        unknown: UnknownFields::new(),
     }
 }
 
