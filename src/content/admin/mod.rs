@@ -25,7 +25,7 @@ use crate::store::{Folder, ObjectName, Put, Store};
 
 pub use init::{InitOptions, NewRepository};
 pub use recipient::KeyRecipient;
-pub use writers::check_name;
+pub use writers::{Closing, check_name};
 
 /// How often a statement is made anew because another administrator was quicker.
 const ATTEMPTS: usize = 5;

@@ -177,8 +177,8 @@ fn writers_are_found_by_name_and_id() {
     assert_eq!(admin.find_writer("laptop").unwrap().id, added.writer);
     assert_eq!(admin.find_writer(&added.writer.short()).unwrap().id, added.writer);
     assert!(admin.find_writer("nobody").err().unwrap().to_string().contains("laptop"));
-    admin.close_writer(&added.writer).unwrap();
-    assert!(admin.close_writer(&added.writer).is_err());
+    admin.close_writer(&added.writer, None).unwrap();
+    assert!(admin.close_writer(&added.writer, None).is_err());
     let renewed = admin.add_writer("laptop", &mut |_| Ok(())).unwrap();
     assert_eq!(admin.find_writer("laptop").unwrap().id, renewed.writer, "the open one is meant");
 }
