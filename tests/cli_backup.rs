@@ -1,5 +1,7 @@
 //! What `backup` takes, leaves out and reports.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod cli_common;
 
 use std::fs;
@@ -9,6 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cli_common::{Bench, expect};
+use serde_json::Value;
 
 fn listing(bench: &Bench) -> String {
     bench.ok(&["ls", "latest", &bench.source(), "-R", "--key", "hearth-restore.key"])
@@ -107,21 +110,35 @@ fn a_link_as_argument_is_saved_as_a_link_and_pointed_out() {
 fn standard_input_becomes_one_file() {
     let bench = Bench::with_repository();
     let dump = vec![b'x'; 500_000];
-    let mut child = bench
-        .command(&["backup", "--key", "hearth-writer.key", "--stdin", "--stdin-name", "db.sql", "--job", "db"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(&dump).unwrap();
-    expect(child.wait_with_output().unwrap(), 0, "backup --stdin");
+    back_up_stream(&bench, &dump, &["--job", "db"]);
     let output = bench.run(&["dump", "latest", "db.sql", "--job", "db", "--key", "hearth-restore.key"]);
     assert!(output.stdout == dump);
     bench.fails(&["backup", "--key", "hearth-writer.key", "--stdin"], 2);
     bench.fails(&["backup", "--key", "hearth-writer.key", "--stdin", "--stdin-name", "x", "source"], 2);
     let error = bench.fails(&["backup", "--key", "hearth-writer.key", "--stdin", "--stdin-name", "a/b"], 1);
     assert!(error.contains("name of one file"), "{error}");
+}
+
+#[test]
+fn a_stream_is_skipped_if_it_is_what_the_last_one_was() {
+    let bench = Bench::with_repository();
+    let back_up = |content: &[u8]| back_up_stream(&bench, content, &["--skip-if-unchanged", "--job", "db"])["unchanged"].as_bool().unwrap();
+    let dump = vec![b'x'; 500_000];
+    assert!(!back_up(&dump));
+    assert!(back_up(&dump));
+    assert!(!back_up(&dump[1..]));
+    assert!(!back_up(b""));
+    assert!(back_up(b""));
+    assert_eq!(bench.snapshots().len(), 3);
+}
+
+/// Backs up a stream as `db.sql`.
+fn back_up_stream(bench: &Bench, content: &[u8], arguments: &[&str]) -> Value {
+    let always = ["backup", "--key", "hearth-writer.key", "--json", "--stdin", "--stdin-name", "db.sql"];
+    let mut command = bench.command(&[&always, arguments].concat());
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(content).unwrap();
+    serde_json::from_str(&expect(child.wait_with_output().unwrap(), 0, arguments).0).unwrap()
 }
 
 #[test]

@@ -133,7 +133,7 @@ pub fn announcement(bytes: &[u8]) -> bool {
 
 /// An age file, opened by our own stream cipher code.
 pub fn sealed(bytes: &[u8]) -> bool {
-    IDENTITY.parse::<age::x25519::Identity>().is_ok_and(|identity| seal::open_compressed(bytes, &[&identity], 1 << 20).is_ok())
+    IDENTITY.parse::<age::x25519::Identity>().is_ok_and(|identity| seal::open_compressed(bytes, &[&identity], |_| 1 << 20).is_ok())
 }
 
 /// Compressed bytes.

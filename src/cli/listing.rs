@@ -109,8 +109,8 @@ pub fn load(repository: &Repository, folder: Folder, opener: &Opener, filter: &S
         return Err(UsageError::new("hosts, jobs, paths and tags are sealed: choosing by them needs a key, give one with --key"));
     }
     let found = Snapshots::load(repository, folder)?;
-    for (name, why) in &found.damaged {
-        tracing::warn!("{name} is damaged: {why}");
+    for (_, error) in &found.unreadable {
+        tracing::warn!("{error}");
     }
     let list = found.list.into_iter().map(|snapshot| {
         let writer = repository.statement().writer(&snapshot.envelope.writer);

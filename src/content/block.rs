@@ -95,7 +95,7 @@ pub fn chunk_ranges(plain: &[u8]) -> Result<Vec<Range<usize>>, FormatError> {
     for _ in 0..count {
         let length = reader.u32("a chunk's length")? as usize;
         if length > limits::CHUNK || length > plain.len() - offset {
-            return Err(FormatError(format!("it promises a chunk of {length} bytes that is not in it")));
+            return Err(FormatError::new(format!("it promises a chunk of {length} bytes that is not in it")));
         }
         ranges.push(offset..offset + length);
         offset += length;

@@ -8,9 +8,9 @@ use crate::content::tree::{self, Bytes};
 use crate::model::entry::Element;
 use crate::model::id::{GroupId, SnapshotId, WriterId};
 use crate::sealed::envelope;
-use crate::sealed::limits;
 use crate::sealed::signature::Subject;
 use crate::sealed::snapshots;
+use crate::sealed::{SealedError, limits};
 use crate::store::{Folder, Store};
 
 /// What a run counted.
@@ -83,9 +83,9 @@ impl Payload {
 pub fn open(store: &dyn Store, id: &SnapshotId, identities: &[&dyn age::Identity]) -> Result<Payload, ContentError> {
     let object = snapshots::name(Folder::Snapshots, id).to_string();
     let bytes = snapshots::read_bytes(store, Folder::Snapshots, id)?;
-    let (signed, sealed) = envelope::parse(Subject::Snapshot, &bytes).map_err(|why| ContentError::damaged(&object, why))?;
+    let (signed, sealed) = envelope::parse(Subject::Snapshot, &bytes).map_err(|why| SealedError::malformed(&object, why))?;
     let limit = usize::try_from(limits::PAYLOAD).unwrap_or(usize::MAX);
-    let text = seal::open_compressed(sealed, identities, limit).map_err(|failure| match failure {
+    let text = seal::open_compressed(sealed, identities, |_| limit).map_err(|failure| match failure {
         OpenFailure::NoIdentity => ContentError::Locked {
             object: object.clone(),
             why: "this key is not among its recipients; a writer key opens its own snapshots, a restore key opens all".into(),

@@ -303,12 +303,13 @@ fn open_into(sealed: &[u8], identities: &[&dyn age::Identity], plain: &mut Vec<u
     stream.open(payload, plain).ok_or_else(|| damaged("its encrypted bytes were changed or cut off".into()))
 }
 
-/// Opens and unpacks what [`seal_compressed`] made, up to `limit` bytes.
+/// Opens and unpacks what [`seal_compressed`] made, up to as many bytes as `limit` says for so many packed ones.
 ///
 /// # Errors
 /// As [`open`], or if it unpacks to more.
-pub fn open_compressed(sealed: &[u8], identities: &[&dyn age::Identity], limit: usize) -> Result<Vec<u8>, OpenFailure> {
+pub fn open_compressed(sealed: &[u8], identities: &[&dyn age::Identity], limit: impl Fn(usize) -> usize) -> Result<Vec<u8>, OpenFailure> {
     let packed = open(sealed, identities)?;
+    let limit = limit(packed.len());
     let mut decompressor = zstd::bulk::Decompressor::new().map_err(|error| OpenFailure::Damaged(error.to_string()))?;
     compress::decompress(&packed, limit, &mut decompressor).map_err(OpenFailure::Damaged)
 }

@@ -216,7 +216,7 @@ fn valid_name(name: &[u8]) -> bool {
 }
 
 fn entry_of(form: EntryForm) -> Result<Entry, FormatError> {
-    let bad = |why: &str| FormatError(format!("entry `{}` {why}", String::from_utf8_lossy(&form.name.0)));
+    let bad = |why: &str| FormatError::new(format!("entry `{}` {why}", String::from_utf8_lossy(&form.name.0)));
     if !valid_name(&form.name.0) {
         return Err(bad("has a name that no directory can hold"));
     }
@@ -225,7 +225,7 @@ fn entry_of(form: EntryForm) -> Result<Entry, FormatError> {
     }
     let content = form.content.map(|list| list.into_iter().map(from_form).collect::<Vec<_>>());
     let device = form.device.map(|(major, minor)| Device { major, minor });
-    let lacks = |what: &str| FormatError(format!("entry `{}` lacks its {what}", String::from_utf8_lossy(&form.name.0)));
+    let lacks = |what: &str| FormatError::new(format!("entry `{}` lacks its {what}", String::from_utf8_lossy(&form.name.0)));
     let kind = match form.kind.as_str() {
         "file" => {
             let content = content.ok_or_else(|| lacks("content"))?;
@@ -267,7 +267,7 @@ pub fn total(elements: &[Element]) -> Option<u64> {
 /// If it is not a page, or an entry breaks a rule.
 pub fn parse_page(plaintext: &[u8]) -> Result<Vec<Entry>, FormatError> {
     let forms: Vec<EntryForm> =
-        serde_json::from_slice(plaintext).map_err(|error| FormatError(format!("a page does not parse ({error})")))?;
+        serde_json::from_slice(plaintext).map_err(|error| FormatError::new(format!("a page does not parse ({error})")))?;
     let entries = forms.into_iter().map(entry_of).collect::<Result<Vec<_>, _>>()?;
     if entries.windows(2).any(|pair| matches!(pair, [first, second] if first.name >= second.name)) {
         return Err(FormatError::new("a page is not sorted by name"));
@@ -281,7 +281,7 @@ pub fn parse_page(plaintext: &[u8]) -> Result<Vec<Entry>, FormatError> {
 /// If it is not one.
 pub fn parse_list(plaintext: &[u8]) -> Result<Vec<Element>, FormatError> {
     let forms: Vec<ElementForm> =
-        serde_json::from_slice(plaintext).map_err(|error| FormatError(format!("a list node does not parse ({error})")))?;
+        serde_json::from_slice(plaintext).map_err(|error| FormatError::new(format!("a list node does not parse ({error})")))?;
     Ok(forms.into_iter().map(from_form).collect())
 }
 

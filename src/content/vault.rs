@@ -124,7 +124,7 @@ impl Vault {
     pub fn index(&self, id: &IndexId) -> Result<(BlockList, ChunkLists), ContentError> {
         let name = index::name(id);
         let bytes = index::read(self.repository.store(), id)?;
-        let (list, sealed) = index::parse(&bytes).map_err(|why| ContentError::damaged(&name, why))?;
+        let (list, sealed) = index::parse(&bytes).map_err(|why| SealedError::malformed(&name, why))?;
         let chunks = chunk_list::open(sealed, list.len(), &self.identities()).map_err(|why| ContentError::damaged(&name, why))?;
         Ok((list, chunks))
     }

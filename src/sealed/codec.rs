@@ -2,13 +2,34 @@
 
 /// Bytes that do not fit the format.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
-#[error("{0}")]
-pub struct FormatError(pub String);
+pub enum FormatError {
+    /// Damaged, or never anything of ours.
+    #[error("{0}")]
+    Wrong(String),
+    /// A newer program wrote them; names what this one does not know.
+    #[error("it needs {0}, which this version of hearth-backup does not know")]
+    TooNew(String),
+}
 
 impl FormatError {
-    /// An error with this text.
+    /// A [`FormatError::Wrong`] with this text.
     pub fn new(why: impl Into<String>) -> Self {
-        Self(why.into())
+        Self::Wrong(why.into())
+    }
+}
+
+/// Checks an 8-byte magic, six bytes for the kind and two digits for the version; another version is of a newer program.
+///
+/// # Errors
+/// If it is another.
+pub fn check_magic(found: &[u8], magic: &[u8; 8]) -> Result<(), FormatError> {
+    let kind = String::from_utf8_lossy(magic);
+    match found.split_last_chunk::<2>() {
+        _ if found == magic => Ok(()),
+        Some((head, version)) if magic.starts_with(head) && head.len() == 6 && version.iter().all(u8::is_ascii_digit) => {
+            Err(FormatError::TooNew(format!("the format {}", String::from_utf8_lossy(found))))
+        }
+        _ => Err(FormatError::new(format!("it does not begin with {kind}"))),
     }
 }
 
@@ -34,7 +55,7 @@ impl<'a> Reader<'a> {
                 self.rest = rest;
                 Ok(taken)
             }
-            None => Err(FormatError(format!("it ends within {what}"))),
+            None => Err(FormatError::new(format!("it ends within {what}"))),
         }
     }
 
@@ -44,7 +65,7 @@ impl<'a> Reader<'a> {
     /// If fewer bytes are left.
     pub fn array<const N: usize>(&mut self, what: &str) -> Result<[u8; N], FormatError> {
         let bytes = self.take(N, what)?;
-        bytes.try_into().map_err(|_| FormatError(format!("it ends within {what}")))
+        bytes.try_into().map_err(|_| FormatError::new(format!("it ends within {what}")))
     }
 
     /// Takes a byte.
@@ -70,25 +91,17 @@ impl<'a> Reader<'a> {
     pub fn count(&mut self, item: usize, what: &str) -> Result<usize, FormatError> {
         let count = self.u32(what)? as usize;
         if count.checked_mul(item).is_none_or(|bytes| bytes > self.rest.len()) {
-            return Err(FormatError(format!("it promises {count} entries of {what} but ends before")));
+            return Err(FormatError::new(format!("it promises {count} entries of {what} but ends before")));
         }
         Ok(count)
     }
 
-    /// Checks an 8-byte magic; a magic that differs in its last two digits only is a newer version.
+    /// Takes a magic, as [`check_magic`].
     ///
     /// # Errors
-    /// If it is another kind of object.
+    /// If it is another.
     pub fn magic(&mut self, magic: &[u8; 8]) -> Result<(), FormatError> {
-        let found: [u8; 8] = self.array("its magic")?;
-        if &found == magic {
-            return Ok(());
-        }
-        let kind = String::from_utf8_lossy(magic);
-        if found[..6] == magic[..6] {
-            return Err(FormatError(format!("it has version {} of {kind}", String::from_utf8_lossy(&found[6..]))));
-        }
-        Err(FormatError(format!("it does not begin with {kind}")))
+        check_magic(self.take(magic.len(), "its magic")?, magic)
     }
 
     /// What has not been read.
@@ -101,7 +114,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If bytes are left.
     pub fn end(&self) -> Result<(), FormatError> {
-        if self.rest.is_empty() { Ok(()) } else { Err(FormatError(format!("{} bytes follow its end", self.rest.len()))) }
+        if self.rest.is_empty() { Ok(()) } else { Err(FormatError::new(format!("{} bytes follow its end", self.rest.len()))) }
     }
 }
 
@@ -120,7 +133,7 @@ pub fn split_clear<'a>(bytes: &'a [u8], magic: &[u8; 8], limit: usize) -> Result
     reader.magic(magic)?;
     let length = reader.u32("the length of its clear part")? as usize;
     if length > limit {
-        return Err(FormatError(format!("its clear part of {length} bytes is over the limit of {limit}")));
+        return Err(FormatError::new(format!("its clear part of {length} bytes is over the limit of {limit}")));
     }
     let clear = reader.take(length, "its clear part")?;
     Ok((clear, reader.rest()))

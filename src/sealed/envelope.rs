@@ -83,7 +83,8 @@ pub fn encode(subject: Subject, text: &[u8], signature: &[u8; SIGNATURE], payloa
 pub fn parse(subject: Subject, bytes: &[u8]) -> Result<(SignedEnvelope, &[u8]), FormatError> {
     let (clear, payload) = split_clear(bytes, magic(subject), limits::ENVELOPE)?;
     let (signature, text) = clear.split_first_chunk::<SIGNATURE>().ok_or_else(|| FormatError::new("it has no signature"))?;
-    let envelope: Envelope = serde_json::from_slice(text).map_err(|error| FormatError(format!("its envelope does not parse ({error})")))?;
+    let envelope: Envelope =
+        serde_json::from_slice(text).map_err(|error| FormatError::new(format!("its envelope does not parse ({error})")))?;
     let named = envelope.payload.as_deref();
     let found = (subject == Subject::Snapshot).then(|| blake3::hash(payload).to_hex());
     if named != found.as_ref().map(|hash| hash.as_str()) {

@@ -1,5 +1,6 @@
 //! What keyless work can run into.
 
+use crate::sealed::codec::FormatError;
 use crate::store::StoreError;
 
 /// A failure in the sealed layer.
@@ -103,6 +104,19 @@ impl SealedError {
     /// A [`SealedError::Damaged`].
     pub fn damaged(object: impl ToString, why: impl ToString) -> Self {
         Self::Damaged { object: object.to_string(), why: why.to_string() }
+    }
+
+    /// An object that could not be parsed: damaged, or written by a newer program.
+    pub fn malformed(object: impl ToString, why: FormatError) -> Self {
+        match why {
+            FormatError::Wrong(why) => Self::damaged(object, why),
+            FormatError::TooNew(what) => Self::TooNew { object: object.to_string(), what },
+        }
+    }
+
+    /// Whether the object is there, but is damaged or from a newer program. To search goes on without it; to delete does not.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::TooNew { .. })
     }
 
     /// Whether the cause is an object that is not there.

@@ -11,6 +11,7 @@
 //! repeated.
 
 use crate::model::id::{RefsId, SnapshotId};
+use crate::sealed::codec::FormatError;
 use crate::sealed::pack::Class;
 use crate::sealed::presence::{self, Absent};
 use crate::sealed::refs::{self, Refs};
@@ -82,7 +83,7 @@ fn remove(store: &dyn Store, id: &SnapshotId) -> Result<(), SealedError> {
 /// it has are kept aside as long as those of a forgotten one.
 ///
 /// # Errors
-/// If it is not there, is pinned, or is not broken.
+/// If it is not there, is pinned, or is not broken; what needs a newer program is not broken.
 pub fn forget_broken(repository: &Repository, id: &SnapshotId) -> Result<(), SealedError> {
     repository.may_keep()?;
     let store = repository.store();
@@ -105,7 +106,11 @@ pub fn forget_broken(repository: &Repository, id: &SnapshotId) -> Result<(), Sea
 
 fn is_readable(store: &dyn Store, id: &SnapshotId) -> Result<bool, SealedError> {
     let Ok(bytes) = snapshots::read_bytes(store, Folder::Snapshots, id) else { return Ok(false) };
-    let Ok((signed, _)) = envelope::parse(Subject::Snapshot, &bytes) else { return Ok(false) };
+    let signed = match envelope::parse(Subject::Snapshot, &bytes) {
+        Ok((signed, _)) => signed,
+        Err(FormatError::Wrong(_)) => return Ok(false),
+        Err(newer) => return Err(SealedError::malformed(snapshots::name(Folder::Snapshots, id), newer)),
+    };
     let Some(refs) = needs::readable(refs::read(store, &signed.envelope.refs))? else { return Ok(false) };
     for index in refs.indexes.keys() {
         match needs::readable(index::read_list(store, index))? {
@@ -132,7 +137,7 @@ pub(crate) fn unforget_as(run: &mut RunId, repository: &Repository, id: &Snapsho
         Err(error) if error.is_not_found() => return Err(SealedError::NoSnapshot { object: copy.to_string() }),
         other => other?,
     };
-    let (signed, _) = envelope::parse(Subject::Snapshot, &bytes).map_err(|why| SealedError::damaged(&copy, why))?;
+    let (signed, _) = envelope::parse(Subject::Snapshot, &bytes).map_err(|why| SealedError::malformed(&copy, why))?;
     let name = snapshots::name(Folder::Snapshots, id);
     if there(store, &name)? && there(store, &snapshots::name(Folder::Commits, id))? {
         // A forget that was cut short before it took effect.

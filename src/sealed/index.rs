@@ -62,7 +62,7 @@ impl BlockList {
         reader.end()?;
         let list = Self { packs };
         if list.len() > limits::INDEX_BLOCKS {
-            return Err(FormatError(format!("it lists {} blocks; {} are allowed", list.len(), limits::INDEX_BLOCKS)));
+            return Err(FormatError::new(format!("it lists {} blocks; {} are allowed", list.len(), limits::INDEX_BLOCKS)));
         }
         Ok(list)
     }
@@ -105,6 +105,6 @@ pub fn read(store: &dyn Store, id: &IndexId) -> Result<Vec<u8>, SealedError> {
 /// If it is missing or damaged.
 pub fn read_list(store: &dyn Store, id: &IndexId) -> Result<BlockList, SealedError> {
     let bytes = read(store, id)?;
-    let (list, _) = parse(&bytes).map_err(|why| SealedError::damaged(name(id), why))?;
+    let (list, _) = parse(&bytes).map_err(|why| SealedError::malformed(name(id), why))?;
     Ok(list)
 }

@@ -118,7 +118,7 @@ impl Locations {
             match pack::read_contents(store, info) {
                 Ok(contents) => locations.add_pack(*id, &contents, !listing.condemned.contains(id)),
                 Err(error) if error.is_not_found() => {}
-                Err(error @ SealedError::Damaged { .. }) => damage.push(error),
+                Err(error) if error.is_unreadable() => damage.push(error),
                 Err(error) => return Err(error),
             }
         }

@@ -88,14 +88,14 @@ pub struct Announcement {
 
 fn json<T: Serialize>(magic: &[u8; 8], value: &T) -> Result<Vec<u8>, FormatError> {
     let mut bytes = magic.to_vec();
-    serde_json::to_writer(&mut bytes, value).map_err(|error| FormatError(error.to_string()))?;
+    serde_json::to_writer(&mut bytes, value).map_err(|error| FormatError::new(error.to_string()))?;
     Ok(bytes)
 }
 
 fn from_json<T: DeserializeOwned>(magic: &[u8; 8], bytes: &[u8]) -> Result<T, FormatError> {
     let mut reader = Reader::new(bytes);
     reader.magic(magic)?;
-    serde_json::from_slice(reader.rest()).map_err(|error| FormatError(format!("its text does not parse ({error})")))
+    serde_json::from_slice(reader.rest()).map_err(|error| FormatError::new(format!("its text does not parse ({error})")))
 }
 
 /// The commit object of a snapshot: magic and the snapshot's id.
@@ -207,7 +207,7 @@ pub fn read_condemned(store: &dyn Store) -> Result<Vec<Sentence>, SealedError> {
         if id.to_string() != info.name.leaf() {
             return Err(SealedError::damaged(info.name, "its bytes do not match its name"));
         }
-        let condemned = parse_condemned(&bytes).map_err(|why| SealedError::damaged(&info.name, why))?;
+        let condemned = parse_condemned(&bytes).map_err(|why| SealedError::malformed(&info.name, why))?;
         all.push(Sentence { id, condemned, stored: info.stored });
     }
     Ok(all)

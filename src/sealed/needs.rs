@@ -74,10 +74,10 @@ pub fn concerned<'a>(
     let mut positions: HashMap<IndexId, Vec<(usize, BlockId)>> = HashMap::new();
     let mut found: HashMap<BlockId, Vec<SnapshotId>> = HashMap::new();
     for (snapshot, id) in snapshots {
-        let Some(refs) = readable(refs::read(store, id))? else { continue };
+        let Some(refs) = understood(refs::read(store, id))? else { continue };
         for (index, bitmap) in &refs.indexes {
             if !positions.contains_key(index) {
-                let list = readable(index::read_list(store, index))?.unwrap_or_default();
+                let list = understood(index::read_list(store, index))?.unwrap_or_default();
                 let hits = list.blocks().enumerate().filter(|(_, (.., block))| blocks.contains(&block.id));
                 positions.insert(*index, hits.map(|(position, (.., block))| (position, block.id)).collect());
             }
@@ -111,6 +111,17 @@ pub fn is_there(store: &dyn Store, id: &SnapshotId) -> Result<bool, SealedError>
         Ok(_) => Ok(true),
         Err(error) if error.is_not_found() => Ok(false),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// The value, or nothing if the object is missing, damaged or from a newer program: for a search among whatever is there.
+///
+/// # Errors
+/// If the store fails otherwise.
+pub fn understood<T>(result: Result<T, SealedError>) -> Result<Option<T>, SealedError> {
+    match result {
+        Err(SealedError::TooNew { .. }) => Ok(None),
+        other => readable(other),
     }
 }
 

@@ -5,7 +5,7 @@
 //! ```
 
 use crate::model::id::{BlockId, PackId};
-use crate::sealed::codec::{FormatError, Reader, put_u32};
+use crate::sealed::codec::{FormatError, Reader, check_magic, put_u32};
 use crate::sealed::{SealedError, limits};
 use crate::store::{Folder, ObjectInfo, ObjectName, Put, StagedObject, Store};
 
@@ -38,7 +38,7 @@ impl Class {
         match code {
             0 => Ok(Class::Data),
             1 => Ok(Class::Tree),
-            other => Err(FormatError(format!("{other} is not a class of packs"))),
+            other => Err(FormatError::new(format!("{other} is not a class of packs"))),
         }
     }
 }
@@ -96,7 +96,7 @@ impl Contents {
             let id = BlockId::from_bytes(reader.array("a block id")?);
             let length = reader.u32("a block length")?;
             if length == 0 || length as usize > limits::BLOCK_SEALED {
-                return Err(FormatError(format!("it lists a block of {length} bytes")));
+                return Err(FormatError::new(format!("it lists a block of {length} bytes")));
             }
             blocks.push(BlockEntry { id, length });
         }
@@ -226,8 +226,10 @@ impl PackWriter {
 fn parse_footer(tail: &[u8], size: u64) -> Result<Contents, Result<usize, FormatError>> {
     let bad = |why: &str| Err(Err(FormatError::new(why)));
     let Some((rest, magic)) = tail.split_last_chunk::<8>() else { return bad("it is too short") };
-    if magic != MAGIC {
-        return bad("it does not end like a pack, so it is truncated or overwritten");
+    match check_magic(magic, MAGIC) {
+        Ok(()) => {}
+        Err(newer @ FormatError::TooNew(_)) => return Err(Err(newer)),
+        Err(_) => return bad("it does not end like a pack, so it is truncated or overwritten"),
     }
     let Some((rest, length)) = rest.split_last_chunk::<4>() else { return bad("it is too short") };
     let length = u32::from_le_bytes(*length) as usize;
@@ -249,7 +251,7 @@ fn parse_footer(tail: &[u8], size: u64) -> Result<Contents, Result<usize, Format
 /// # Errors
 /// If the pack is missing, truncated or damaged there.
 pub fn read_contents(store: &dyn Store, info: &ObjectInfo) -> Result<Contents, SealedError> {
-    let damaged = |why: FormatError| SealedError::damaged(&info.name, why);
+    let damaged = |why: FormatError| SealedError::malformed(&info.name, why);
     if info.size > limits::PACK {
         return Err(damaged(FormatError::new("it is larger than a pack may be")));
     }

@@ -37,6 +37,21 @@ impl Bitmap {
         bitmap
     }
 
+    /// The set with these bits over `length` positions.
+    ///
+    /// # Errors
+    /// If there are not as many bytes as that takes, or a bit beyond the last position is set.
+    fn from_bits(bits: &[u8], length: usize) -> Result<Self, FormatError> {
+        let unused = match length % 8 {
+            0 => 0,
+            used => u8::MAX << used,
+        };
+        if bits.len() != length.div_ceil(8) || bits.last().is_some_and(|last| last & unused != 0) {
+            return Err(FormatError::new(format!("it has a bitmap that names blocks beyond the last of {length}")));
+        }
+        Ok(Self { bits: bits.to_vec(), length })
+    }
+
     /// How many positions it ranges over.
     pub fn len(&self) -> usize {
         self.length
@@ -108,7 +123,7 @@ impl Refs {
             put_u32(&mut plain, bitmap.length);
             plain.extend_from_slice(&bitmap.bits);
         }
-        let packed = zstd::bulk::compress(&plain, 3).map_err(|error| FormatError(error.to_string()))?;
+        let packed = zstd::bulk::compress(&plain, 3).map_err(|error| FormatError::new(error.to_string()))?;
         let mut object = [MAGIC.as_slice(), &packed].concat();
         if !nonce.is_empty() {
             object.extend_from_slice(&SKIPPABLE_FRAME);
@@ -133,10 +148,10 @@ impl Refs {
             let index = IndexId::from_bytes(reader.array("an index id")?);
             let length = reader.u32("a bitmap's length")? as usize;
             if length > limits::INDEX_BLOCKS {
-                return Err(FormatError(format!("it has a bitmap over {length} blocks; {} are allowed", limits::INDEX_BLOCKS)));
+                return Err(FormatError::new(format!("it has a bitmap over {length} blocks; {} are allowed", limits::INDEX_BLOCKS)));
             }
-            let bits = reader.take(length.div_ceil(8), "a bitmap")?.to_vec();
-            if indexes.insert(index, Bitmap { bits, length }).is_some() {
+            let bitmap = Bitmap::from_bits(reader.take(length.div_ceil(8), "a bitmap")?, length)?;
+            if indexes.insert(index, bitmap).is_some() {
                 return Err(FormatError::new("it names an index object twice"));
             }
         }
@@ -147,7 +162,7 @@ impl Refs {
 
 fn unpack(packed: &[u8]) -> Result<Vec<u8>, FormatError> {
     use std::io::Read as _;
-    let broken = |error: std::io::Error| FormatError(format!("its zstd frame does not open ({error})"));
+    let broken = |error: std::io::Error| FormatError::new(format!("its zstd frame does not open ({error})"));
     let mut plain = Vec::new();
     let mut decoder = zstd::stream::read::Decoder::new(packed).map_err(broken)?.take(limits::REFS + 1);
     decoder.read_to_end(&mut plain).map_err(broken)?;
@@ -171,5 +186,44 @@ pub fn read(store: &dyn Store, id: &RefsId) -> Result<Refs, SealedError> {
     if RefsId::of(&bytes) != *id {
         return Err(SealedError::damaged(name(id), "its bytes do not match its name"));
     }
-    Refs::parse(&bytes).map_err(|why| SealedError::damaged(name(id), why))
+    Refs::parse(&bytes).map_err(|why| SealedError::malformed(name(id), why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(bits: &[u8], length: usize) -> Vec<u8> {
+        let mut plain = vec![1, 0, 0, 0];
+        plain.extend_from_slice(&[7; 32]);
+        put_u32(&mut plain, length);
+        plain.extend_from_slice(bits);
+        [MAGIC.as_slice(), &zstd::bulk::compress(&plain, 3).unwrap()].concat()
+    }
+
+    #[test]
+    fn bits_beyond_the_last_block_are_refused() {
+        for length in 1..=17 {
+            let mut bits = Bitmap::full(length).bits;
+            assert_eq!(Refs::parse(&object(&bits, length)).unwrap().indexes.values().next().unwrap().count(), length);
+            for position in length..length.next_multiple_of(8) {
+                bits[position / 8] |= 1 << (position % 8);
+                let error = Refs::parse(&object(&bits, length)).unwrap_err();
+                assert!(error.to_string().contains("beyond the last"), "{error}");
+                bits[position / 8] &= !(1 << (position % 8));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for length in 0..40 {
+            let mut some = Bitmap::new(length);
+            (0..length + 9).step_by(3).for_each(|position| some.insert(position));
+            some.unite(&Bitmap::full(length / 2));
+            let index = IndexId::from_bytes([1; 32]);
+            let refs = Refs { indexes: [(index, some), (IndexId::from_bytes([2; 32]), Bitmap::full(length))].into() };
+            assert_eq!(Refs::parse(&refs.encode_anew(b"nonce").unwrap()).unwrap(), refs);
+        }
+    }
 }

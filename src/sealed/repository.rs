@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crate::model::id::{RepositoryId, StatementId};
-use crate::sealed::codec::FormatError;
 use crate::sealed::statement::{self, SignedStatement, Statement};
 use crate::sealed::{SealedError, limits};
 use crate::store::{Folder, Store};
@@ -156,10 +155,7 @@ struct Chain {
 
 fn parse(number: u64, bytes: &[u8]) -> Result<SignedStatement, SealedError> {
     let object = statement::name(number);
-    let signed = statement::parse(bytes).map_err(|FormatError(why)| match why.strip_prefix("it has ") {
-        Some(what) if why.contains("version") => SealedError::TooNew { object: object.to_string(), what: what.to_owned() },
-        _ => SealedError::damaged(&object, &why),
-    })?;
+    let signed = statement::parse(bytes).map_err(|why| SealedError::malformed(&object, why))?;
     if signed.statement.number != number {
         return Err(forged(number, format!("it calls itself statement {}", signed.statement.number)));
     }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
 
 use crate::model::id::{CheckpointId, SnapshotId};
+use crate::sealed::codec::FormatError;
 use crate::sealed::envelope::{self, Envelope, SignedEnvelope};
 use crate::sealed::repository::Repository;
 use crate::sealed::signature::Subject;
@@ -61,12 +62,12 @@ pub struct Checkpoint {
 }
 
 /// The snapshots found, and the objects that are none.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Snapshots {
     /// Readable ones, oldest first by received time.
     pub list: Vec<Snapshot>,
-    /// Objects in `snapshots/` that are damaged, with the reason.
-    pub damaged: Vec<(ObjectName, String)>,
+    /// Objects in `snapshots/` that are damaged or from a newer program, with the reason.
+    pub unreadable: Vec<(ObjectName, SealedError)>,
 }
 
 /// The name of a snapshot in one of the folders that hold something under its id.
@@ -118,7 +119,7 @@ impl Snapshots {
     /// Reads all snapshots (or, with [`Folder::Forgotten`], all forgotten ones).
     ///
     /// # Errors
-    /// If the store fails; damaged objects are listed, not errors.
+    /// If the store fails; unreadable objects are listed, not errors.
     pub fn load(repository: &Repository, folder: Folder) -> Result<Self, SealedError> {
         let store = repository.store();
         // Commits are listed before snapshots: a commit is only ever written after its snapshot.
@@ -140,7 +141,7 @@ impl Snapshots {
                     snapshot.received = received.get(leaf).copied().unwrap_or(info.stored);
                     found.list.push(snapshot);
                 }
-                Err(SealedError::Damaged { why, .. }) => found.damaged.push((info.name, why)),
+                Err(error) if error.is_unreadable() => found.unreadable.push((info.name, error)),
                 Err(error) => return Err(error),
             }
         }
@@ -161,7 +162,7 @@ fn read_one(repository: &Repository, folder: Folder, info: &ObjectInfo) -> Resul
         }
         Err(error) => return Err(error),
     };
-    let (signed, _) = envelope::parse(Subject::Snapshot, &bytes).map_err(|why| SealedError::damaged(&info.name, why))?;
+    let (signed, _) = envelope::parse(Subject::Snapshot, &bytes).map_err(|why| SealedError::malformed(&info.name, why))?;
     Ok(Some(Snapshot {
         id,
         signer: signer(repository, &signed, Some(&id)),
@@ -176,7 +177,7 @@ fn read_one(repository: &Repository, folder: Folder, info: &ObjectInfo) -> Resul
 /// Reads all checkpoints; damaged ones are left out, as nothing can rest on them.
 ///
 /// # Errors
-/// If the store fails.
+/// If the store fails, or a newer program wrote one: a run that this one does not understand may rest on it.
 pub fn read_checkpoints(repository: &Repository) -> Result<Vec<Checkpoint>, SealedError> {
     let store = repository.store();
     let mut found = Vec::new();
@@ -191,8 +192,12 @@ pub fn read_checkpoints(repository: &Repository) -> Result<Vec<Checkpoint>, Seal
         if id.to_string() != info.name.leaf() {
             continue;
         }
-        if let Ok((signed, _)) = envelope::parse(Subject::Checkpoint, &bytes) {
-            found.push(Checkpoint { id, signer: signer(repository, &signed, None), envelope: signed.envelope, stored: info.stored });
+        match envelope::parse(Subject::Checkpoint, &bytes) {
+            Ok((signed, _)) => {
+                found.push(Checkpoint { id, signer: signer(repository, &signed, None), envelope: signed.envelope, stored: info.stored });
+            }
+            Err(FormatError::Wrong(_)) => {}
+            Err(newer) => return Err(SealedError::malformed(&info.name, newer)),
         }
     }
     Ok(found)

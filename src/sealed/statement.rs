@@ -1,6 +1,8 @@
 //! Statements: what the root key says of the repository. Statement n is signed by the root key named in n-1, so the
 //! chain leads back to statement 0, whose hash is the repository id.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::id::{KeysId, RepositoryId, SnapshotId, StatementId, WriterId};
@@ -15,6 +17,9 @@ pub const MAGIC: &[u8; 8] = b"hbstmt01";
 /// The format that this code reads and writes.
 pub const FORMAT: u32 = 1;
 
+/// Fields that this version does not know. Who makes the next statement carries them over.
+pub type UnknownFields = BTreeMap<String, serde_json::Value>;
+
 /// Features by whom they stop when unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Features {
@@ -24,6 +29,9 @@ pub struct Features {
     pub write: Vec<String>,
     /// Unknown ones stop forget, prune and mirror.
     pub keep: Vec<String>,
+    /// What a newer version added.
+    #[serde(flatten)]
+    pub unknown: UnknownFields,
 }
 
 /// How content is cut (FastCDC, v2020, normalisation 1, keyed gear table). Sizes in bytes, even.
@@ -54,7 +62,7 @@ impl Chunking {
         if even && ordered {
             return Ok(());
         }
-        Err(FormatError(format!("chunk sizes {}/{}/{} are out of bounds", self.min, self.avg, self.max)))
+        Err(FormatError::new(format!("chunk sizes {}/{}/{} are out of bounds", self.min, self.avg, self.max)))
     }
 }
 
@@ -72,6 +80,9 @@ pub struct Writer {
     /// If present the writer is closed: only these of its snapshots still count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed: Option<Vec<SnapshotId>>,
+    /// What a newer version added.
+    #[serde(flatten)]
+    pub unknown: UnknownFields,
 }
 
 /// One generation of the content key.
@@ -81,6 +92,9 @@ pub struct ContentRecipient {
     pub generation: u32,
     /// The age X25519 recipient.
     pub recipient: String,
+    /// What a newer version added.
+    #[serde(flatten)]
+    pub unknown: UnknownFields,
 }
 
 /// A valid `keys/` object.
@@ -90,6 +104,9 @@ pub struct KeysEntry {
     pub id: KeysId,
     /// To whom it is sealed, as text for people: a public key or `passphrase`.
     pub recipient: String,
+    /// What a newer version added.
+    #[serde(flatten)]
+    pub unknown: UnknownFields,
 }
 
 /// What a statement says.
@@ -118,6 +135,9 @@ pub struct Statement {
     pub content: Vec<ContentRecipient>,
     /// The valid `keys/` objects.
     pub keys: Vec<KeysEntry>,
+    /// What a newer version added.
+    #[serde(flatten)]
+    pub unknown: UnknownFields,
 }
 
 impl Statement {
@@ -136,7 +156,7 @@ impl Statement {
     /// # Errors
     /// If it cannot be serialised, or is over the limit.
     pub fn text(&self) -> Result<Vec<u8>, FormatError> {
-        let text = serde_json::to_vec(self).map_err(|error| FormatError(error.to_string()))?;
+        let text = serde_json::to_vec(self).map_err(|error| FormatError::new(error.to_string()))?;
         // Room for magic, length and signature, as readers bound the whole object.
         if text.len() as u64 > limits::PAYLOAD - 1024 {
             return Err(FormatError::new("the statement would be larger than 1 MiB; close old writers' snapshot lists"));
@@ -185,11 +205,12 @@ pub fn parse(bytes: &[u8]) -> Result<SignedStatement, FormatError> {
     struct Version {
         format: u32,
     }
-    let version: Version = serde_json::from_slice(text).map_err(|error| FormatError(format!("its text is not JSON ({error})")))?;
+    let version: Version = serde_json::from_slice(text).map_err(|error| FormatError::new(format!("its text is not JSON ({error})")))?;
     if version.format != FORMAT {
-        return Err(FormatError(format!("it has version {} of the repository format", version.format)));
+        return Err(FormatError::TooNew(format!("version {} of the repository format", version.format)));
     }
-    let statement: Statement = serde_json::from_slice(text).map_err(|error| FormatError(format!("its text does not parse ({error})")))?;
+    let statement: Statement =
+        serde_json::from_slice(text).map_err(|error| FormatError::new(format!("its text does not parse ({error})")))?;
     statement.chunking.validate()?;
     Ok(SignedStatement { statement, text: text.to_vec(), signature: *signature })
 }

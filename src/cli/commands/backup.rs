@@ -69,7 +69,7 @@ pub struct Backup {
     #[arg(long, short = 'n')]
     dry_run: bool,
 
-    /// Make no snapshot if nothing has changed
+    /// Make no snapshot if nothing has changed; of standard input only the content counts
     #[arg(long)]
     skip_if_unchanged: bool,
 

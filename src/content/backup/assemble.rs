@@ -146,6 +146,13 @@ pub struct Assembler<'a> {
     identity: blake3::Hasher,
 }
 
+/// An entry as trees hold it.
+fn json_of(entry: &Entry) -> Vec<u8> {
+    let mut json = Vec::new();
+    tree::write_entry(entry, &mut json);
+    json
+}
+
 fn catalogue_error(error: io::Error) -> ContentError {
     ContentError::File { action: "write", path: "the catalogue in the state directory".into(), source: error }
 }
@@ -155,7 +162,7 @@ pub struct Assembled {
     /// Pages of the root directory.
     pub root: Vec<Element>,
     /// Equal if and only if the path arguments are: the times of the directories that lead to them do not count, as those
-    /// change with whatever else lies there.
+    /// change with whatever else lies there; nor does the time of a stream, which is that of the run.
     pub identity: [u8; 32],
     /// What was counted.
     pub statistics: Statistics,
@@ -213,6 +220,7 @@ impl<'a> Assembler<'a> {
                 Ok(())
             }
             Part::File { name, metadata, fingerprint, inode, content } => self.file(name, metadata, fingerprint, inode, content),
+            Part::Stream { name, metadata, content } => self.stream(name, metadata, content),
             Part::Node { entry, fingerprint, inode } => self.node(entry, fingerprint, inode),
         }
     }
@@ -262,17 +270,14 @@ impl<'a> Assembler<'a> {
         let pages = directory.pages.finish(&mut self.store)?;
         let mut entry = Entry { name: directory.name, metadata: directory.metadata, kind: Kind::Directory { pages } };
         self.statistics.directories += 1;
-        let mut json = Vec::new();
-        tree::write_entry(&entry, &mut json);
+        let json = json_of(&entry);
         if directory.whole {
             self.identify(&json);
         } else {
             // What it holds has been identified, entry by entry.
             entry.metadata.mtime = Timestamp::default();
             entry.kind = Kind::Directory { pages: Vec::new() };
-            let mut timeless = Vec::new();
-            tree::write_entry(&entry, &mut timeless);
-            self.identify(&timeless);
+            self.identify(&json_of(&entry));
         }
         self.push(&entry.name, &json)
     }
@@ -373,21 +378,35 @@ impl<'a> Assembler<'a> {
         inode: Option<Inode>,
         content: Content,
     ) -> Result<(), ContentError> {
+        let (kind, chunks) = self.end_content(content)?;
+        self.bound(&name, &mut metadata);
+        metadata.link = inode.map(|inode| self.link(inode));
+        self.remember(Entry { name, metadata, kind }, fingerprint, chunks)
+    }
+
+    fn stream(&mut self, name: Vec<u8>, metadata: Metadata, content: Content) -> Result<(), ContentError> {
+        let (kind, _) = self.end_content(content)?;
+        let mut entry = Entry { name, metadata, kind };
+        let json = json_of(&entry);
+        entry.metadata.mtime = Timestamp::default();
+        self.identify(&json_of(&entry));
+        self.push(&entry.name, &json)
+    }
+
+    /// Takes the last of a file's content; returns all of it, and its chunks.
+    fn end_content(&mut self, last: Content) -> Result<(Kind, Vec<(Prefix, u32)>), ContentError> {
         if self.file.size == 0 {
             self.store.nodes.clear();
         }
-        self.content(content)?;
+        self.content(last)?;
         let file = std::mem::take(&mut self.file);
         let elements = file.list.finish(&mut self.store)?;
-        self.bound(&name, &mut metadata);
-        metadata.link = inode.map(|inode| self.link(inode));
-        let entry = Entry { name, metadata, kind: Kind::File { size: file.size, content: elements } };
         self.statistics.files += 1;
         self.statistics.files_read += 1;
         self.statistics.bytes += file.size;
         let mut chunks = file.chunks;
         chunks.append(&mut self.store.nodes);
-        self.remember(entry, fingerprint, chunks)
+        Ok((Kind::File { size: file.size, content: elements }, chunks))
     }
 
     fn node(&mut self, mut entry: Entry, fingerprint: Fingerprint, inode: Option<Inode>) -> Result<(), ContentError> {
@@ -400,8 +419,7 @@ impl<'a> Assembler<'a> {
 
     /// Adds an entry to its directory and to the catalogue.
     fn remember(&mut self, entry: Entry, fingerprint: Option<Fingerprint>, chunks: Vec<(Prefix, u32)>) -> Result<(), ContentError> {
-        let mut json = Vec::new();
-        tree::write_entry(&entry, &mut json);
+        let json = json_of(&entry);
         self.add(&entry.name, &json)?;
         if let Some(fingerprint) = fingerprint {
             let known = Known { fingerprint, entry: json, chunks };

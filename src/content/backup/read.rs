@@ -81,7 +81,7 @@ pub enum Part {
         /// Its status now.
         stat: Stat,
     },
-    /// More content of the file that ends with the next [`Part::File`].
+    /// More content of the file that ends with the next [`Part::File`] or [`Part::Stream`].
     Content(Content),
     /// The file changed: its content so far does not count.
     Restart,
@@ -91,10 +91,19 @@ pub enum Part {
         name: Vec<u8>,
         /// Its metadata.
         metadata: Metadata,
-        /// As it was before it was read; absent for streams, which are never unchanged.
+        /// As it was before it was read; absent if it changed meanwhile.
         fingerprint: Option<Fingerprint>,
         /// If it has several names.
         inode: Option<Inode>,
+        /// The last of its content.
+        content: Content,
+    },
+    /// A stream ends, to be kept as a file. It is new each time, and so is the time in its metadata.
+    Stream {
+        /// The file's name.
+        name: Vec<u8>,
+        /// Its metadata.
+        metadata: Metadata,
         /// The last of its content.
         content: Content,
     },
@@ -113,7 +122,7 @@ impl Part {
     /// About how many bytes it holds in memory.
     pub fn weight(&self) -> usize {
         match self {
-            Part::Content(content) | Part::File { content, .. } => content.buffer.capacity() + 512,
+            Part::Content(content) | Part::File { content, .. } | Part::Stream { content, .. } => content.buffer.capacity() + 512,
             Part::Unchanged { known, .. } => known.entry.len() + 24 * known.chunks.len() + 512,
             _ => 512,
         }
@@ -313,7 +322,7 @@ impl FileReader {
     pub fn read_stream(&self, input: &mut dyn io::Read, name: &[u8], metadata: Metadata, emit: Emit<'_>) -> io::Result<bool> {
         let mut content = Content::default();
         let (_, wanted) = self.chunk_stream(input, u64::MAX, &mut content, emit)?;
-        Ok(wanted && emit(Part::File { name: name.to_vec(), metadata, fingerprint: None, inode: None, content }))
+        Ok(wanted && emit(Part::Stream { name: name.to_vec(), metadata, content }))
     }
 
     /// Cuts a stream into chunks that it appends to `content`, which it emits whenever a stretch is full.

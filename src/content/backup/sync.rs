@@ -66,7 +66,7 @@ pub fn sync(index: &mut ChunkIndex, repository: &Repository, key: &WriterKey, mo
 fn learn(index: &mut ChunkIndex, store: &dyn Store, id: &IndexId, key: &WriterKey) -> Result<(), ContentError> {
     let name = index::name(id);
     let bytes = index::read(store, id)?;
-    let (list, sealed) = index::parse(&bytes).map_err(|why| ContentError::damaged(&name, why))?;
+    let (list, sealed) = index::parse(&bytes).map_err(|why| SealedError::malformed(&name, why))?;
     let chunks = chunk_list::open(sealed, list.len(), &[&key.index_identity]).map_err(|why| ContentError::damaged(&name, why))?;
     index.learn(*id, list, &chunks)
 }

@@ -84,7 +84,7 @@ pub fn repair_index(admin: &mut Admin, vault: &Vault, monitor: &dyn Monitor) -> 
         }
     }
     // Its key was only ever in memory; closing it keeps what it signed and nothing else.
-    admin.close_writer(&writer.writer)?;
+    admin.close_writer(&writer.writer, None)?;
     Ok(repaired)
 }
 
@@ -95,6 +95,8 @@ fn readable_lists(vault: &Vault) -> Result<BTreeMap<IndexId, BlockList>, Content
         match vault.index(&id) {
             Ok((list, _)) => drop(lists.insert(id, list)),
             Err(ContentError::Sealed(SealedError::Store(error))) if !error.is_not_found() => return Err(error.into()),
+            // What only a newer program can read is not broken.
+            Err(error @ ContentError::Sealed(SealedError::TooNew { .. })) => return Err(error),
             Err(_) => {}
         }
     }

@@ -53,7 +53,7 @@ impl Roots {
     pub(super) fn find(repository: &Repository, now: SystemTime, grace: Duration, monitor: &dyn Monitor) -> Result<Self, SealedError> {
         let mut roots = Self::default();
         let found = Snapshots::load(repository, Folder::Snapshots)?;
-        refuse_damaged(repository.store(), &found)?;
+        refuse_unreadable(repository.store(), &found)?;
         roots.add_snapshots(&found.list, now);
         let checkpoints = snapshots::read_checkpoints(repository)?;
         roots.add_checkpoints(&checkpoints, &found.list, now);
@@ -172,17 +172,20 @@ impl Root {
 }
 
 fn refusal(object: &ObjectName, why: &SealedError) -> SealedError {
+    if matches!(why, SealedError::TooNew { .. }) {
+        return SealedError::PruneRefused(why.to_string());
+    }
     SealedError::PruneRefused(format!(
         "what {object} needs cannot be told ({why}). Bring the object back from a mirror, or give the snapshot up with `hearth-backup forget --broken {}`",
         object.leaf()
     ))
 }
 
-/// A damaged snapshot object may be the only trace of blocks that are needed, whoever signed it.
-fn refuse_damaged(store: &dyn Store, found: &Snapshots) -> Result<(), SealedError> {
-    for (object, why) in found.damaged.iter().filter(|(object, _)| object.leaf().parse::<SnapshotId>().is_ok()) {
+/// A snapshot object that cannot be read may be the only trace of blocks that are needed, whoever signed it.
+fn refuse_unreadable(store: &dyn Store, found: &Snapshots) -> Result<(), SealedError> {
+    for (object, error) in found.unreadable.iter().filter(|(object, _)| object.leaf().parse::<SnapshotId>().is_ok()) {
         if store.stat(object).is_ok() {
-            return Err(refusal(object, &SealedError::damaged(object, why)));
+            return Err(refusal(object, error));
         }
     }
     Ok(())

@@ -11,12 +11,14 @@ use super::roots::Roots;
 use super::{Options, age};
 use crate::model::event::{Event, Monitor, Silent};
 use crate::model::id::{CheckpointId, IndexId, MapId, PackId, RefsId};
+use crate::sealed::codec::{FormatError, check_magic};
+use crate::sealed::envelope::CHECKPOINT_MAGIC;
 use crate::sealed::index::{self, BlockList};
 use crate::sealed::marks::{self, Condemned, Sentence};
 use crate::sealed::needs;
 use crate::sealed::pack::{self, Class, Contents};
 use crate::sealed::repository::Repository;
-use crate::sealed::{SealedError, lag, limits};
+use crate::sealed::{SealedError, lag, limits, refs};
 use crate::store::{Folder, ObjectInfo, Store};
 
 /// How often packs are listed again when needed blocks are in none.
@@ -159,9 +161,13 @@ impl Survey {
 
     fn list_small(&mut self, store: &dyn Store) -> Result<(), SealedError> {
         let (roots, condemned) = (&self.roots, &self.condemned);
-        self.indexes = listed(store, Folder::Index, &condemned.indexes, |id| roots.needs.names(id) || roots.undoable.names(id))?;
-        self.refs = listed(store, Folder::Refs, &condemned.refs, |id| roots.needs.refs.contains(id) || roots.undoable.refs.contains(id))?;
-        self.checkpoints = listed(store, Folder::Checkpoints, &condemned.checkpoints, |id| roots.checkpoints.contains(id))?;
+        self.indexes =
+            listed(store, Folder::Index, index::MAGIC, &condemned.indexes, |id| roots.needs.names(id) || roots.undoable.names(id))?;
+        self.refs = listed(store, Folder::Refs, refs::MAGIC, &condemned.refs, |id| {
+            roots.needs.refs.contains(id) || roots.undoable.refs.contains(id)
+        })?;
+        self.checkpoints =
+            listed(store, Folder::Checkpoints, CHECKPOINT_MAGIC, &condemned.checkpoints, |id| roots.checkpoints.contains(id))?;
         Ok(())
     }
 
@@ -233,7 +239,7 @@ impl Survey {
                     entry.learn(&contents, bytes);
                 }
                 Err(error) if error.is_not_found() => {}
-                Err(error @ SealedError::Damaged { .. }) => {
+                Err(error) if error.is_unreadable() => {
                     monitor.event(Event::warning(pack::name(id).to_string(), format!("{error}. Prune leaves it alone")));
                 }
                 Err(error) => return Err(error),
@@ -289,18 +295,34 @@ impl PackUse {
     }
 }
 
+/// What of a folder is not condemned yet. What nobody needs and a newer program wrote is left out: only that one can tell.
 fn listed<T: std::str::FromStr + Ord>(
     store: &dyn Store,
     folder: Folder,
+    magic: &[u8; 8],
     condemned: &BTreeSet<T>,
     needed: impl Fn(&T) -> bool,
 ) -> Result<Vec<Listed<T>>, SealedError> {
-    let infos = store.list(folder)?.into_iter();
-    let found = infos.filter_map(|info| {
-        let id: T = info.name.leaf().parse().ok()?;
-        (!condemned.contains(&id)).then(|| Listed { needed: needed(&id), id, stored: info.stored })
-    });
-    Ok(found.collect())
+    let mut found = Vec::new();
+    for info in store.list(folder)? {
+        let Some(id) = info.name.leaf().parse().ok().filter(|id| !condemned.contains(id)) else { continue };
+        let needed = needed(&id);
+        if needed || !is_newer(store, &info, magic)? {
+            found.push(Listed { id, stored: info.stored, needed });
+        }
+    }
+    Ok(found)
+}
+
+/// Whether an object begins as those of a newer program do.
+fn is_newer(store: &dyn Store, info: &ObjectInfo, magic: &[u8; 8]) -> Result<bool, SealedError> {
+    let mut found = Vec::new();
+    let length = magic.len().min(usize::try_from(info.size).unwrap_or(usize::MAX));
+    match store.get_range(&info.name, 0, length, &mut found) {
+        Ok(()) => Ok(matches!(check_magic(&found, magic), Err(FormatError::TooNew(_)))),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// An error like this one, as it concerns several roots.

@@ -88,7 +88,7 @@ impl Sweeper<'_> {
         let contents = match pack::read_contents(self.store, &entry.info(id)) {
             Ok(contents) => contents,
             Err(error) if error.is_not_found() => return Ok(()),
-            Err(error @ SealedError::Damaged { .. }) => {
+            Err(error) if error.is_unreadable() => {
                 self.monitor.event(Event::warning(pack::name(id).to_string(), format!("{error}. It was condemned, but is kept")));
                 return Ok(());
             }

@@ -107,10 +107,10 @@ fn read(store: &dyn Store, found: &Found, id: &PackId, info: &ObjectInfo) -> Res
     Ok(reading)
 }
 
-/// Whether an error tells of damage to an object, and not of a store that cannot be reached.
+/// Whether an error tells of an object, and not of a store that cannot be reached.
 fn is_damage(error: &SealedError) -> bool {
     match error {
-        SealedError::Damaged { .. } => true,
+        SealedError::Damaged { .. } | SealedError::TooNew { .. } => true,
         SealedError::Store(error) => matches!(error.kind, StoreErrorKind::Truncated | StoreErrorKind::TooLarge),
         _ => false,
     }
@@ -190,7 +190,7 @@ fn seek_contents(store: &dyn Store, found: &Found, results: &mut [(PackId, Readi
     }
     for info in store.list(Folder::Index)? {
         let Ok(id) = info.name.leaf().parse() else { continue };
-        let Some(list) = needs::readable(index::read_list(store, &id))? else { continue };
+        let Some(list) = needs::understood(index::read_list(store, &id))? else { continue };
         for (pack, contents) in &list.packs {
             let Some(reading) = wanted.get_mut(pack) else { continue };
             if let Some(info) = found.listing.packs.get(pack).filter(|info| info.size == contents.pack_size()) {

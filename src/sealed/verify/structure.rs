@@ -79,7 +79,7 @@ fn check_keys(repository: &Repository, report: &mut Report) -> Result<(), Sealed
 
 fn read_condemned(store: &dyn Store, report: &mut Report) -> Result<Condemned, SealedError> {
     match marks::all_condemned(store) {
-        Err(error @ SealedError::Damaged { .. }) => {
+        Err(error) if error.is_unreadable() => {
             let what = format!("{error}. Until it is brought back, neither prune nor any backup can go on");
             report.problems.push(Problem::new(Severity::Error, "condemned/", what));
             Ok(Condemned::default())
@@ -90,27 +90,38 @@ fn read_condemned(store: &dyn Store, report: &mut Report) -> Result<Condemned, S
 
 fn check_snapshots(repository: &Repository, found: &mut Found, report: &mut Report) -> Result<(), SealedError> {
     let snapshots = Snapshots::load(repository, Folder::Snapshots)?;
-    for (name, why) in &snapshots.damaged {
-        report.problems.push(Problem::new(
-            Severity::Error,
-            name,
-            format!("{why}; bring it back from a mirror, or give it up with `forget --broken`"),
-        ));
+    for (name, error) in &snapshots.unreadable {
+        let what = match error {
+            SealedError::Damaged { why, .. } => format!("{why}; bring it back from a mirror, or give it up with `forget --broken`"),
+            newer => newer.to_string(),
+        };
+        report.problems.push(Problem::new(Severity::Error, name, what));
+    }
+    let mut newest = BTreeMap::new();
+    for Snapshot { envelope, .. } in snapshots.list.iter().filter(|snapshot| snapshot.signer == Signer::Known) {
+        let sequence = newest.entry(envelope.writer).or_insert(envelope.sequence);
+        *sequence = envelope.sequence.max(*sequence);
     }
     for snapshot in &snapshots.list {
-        check_snapshot(repository.store(), snapshot, found, report)?;
+        let last = newest.get(&snapshot.envelope.writer) == Some(&snapshot.envelope.sequence);
+        check_snapshot(repository.store(), snapshot, last, found, report)?;
     }
     report.counts.forgotten = repository.store().list(Folder::Forgotten)?.len() as u64;
     Ok(())
 }
 
-fn check_snapshot(store: &dyn Store, snapshot: &Snapshot, found: &mut Found, report: &mut Report) -> Result<(), SealedError> {
+/// `last` says whether the writer made no later one.
+fn check_snapshot(store: &dyn Store, snapshot: &Snapshot, last: bool, found: &mut Found, report: &mut Report) -> Result<(), SealedError> {
     let name = snapshots::name(Folder::Snapshots, &snapshot.id);
     let (severity, what) = match snapshot.signer {
         Signer::Unknown => (Severity::Warning, "no known writer signed it; it does not count, and after 30 days its blocks may go"),
         Signer::Closed => (Severity::Info, "its writer is closed and it is not among the accepted ones; it does not count"),
+        // A backup that runs now, or was killed, looks like this.
+        Signer::Known if !snapshot.committed && last => {
+            (Severity::Info, "its writer has not verified it yet: a backup runs now, or was interrupted and the next replaces it")
+        }
         Signer::Known if !snapshot.committed => {
-            (Severity::Warning, "its writer has not verified it; it does not count until a run ends well")
+            (Severity::Warning, "its writer has not verified it but made others since, so its commit was lost; it does not count")
         }
         Signer::Known => return check_counted(store, snapshot, found, report),
     };
@@ -127,7 +138,7 @@ fn check_counted(store: &dyn Store, snapshot: &Snapshot, found: &mut Found, repo
     found.counted.push((snapshot.id, snapshot.envelope.refs));
     match refs::read(store, &snapshot.envelope.refs) {
         Ok(refs) => found.needs.add(snapshot.envelope.refs, refs),
-        Err(error) if error.is_not_found() || matches!(error, SealedError::Damaged { .. }) => {
+        Err(error) if error.is_not_found() || error.is_unreadable() => {
             if needs::is_there(store, &snapshot.id)? {
                 report.problems.push(Problem::new(Severity::Error, refs::name(&snapshot.envelope.refs), error).of_snapshot(snapshot.id));
             }
@@ -148,7 +159,7 @@ impl Found {
         for id in ids {
             match index::read_list(store, &id) {
                 Ok(list) => self.take_index(store, &id, &list, report)?,
-                Err(error) if error.is_not_found() || matches!(error, SealedError::Damaged { .. }) => {
+                Err(error) if error.is_not_found() || error.is_unreadable() => {
                     if self.needs.names(&id) {
                         self.index_lost(store, &id, &error.to_string(), None, report)?;
                     } else if !error.is_not_found() && !condemned.indexes.contains(&id) {
@@ -200,7 +211,7 @@ impl Found {
     ) -> Result<(), SealedError> {
         let mut problem = Problem::new(Severity::Error, index::name(id), what);
         for (snapshot, refs) in &self.counted {
-            let Some(refs) = needs::readable(refs::read(store, refs))? else { continue };
+            let Some(refs) = needs::understood(refs::read(store, refs))? else { continue };
             if refs.indexes.get(id).is_some_and(|bitmap| blocks.is_none_or(|blocks| bitmap.len() != blocks))
                 && needs::is_there(store, snapshot)?
             {
@@ -246,7 +257,7 @@ impl Found {
 
     fn take_footers(&mut self, store: &dyn Store) -> Result<(), SealedError> {
         for (_, info) in self.listing.packs.iter().filter(|(pack, _)| !self.listed.contains_key(*pack)) {
-            if let Some(contents) = needs::readable(pack::read_contents(store, info))? {
+            if let Some(contents) = needs::understood(pack::read_contents(store, info))? {
                 contents.blocks.iter().for_each(|block| found_home(&mut self.homeless, &block.id));
             }
         }

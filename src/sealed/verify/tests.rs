@@ -158,17 +158,30 @@ fn drafts_and_strangers_are_listed() {
     let repository = fixture::open(Arc::new(made.memory.clone()));
     let refs = fixture::put_refs(&made.memory, &refs_to(made.index, 4, [0]), &[]).unwrap();
     let draft = fixture::put_snapshot(&repository, 0, 3, refs).unwrap();
-    only(&made.check(None), Severity::Warning, &snapshots::name(Folder::Snapshots, &draft), &[draft]);
+    only(&made.check(None), Severity::Info, &snapshots::name(Folder::Snapshots, &draft), &[draft]);
     fixture::put_snapshot(&repository, 7, 1, refs).unwrap();
     let counts = made.check(None).counts;
     assert_eq!((counts.snapshots, counts.uncommitted, counts.foreign), (2, 1, 1));
 }
 
 #[test]
+fn a_lost_commit_is_found_once_its_writer_has_made_another_snapshot() {
+    let made = made();
+    let repository = fixture::open(Arc::new(made.memory.clone()));
+    let refs = fixture::put_refs(&made.memory, &refs_to(made.index, 4, [0]), &[]).unwrap();
+    let early = fixture::put_snapshot(&repository, 0, 3, refs).unwrap();
+    let later = fixture::put_snapshot(&repository, 0, 4, refs).unwrap();
+    fixture::put_commit(&made.memory, &later).unwrap();
+    only(&made.check(None), Severity::Warning, &snapshots::name(Folder::Snapshots, &early), &[early]);
+}
+
+#[test]
 fn missing_keys_objects_are_found() {
     let made = made();
     let id = KeysId::of(b"key");
-    fixture::amend(Arc::new(made.memory.clone()), |statement| statement.keys.push(KeysEntry { id, recipient: "age1x".into() }));
+    fixture::amend(Arc::new(made.memory.clone()), |statement| {
+        statement.keys.push(KeysEntry { id, recipient: "age1x".into(), unknown: Default::default() })
+    });
     let name = ObjectName::of_id(Folder::Keys, id.as_bytes());
     only(&made.check(None), Severity::Error, &name, &[]);
     made.memory.put_new(&name, b"key").unwrap();
