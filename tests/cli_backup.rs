@@ -1,5 +1,7 @@
 //! What `backup` takes, leaves out and reports.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod cli_common;
 
 use std::fs;

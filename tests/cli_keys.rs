@@ -189,6 +189,35 @@ fn writers_are_added_and_closed() {
 }
 
 #[test]
+fn of_a_host_that_was_broken_into_only_what_came_before_is_accepted() {
+    let bench = Bench::with_repository();
+    bench.backup(&[]);
+    bench.write("source/bad", b"since the break-in");
+    bench.backup(&[]);
+    let ids = bench.snapshots();
+    // The hub's record counts, whatever the host says.
+    bench.write(&format!("repo/received/{}", ids[0]), br#"hbrcvd01{"received":"2020-01-01T00:00:00Z","door":"test"}"#);
+    fn close<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+        [&["key", "close-writer", "--key", "hearth-restore.key"], arguments].concat()
+    }
+    let name = bench.json(&["key", "writers"])["writers"][0]["id"].as_str().unwrap().to_owned();
+    bench.fails(&close(&[&name, "--since", "some day"]), 2);
+    bench.fails(&close(&[&name, "--since", "2999-01-01"]), 2);
+    let closed = bench.json(&close(&[&name]));
+    assert_eq!((closed["accepted"].as_array().unwrap().len(), closed["refused"].as_array().unwrap().len()), (2, 0));
+    let error = bench.fails(&close(&[&name]), 1);
+    assert!(error.contains("--since"), "{error}");
+    let closed = bench.json(&close(&[&name, "--since", "1h"]));
+    assert_eq!(closed["accepted"], serde_json::json!([ids[0]]));
+    assert_eq!(closed["refused"], serde_json::json!([ids[1]]));
+    let restored = bench.restore("hearth-restore.key", "latest", "out");
+    assert!(!restored.join("bad").exists());
+    let (text, _) = bench.ends(&close(&[&name, "--since", "2019-12-31 23:00"]), 0);
+    assert!(text.contains("1 snapshot received since 2019-12-31 23:00 no longer count"), "{text}");
+    bench.fails(&["restore", "latest", "--key", "hearth-restore.key", "--target", "none"], 1);
+}
+
+#[test]
 fn a_repository_that_nobody_vouches_for_is_not_opened() {
     let bench = Bench::with_repository();
     let id = bench.json(&["snapshots"])["repository"].as_str().unwrap().to_owned();

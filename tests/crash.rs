@@ -3,6 +3,7 @@
 //!
 //! The delay before a kill only chooses the moment; nothing waits for it. `HEARTH_CRASH_ROUNDS` makes more rounds,
 //! `HEARTH_CRASH_SEED` makes the draws of a failure again.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod cli_common;
 

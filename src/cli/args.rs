@@ -3,8 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 
 use crate::model::size::parse_size;
+use crate::model::span::Span;
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
@@ -77,4 +81,52 @@ pub fn size(text: &str) -> Result<u64, crate::model::size::SizeError> {
 pub fn percent(text: &str) -> Result<u8, String> {
     let number = text.trim().trim_end_matches('%');
     number.parse().ok().filter(|percent| *percent <= 100).ok_or_else(|| "a whole number from 0 to 100 is needed".to_owned())
+}
+
+/// A moment in the past for clap: a date, with a time if wanted, by this machine's clock or with an offset; or how long ago.
+///
+/// # Errors
+/// If it is none, or lies in the future.
+pub fn moment(text: &str) -> Result<Timestamp, String> {
+    let now = Timestamp::now();
+    let moment = moment_by(text, now, &TimeZone::system())?;
+    if moment > now { Err(format!("{moment} is in the future")) } else { Ok(moment) }
+}
+
+fn moment_by(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, String> {
+    let text = text.trim();
+    if let Ok(span) = text.parse::<Span>() {
+        return Ok(span.before(now, zone));
+    }
+    let local = || text.parse::<DateTime>().ok()?.to_zoned(zone.clone()).ok().map(|zoned| zoned.timestamp());
+    // With an offset it is not a local time, though it parses as one.
+    let moment = text.parse::<Timestamp>().ok().or_else(local);
+    moment.ok_or_else(|| "write `2026-11-20`, `2026-11-20 14:00`, `2026-11-20T14:00:00Z`, or how long ago: `36h`, `3d`".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_dates_times_and_spans() {
+        let zone = TimeZone::fixed(jiff::tz::offset(2));
+        let now = "2026-11-21T12:00:00Z".parse().unwrap();
+        for (text, expected) in [
+            ("2026-11-20", "2026-11-19T22:00:00Z"),
+            ("2026-11-20 14:00", "2026-11-20T12:00:00Z"),
+            ("2026-11-20T14:00:30", "2026-11-20T12:00:30Z"),
+            ("2026-11-20T14:00:00Z", "2026-11-20T14:00:00Z"),
+            ("2026-11-20 14:00:00-05:00", "2026-11-20T19:00:00Z"),
+            ("36h", "2026-11-20T00:00:00Z"),
+            ("1d", "2026-11-20T12:00:00Z"),
+        ] {
+            assert_eq!(moment_by(text, now, &zone).unwrap(), expected.parse().unwrap(), "{text}");
+        }
+        for text in ["", "yesterday", "2026", "14:00", "2026-13-01", "-3d"] {
+            let error = moment_by(text, now, &zone).unwrap_err();
+            assert!(error.contains("36h"), "{text}: {error}");
+        }
+        assert!(moment("2999-01-01").unwrap_err().contains("future"));
+    }
 }

@@ -176,7 +176,11 @@ mod tests {
         let frame = compressor.frame(plain).unwrap();
         let mut out = Vec::new();
         let size = frame.length();
-        frame.write::<()>(&mut |bytes| Ok(out.extend_from_slice(bytes))).unwrap();
+        let mut put = |bytes: &[u8]| {
+            out.extend_from_slice(bytes);
+            Ok::<_, ()>(())
+        };
+        frame.write(&mut put).unwrap();
         assert_eq!(out.len(), size);
         out.extend_from_slice(&skippable_header(100));
         out.resize(size + 100, 0);

@@ -11,7 +11,7 @@ use crate::content::vault::Vault;
 use crate::model::id::{KeysId, RepositoryId, StatementId, WriterId};
 use crate::sealed::repository::{Repository, Trust};
 use crate::sealed::signature::Subject;
-use crate::sealed::statement::{self, Chunking, ContentRecipient, Features, KeysEntry, Statement, Writer};
+use crate::sealed::statement::{self, Chunking, ContentRecipient, Features, KeysEntry, Statement, UnknownFields, Writer};
 use crate::store::{Folder, ObjectName, Store};
 
 /// A repository with one writer and its restore key.
@@ -50,9 +50,11 @@ impl Fixture {
                 verify_key: signing.verify_key(),
                 recipient: own.to_public().to_string(),
                 closed: None,
+                unknown: UnknownFields::new(),
             }],
-            content: vec![ContentRecipient { generation: 0, recipient: content.to_public().to_string() }],
+            content: vec![ContentRecipient { generation: 0, recipient: content.to_public().to_string(), unknown: UnknownFields::new() }],
             keys: Vec::new(),
+            unknown: UnknownFields::new(),
         };
         let first = put_statement(store.as_ref(), &statement, &root, &RepositoryId::from_bytes([0; 32]));
         let repository = RepositoryId::from_bytes(*first.as_bytes());
@@ -64,7 +66,7 @@ impl Fixture {
         store.put_new(&ObjectName::of_id(Folder::Keys, keys_id.as_bytes()), &sealed).unwrap();
         statement.number = 1;
         statement.previous = Some(first);
-        statement.keys = vec![KeysEntry { id: keys_id, recipient: restore.to_public().to_string() }];
+        statement.keys = vec![KeysEntry { id: keys_id, recipient: restore.to_public().to_string(), unknown: UnknownFields::new() }];
         let newest = put_statement(store.as_ref(), &statement, &keys.root, &repository);
         let key = WriterKey {
             repository,

@@ -11,7 +11,7 @@ use crate::sealed::pack::{Class, PackWriter, StoredPack};
 use crate::sealed::refs::{self, Bitmap, Refs};
 use crate::sealed::repository::{Repository, Trust};
 use crate::sealed::signature::{Subject, VerifyKey};
-use crate::sealed::statement::{self, Chunking, Features, Statement};
+use crate::sealed::statement::{self, Chunking, Features, Statement, UnknownFields};
 use crate::sealed::{SealedError, marks, snapshots};
 use crate::store::{Folder, ObjectName, Store};
 
@@ -64,7 +64,7 @@ pub fn writer_id(number: u8) -> WriterId {
 
 fn writer(number: u8, closed: Option<Vec<SnapshotId>>) -> statement::Writer {
     let (id, name) = (writer_id(number), format!("writer {number}"));
-    statement::Writer { id, name, verify_key: verify_key(number), recipient: String::new(), closed }
+    statement::Writer { id, name, verify_key: verify_key(number), recipient: String::new(), closed, unknown: UnknownFields::new() }
 }
 
 fn put_statement(store: &dyn Store, statement: &Statement, id: &RepositoryId) -> StatementId {
@@ -89,6 +89,7 @@ pub fn create(store: &dyn Store, writers: u8) -> RepositoryId {
         writers: (0..writers).map(|number| writer(number, None)).collect(),
         content: Vec::new(),
         keys: Vec::new(),
+        unknown: UnknownFields::new(),
     };
     RepositoryId::from_bytes(*put_statement(store, &statement, &RepositoryId::from_bytes([0; 32])).as_bytes())
 }

@@ -5,13 +5,13 @@
 
 use std::collections::HashSet;
 
-use crate::model::id::{BlockId, IndexId, RefsId};
+use crate::model::id::{BlockId, IndexId, PackId, RefsId};
 use crate::sealed::index;
 use crate::sealed::locations::{Location, Locations, PackListing};
 use crate::sealed::marks::{self, Condemned};
 use crate::sealed::refs::{self, Refs};
 use crate::sealed::{SealedError, needs};
-use crate::store::{ObjectName, Store};
+use crate::store::{Folder, ObjectName, Store};
 
 /// What is not there for good.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -66,7 +66,8 @@ pub fn absent(store: &dyn Store, id: &RefsId, refs: &Refs) -> Result<Absent, Sea
     Ok(absent)
 }
 
-/// Looks for blocks that are not where their index object says: in maps, and in packs that no list names.
+/// Looks for blocks that are not where their index object says. Lists that the snapshot does not name, and maps, may say
+/// anything: they tell in which packs to look first, and only footers count.
 fn search(
     store: &dyn Store,
     listing: &PackListing,
@@ -74,9 +75,34 @@ fn search(
     homeless: &HashSet<BlockId>,
     absent: &mut Absent,
 ) -> Result<(), SealedError> {
-    let maps: Vec<_> = marks::read_maps(store)?.0.into_iter().map(|(_, list)| list).collect();
-    let mut lists = maps;
-    for info in store.list(crate::store::Folder::Index)? {
+    let said = said_homes(store, listing, condemned, homeless)?;
+    let near = by_footers(store, listing, |pack| said.contains(pack))?;
+    let stays = |place: &Location| !listing.condemned.contains(&place.pack);
+    let far = if homeless.iter().all(|block| near.of(block).any(stays)) {
+        Locations::default()
+    } else {
+        by_footers(store, listing, |pack| !said.contains(pack))?
+    };
+    for block in homeless {
+        let places = || near.of(block).chain(far.of(block));
+        if places().any(stays) {
+            continue;
+        }
+        absent.blocks.push(*block);
+        absent.condemned.extend(places().next().map(|place| (*block, *place)));
+    }
+    Ok(())
+}
+
+/// The packs that maps and index objects name for some blocks.
+fn said_homes(
+    store: &dyn Store,
+    listing: &PackListing,
+    condemned: &Condemned,
+    blocks: &HashSet<BlockId>,
+) -> Result<HashSet<PackId>, SealedError> {
+    let mut lists: Vec<_> = marks::read_maps(store)?.0.into_iter().map(|(_, list)| list).collect();
+    for info in store.list(Folder::Index)? {
         if let Ok(id) = info.name.leaf().parse::<IndexId>()
             && !condemned.indexes.contains(&id)
             && let Some(list) = needs::understood(index::read_list(store, &id))?
@@ -84,13 +110,43 @@ fn search(
             lists.push(list);
         }
     }
-    let (places, _) = Locations::collect(store, listing, lists.iter(), true)?;
-    for block in homeless {
-        if places.of(block).any(|place| !listing.condemned.contains(&place.pack)) {
-            continue;
-        }
-        absent.blocks.push(*block);
-        absent.condemned.extend(places.of(block).next().map(|place| (*block, *place)));
+    let (places, _) = Locations::collect(store, listing, lists.iter(), false)?;
+    Ok(blocks.iter().flat_map(|block| places.of(block)).map(|place| place.pack).collect())
+}
+
+/// Where blocks lie by the footers of some packs.
+fn by_footers(store: &dyn Store, listing: &PackListing, wanted: impl Fn(&PackId) -> bool) -> Result<Locations, SealedError> {
+    let packs = listing.packs.iter().filter(|(id, _)| wanted(id)).map(|(id, info)| (*id, info.clone())).collect();
+    let some = PackListing { packs, condemned: listing.condemned.clone() };
+    Ok(Locations::collect(store, &some, std::iter::empty(), true)?.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sealed::fixture::{self, refs_to};
+    use crate::sealed::index::BlockList;
+    use crate::sealed::pack::{self, Class};
+    use crate::store::MemoryStore;
+
+    #[test]
+    fn a_moved_block_is_where_a_footer_says_and_not_where_a_list_says() {
+        let memory = MemoryStore::new();
+        let put = |byte, nonce: u8| fixture::put_pack(&memory, Class::Data, &[vec![byte; 1000], vec![nonce; 16]]).unwrap();
+        let (lost, innocent) = (put(1, 0), put(2, 0));
+        let index = fixture::put_index(&memory, std::slice::from_ref(&lost), b"sealed").unwrap().0;
+        let refs = refs_to(index, 2, [0]);
+        let id = fixture::put_refs(&memory, &refs, &[]).unwrap();
+        memory.delete(&pack::name(&lost.id)).unwrap();
+
+        let lie = BlockList { packs: vec![(innocent.id, lost.contents.clone())] };
+        let bytes = marks::encode_map(&lie);
+        memory.put_new(&ObjectName::of_id(Folder::Maps, blake3::hash(&bytes).as_bytes()), &bytes).unwrap();
+        let bytes = index::encode(&lie, b"lie");
+        memory.put_new(&ObjectName::of_id(Folder::Index, blake3::hash(&bytes).as_bytes()), &bytes).unwrap();
+        assert_eq!(absent(&memory, &id, &refs).unwrap().blocks, [lost.contents.blocks[0].id]);
+
+        put(1, 9);
+        assert!(absent(&memory, &id, &refs).unwrap().is_empty(), "though no list leads to it");
     }
-    Ok(())
 }

@@ -1,6 +1,8 @@
 //! Statements: what the root key says of the repository. Statement n is signed by the root key named in n-1, so the
 //! chain leads back to statement 0, whose hash is the repository id.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::id::{KeysId, RepositoryId, SnapshotId, StatementId, WriterId};
@@ -15,6 +17,9 @@ pub const MAGIC: &[u8; 8] = b"hbstmt01";
 /// The format that this code reads and writes.
 pub const FORMAT: u32 = 1;
 
+/// Fields that this version does not know. Who makes the next statement carries them over.
+pub type UnknownFields = BTreeMap<String, serde_json::Value>;
+
 /// Features by whom they stop when unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Features {
@@ -24,6 +29,9 @@ pub struct Features {
     pub write: Vec<String>,
     /// Unknown ones stop forget, prune and mirror.
     pub keep: Vec<String>,
+    /// What a newer version added.
+    #[serde(flatten)]
+    pub unknown: UnknownFields,
 }
 
 /// How content is cut (FastCDC, v2020, normalisation 1, keyed gear table). Sizes in bytes, even.
@@ -72,6 +80,9 @@ pub struct Writer {
     /// If present the writer is closed: only these of its snapshots still count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed: Option<Vec<SnapshotId>>,
+    /// What a newer version added.
+    #[serde(flatten)]
+    pub unknown: UnknownFields,
 }
 
 /// One generation of the content key.
@@ -81,6 +92,9 @@ pub struct ContentRecipient {
     pub generation: u32,
     /// The age X25519 recipient.
     pub recipient: String,
+    /// What a newer version added.
+    #[serde(flatten)]
+    pub unknown: UnknownFields,
 }
 
 /// A valid `keys/` object.
@@ -90,6 +104,9 @@ pub struct KeysEntry {
     pub id: KeysId,
     /// To whom it is sealed, as text for people: a public key or `passphrase`.
     pub recipient: String,
+    /// What a newer version added.
+    #[serde(flatten)]
+    pub unknown: UnknownFields,
 }
 
 /// What a statement says.
@@ -118,6 +135,9 @@ pub struct Statement {
     pub content: Vec<ContentRecipient>,
     /// The valid `keys/` objects.
     pub keys: Vec<KeysEntry>,
+    /// What a newer version added.
+    #[serde(flatten)]
+    pub unknown: UnknownFields,
 }
 
 impl Statement {

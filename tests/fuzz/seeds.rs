@@ -13,7 +13,7 @@ use hearth_backup::sealed::marks::{self, Announcement, Condemned, Received};
 use hearth_backup::sealed::pack::{BlockEntry, Class, Contents, PackWriter};
 use hearth_backup::sealed::refs::{Bitmap, Refs};
 use hearth_backup::sealed::signature::Subject;
-use hearth_backup::sealed::statement::{self, Chunking, ContentRecipient, Features, KeysEntry, Statement, Writer};
+use hearth_backup::sealed::statement::{self, Chunking, ContentRecipient, Features, KeysEntry, Statement, UnknownFields, Writer};
 use hearth_backup::store::{MemoryStore, Store as _};
 use zeroize::Zeroizing;
 
@@ -74,19 +74,21 @@ fn signed_objects() -> Vec<Seed> {
         verify_key: signing().verify_key(),
         recipient: recipient.clone(),
         closed: Some(vec![SnapshotId::from_bytes([3; 32])]),
+        unknown: UnknownFields::new(),
     };
     let statement = Statement {
         format: 1,
         number: 1,
         previous: Some(StatementId::from_bytes([4; 32])),
         made: "2026-01-01T00:00:00Z".into(),
-        features: Features { read: Vec::new(), write: vec!["one".into()], keep: Vec::new() },
+        features: Features { read: Vec::new(), write: vec!["one".into()], keep: Vec::new(), unknown: UnknownFields::new() },
         chunking: Chunking::default(),
         root_key: signing().verify_key(),
         index_recipient: recipient.clone(),
         writers: vec![writer],
-        content: vec![ContentRecipient { generation: 0, recipient: recipient.clone() }],
-        keys: vec![KeysEntry { id: KeysId::from_bytes([5; 32]), recipient }],
+        content: vec![ContentRecipient { generation: 0, recipient: recipient.clone(), unknown: UnknownFields::new() }],
+        keys: vec![KeysEntry { id: KeysId::from_bytes([5; 32]), recipient, unknown: UnknownFields::new() }],
+        unknown: UnknownFields::new(),
     };
     let text = statement.text().unwrap();
     let statement = statement::encode(&text, &signing().sign(Subject::Statement, &REPOSITORY, &text));

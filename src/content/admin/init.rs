@@ -16,7 +16,7 @@ use crate::content::secret::ChunkSecret;
 use crate::model::id::RepositoryId;
 use crate::sealed::SealedError;
 use crate::sealed::repository::{Repository, Trust};
-use crate::sealed::statement::{self, Chunking, ContentRecipient, FORMAT, Features, Statement};
+use crate::sealed::statement::{self, Chunking, ContentRecipient, FORMAT, Features, Statement, UnknownFields};
 use crate::store::{Put, Store};
 
 /// What to decide when a repository is made.
@@ -65,6 +65,7 @@ impl NewRepository {
             writers: Vec::new(),
             content: Vec::new(),
             keys: Vec::new(),
+            unknown: UnknownFields::new(),
         };
         let (bytes, hash) = sign(&first, &root, &RepositoryId::from_bytes([0; 32]))?;
         let id = RepositoryId::from_bytes(*hash.as_bytes());
@@ -76,7 +77,7 @@ impl NewRepository {
         let content_recipient = keys.content_recipient()?;
         let writer = writers::new_key(&keys, content_recipient.clone(), &options.writer, (0, hash))?;
         let mut second = Statement { number: 1, previous: Some(hash), ..first };
-        second.content.push(ContentRecipient { generation: 0, recipient: content_recipient.to_string() });
+        second.content.push(ContentRecipient { generation: 0, recipient: content_recipient.to_string(), unknown: UnknownFields::new() });
         second.writers.push(writers::entry(&writer));
         Ok(Self { statement: bytes, id, second, keys, writer, restore, recipients })
     }

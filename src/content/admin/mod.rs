@@ -20,12 +20,12 @@ use crate::model::id::{KeysId, RepositoryId, StatementId};
 use crate::sealed::limits;
 use crate::sealed::repository::{Repository, Trust};
 use crate::sealed::signature::Subject;
-use crate::sealed::statement::{self, KeysEntry, Statement};
+use crate::sealed::statement::{self, KeysEntry, Statement, UnknownFields};
 use crate::store::{Folder, ObjectName, Put, Store};
 
 pub use init::{InitOptions, NewRepository};
 pub use recipient::KeyRecipient;
-pub use writers::check_name;
+pub use writers::{Closing, check_name};
 
 /// How often a statement is made anew because another administrator was quicker.
 const ATTEMPTS: usize = 5;
@@ -110,7 +110,7 @@ fn store_keys(store: &dyn Store, keys: &ContentKeys, recipient: &KeyRecipient) -
     }
     let id = KeysId::of(&sealed);
     store.put_new(&keys_name(&id), &sealed)?;
-    Ok(KeysEntry { id, recipient: recipient.label().to_owned() })
+    Ok(KeysEntry { id, recipient: recipient.label().to_owned(), unknown: UnknownFields::new() })
 }
 
 /// Seals bytes to one recipient.

@@ -5,7 +5,7 @@ use age::x25519;
 use super::{Admin, KeyRecipient, store_keys};
 use crate::content::ContentError;
 use crate::content::keys::{ContentKeys, SigningKey};
-use crate::sealed::statement::{ContentRecipient, KeysEntry};
+use crate::sealed::statement::{ContentRecipient, KeysEntry, UnknownFields};
 
 impl Admin {
     /// Lets another recipient restore everything, past and future.
@@ -78,7 +78,7 @@ impl Admin {
             chunk_secret: self.keys.chunk_secret.clone(),
             index_identity: self.keys.index_identity.clone(),
         };
-        let content = ContentRecipient { generation, recipient: keys.content_recipient()?.to_string() };
+        let content = ContentRecipient { generation, recipient: keys.content_recipient()?.to_string(), unknown: UnknownFields::new() };
         let store = self.repository.shared_store();
         let entries = recipients.iter().map(|recipient| store_keys(store.as_ref(), &keys, recipient)).collect::<Result<Vec<_>, _>>()?;
         let root = keys.root.verify_key();

@@ -148,14 +148,37 @@ fn the_last_recipient_stays() {
 }
 
 #[test]
+fn what_a_newer_program_added_to_a_statement_is_carried_over() {
+    let (store, identity, admin) = fixture();
+    let repository = admin.repository();
+    let mut next = serde_json::to_value(repository.statement()).unwrap();
+    next["number"] = 2.into();
+    next["previous"] = repository.seen().1.to_string().into();
+    for place in ["", "/features", "/writers/0", "/content/0", "/keys/0"] {
+        next.pointer_mut(place).unwrap()["later"] = serde_json::json!({ "number": 1.5, "list": [1, "two", null] });
+    }
+    let text = serde_json::to_vec(&next).unwrap();
+    let signature = admin.keys.root.sign(Subject::Statement, &statement::signing_scope(2, &repository.id()), &text);
+    store.put_new(&statement::name(2), &statement::encode(&text, &signature)).unwrap();
+
+    let mut admin = Admin::open(Repository::open(store, &Trust::default()).unwrap(), &key(&identity)).unwrap();
+    admin.add_writer("laptop", &mut |_| Ok(())).unwrap();
+    assert_eq!(admin.repository().statement().number, 3);
+    let made = serde_json::to_value(admin.repository().statement()).unwrap();
+    for place in ["", "/features", "/writers/0", "/content/0", "/keys/0"] {
+        assert_eq!(made.pointer(place).unwrap()["later"], next.pointer(place).unwrap()["later"], "{place}");
+    }
+}
+
+#[test]
 fn writers_are_found_by_name_and_id() {
     let (_, _, mut admin) = fixture();
     let added = admin.add_writer("laptop", &mut |_| Ok(())).unwrap();
     assert_eq!(admin.find_writer("laptop").unwrap().id, added.writer);
     assert_eq!(admin.find_writer(&added.writer.short()).unwrap().id, added.writer);
     assert!(admin.find_writer("nobody").err().unwrap().to_string().contains("laptop"));
-    admin.close_writer(&added.writer).unwrap();
-    assert!(admin.close_writer(&added.writer).is_err());
+    admin.close_writer(&added.writer, None).unwrap();
+    assert!(admin.close_writer(&added.writer, None).is_err());
     let renewed = admin.add_writer("laptop", &mut |_| Ok(())).unwrap();
     assert_eq!(admin.find_writer("laptop").unwrap().id, renewed.writer, "the open one is meant");
 }

@@ -1,5 +1,7 @@
 //! Who may add snapshots.
 
+use std::time::SystemTime;
+
 use age::x25519;
 
 use super::Admin;
@@ -7,12 +9,21 @@ use crate::content::ContentError;
 use crate::content::keys::{ContentKeys, SigningKey, WriterKey};
 use crate::content::secret::random;
 use crate::model::id::{SnapshotId, StatementId, WriterId};
-use crate::sealed::snapshots::{Signer, Snapshots};
-use crate::sealed::statement::Writer;
+use crate::sealed::snapshots::{Snapshot, Snapshots};
+use crate::sealed::statement::{UnknownFields, Writer};
 use crate::store::Folder;
 
 /// Characters of a writer's name.
 const NAME: usize = 200;
+
+/// What closing a writer did to its snapshots that counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closing {
+    /// They still count.
+    pub accepted: Vec<SnapshotId>,
+    /// They no longer count.
+    pub refused: Vec<SnapshotId>,
+}
 
 /// Whether a writer may have this name.
 ///
@@ -56,6 +67,7 @@ pub(super) fn entry(key: &WriterKey) -> Writer {
         verify_key: key.signing.verify_key(),
         recipient: key.identity.to_public().to_string(),
         closed: None,
+        unknown: UnknownFields::new(),
     }
 }
 
@@ -109,28 +121,39 @@ impl Admin {
         }
     }
 
-    /// Closes a writer: of its snapshots only those count that are committed now. Returns them.
+    /// Closes a writer: of its snapshots only those count that are committed now and, with `before`, that the store received
+    /// before that moment. One that is closed already can be closed again with an earlier moment.
     ///
     /// # Errors
-    /// If it is unknown or closed already, or the store fails.
-    pub fn close_writer(&mut self, id: &WriterId) -> Result<Vec<SnapshotId>, ContentError> {
+    /// If it is unknown, or closed already and there is no moment, or the store fails.
+    pub fn close_writer(&mut self, id: &WriterId, before: Option<SystemTime>) -> Result<Closing, ContentError> {
         let closed = self.repository.statement().writer(id).map(|writer| writer.closed.is_some());
         match closed {
             None => return Err(ContentError::Other(format!("there is no writer {id}"))),
-            Some(true) => return Err(ContentError::Other(format!("writer {} is closed already", id.short()))),
-            Some(false) => {}
+            Some(true) if before.is_none() => {
+                return Err(ContentError::Other(format!(
+                    "writer {} is closed already; --since TIME takes back what it stored from then on",
+                    id.short()
+                )));
+            }
+            Some(_) => {}
         }
         let found = Snapshots::load(&self.repository, Folder::Snapshots)?;
-        let mine = found.list.iter().filter(|snapshot| snapshot.envelope.writer == *id);
-        let accepted: Vec<SnapshotId> =
-            mine.filter(|snapshot| snapshot.committed && snapshot.signer == Signer::Known).map(|snapshot| snapshot.id).collect();
+        let counted = found.list.iter().filter(|snapshot| snapshot.envelope.writer == *id && snapshot.counts());
+        let (accepted, refused): (Vec<&Snapshot>, Vec<_>) =
+            counted.partition(|snapshot| before.is_none_or(|moment| snapshot.received < moment));
+        let ids = |list: Vec<&Snapshot>| list.iter().map(|snapshot| snapshot.id).collect();
+        let closing = Closing { accepted: ids(accepted), refused: ids(refused) };
         self.publish(&mut |statement| {
             for writer in statement.writers.iter_mut().filter(|writer| writer.id == *id) {
-                writer.closed = Some(accepted.clone());
+                // Another administrator may have closed it meanwhile, with fewer.
+                let others = writer.closed.take();
+                let still = |snapshot: &&SnapshotId| others.as_ref().is_none_or(|others| others.contains(snapshot));
+                writer.closed = Some(closing.accepted.iter().filter(still).copied().collect());
             }
             Ok(())
         })?;
-        Ok(accepted)
+        Ok(closing)
     }
 }
 

@@ -84,7 +84,7 @@ pub fn repair_index(admin: &mut Admin, vault: &Vault, monitor: &dyn Monitor) -> 
         }
     }
     // Its key was only ever in memory; closing it keeps what it signed and nothing else.
-    admin.close_writer(&writer.writer)?;
+    admin.close_writer(&writer.writer, None)?;
     Ok(repaired)
 }
 

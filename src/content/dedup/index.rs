@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::merge::{Merge, mergeable};
 use super::segment::{Prefix, Record, Segment};
 use super::table::{BlockOrdinal, KnownIndex, Table};
 use crate::content::ContentError;
@@ -47,6 +48,8 @@ pub struct ChunkIndex {
     /// Per segment and record: counted in `used` already.
     counted: Vec<Vec<u64>>,
     next_segment: u32,
+    /// Segments from this number on are not in the table on disk.
+    first_unsaved: u32,
     fresh: HashMap<Prefix, Found>,
     /// Ordinals from here on were made in this run.
     first_fresh: u32,
@@ -67,6 +70,7 @@ impl ChunkIndex {
             segments: Vec::new(),
             counted: Vec::new(),
             next_segment: 0,
+            first_unsaved: 0,
             fresh: HashMap::new(),
             first_fresh: 0,
         };
@@ -105,6 +109,7 @@ impl ChunkIndex {
             }
         }
         self.next_segment = table.segments.iter().max().map_or(0, |last| last + 1);
+        self.first_unsaved = self.next_segment;
         self.counted = segments.iter().map(|segment| vec![0; segment.len().div_ceil(64)]).collect();
         self.segments = segments;
         self.indexes = table.indexes;
@@ -308,8 +313,15 @@ impl ChunkIndex {
         if self.fresh.len() >= FRESH { self.spill() } else { Ok(()) }
     }
 
-    /// Writes fresh chunks as a segment and merges segments of similar size, so that there are few.
+    /// Makes a segment of the fresh chunks and merges segments of similar size, so that there are few at any time: a chunk
+    /// that is new is looked for in all of them. Blocks may be in the making, so nothing is left out.
     fn spill(&mut self) -> Result<(), ContentError> {
+        self.write_fresh()?;
+        self.merge_segments(|_| true)
+    }
+
+    /// Writes fresh chunks as a segment.
+    fn write_fresh(&mut self) -> Result<(), ContentError> {
         if self.fresh.is_empty() {
             return Ok(());
         }
@@ -328,23 +340,48 @@ impl ChunkIndex {
         Ok(())
     }
 
-    /// Merges the newest segments until each is at least twice as large as the next; newer records win.
-    fn merge_segments(&mut self) -> Result<(), ContentError> {
-        while let [.., older, newer] = self.segments.as_slice()
-            && older.len() < 2 * newer.len()
-        {
-            let (Some(newer), Some(older)) = (self.segments.pop(), self.segments.pop()) else { break };
-            self.counted.truncate(self.segments.len());
-            let known: HashSet<u32> = self.indexes.iter().flat_map(|index| &index.blocks).map(|(ordinal, _)| ordinal.0).collect();
-            let merged = Merge { older: older.iter().peekable(), newer: newer.iter().peekable() };
-            let path = self.segment_path(self.next_segment);
-            self.next_segment += 1;
-            let segment = Segment::write(&path, merged.filter(|record| known.contains(&record.block.0)))
-                .map_err(|error| ContentError::file("write", &path, error))?;
-            self.counted.push(vec![0; segment.len().div_ceil(64)]);
-            self.segments.push(segment);
+    /// Merges the newest segments while they are many. Records that no longer lead anywhere are left out.
+    fn merge_segments(&mut self, keep: impl Fn(BlockOrdinal) -> bool) -> Result<(), ContentError> {
+        let lengths: Vec<usize> = self.segments.iter().map(Segment::len).collect();
+        let older = self.segments.len() - mergeable(&lengths);
+        let (Some(parts), Some(counted)) = (self.segments.get(older..), self.counted.get(older..)) else { return Ok(()) };
+        if parts.len() < 2 {
+            return Ok(());
         }
+        let path = self.segment_path(self.next_segment);
+        let (mut bits, mut written) = (Vec::new(), 0_usize);
+        let records = Merge::new(parts).filter(|(_, _, record)| keep(record.block)).map(|(rank, position, record)| {
+            if written.is_multiple_of(64) {
+                bits.push(0_u64);
+            }
+            let was = counted.get(rank).and_then(|words| words.get(position / 64)).is_some_and(|word| word >> (position % 64) & 1 == 1);
+            if let Some(word) = bits.last_mut() {
+                *word |= u64::from(was) << (written % 64);
+            }
+            written += 1;
+            record
+        });
+        let segment = Segment::write(&path, records).map_err(|error| ContentError::file("write", &path, error))?;
+        self.next_segment += 1;
+        // Files that the table on disk names stay until the next one is written; all others would only fill the disk.
+        for merged in self.segments.drain(older..).filter(|segment| segment_number(segment) >= Some(self.first_unsaved)) {
+            let _ = fs::remove_file(merged.path());
+        }
+        self.counted.truncate(older);
+        self.segments.push(segment);
+        self.counted.push(bits);
         Ok(())
+    }
+
+    /// Per ordinal, whether a known index object lists its block.
+    fn stored_blocks(&self) -> Vec<bool> {
+        let mut stored = vec![false; self.blocks.len()];
+        for (ordinal, _) in self.indexes.iter().flat_map(|index| &index.blocks) {
+            if let Some(stored) = stored.get_mut(ordinal.0 as usize) {
+                *stored = true;
+            }
+        }
+        stored
     }
 
     /// The blocks that the current snapshot needs. Blocks of this run must have been registered by [`Self::stored`].
@@ -393,19 +430,20 @@ impl ChunkIndex {
     /// # Errors
     /// If it cannot be written.
     pub fn save(&mut self) -> Result<(), ContentError> {
-        let known: HashSet<u32> = self.indexes.iter().flat_map(|index| &index.blocks).map(|(ordinal, _)| ordinal.0).collect();
-        self.fresh.retain(|_, found| known.contains(&found.block.0));
-        self.spill()?;
-        self.merge_segments()?;
-        let number = |segment: &Segment| segment.path().file_name().and_then(|name| name.to_str()?.strip_prefix("segment-")?.parse().ok());
+        let stored = self.stored_blocks();
+        let is_stored = |block: BlockOrdinal| stored.get(block.0 as usize).is_some_and(|stored| *stored);
+        self.fresh.retain(|_, found| is_stored(found.block));
+        self.write_fresh()?;
+        self.merge_segments(is_stored)?;
         let table = Table {
             ordinals: u32::try_from(self.blocks.len()).unwrap_or(u32::MAX),
-            segments: self.segments.iter().filter_map(number).collect(),
+            segments: self.segments.iter().filter_map(segment_number).collect(),
             indexes: std::mem::take(&mut self.indexes),
         };
         let saved = table.save(&self.table_path(), &self.repository);
         self.indexes = table.indexes;
         saved.map_err(|error| ContentError::file("write", self.table_path(), error))?;
+        self.first_unsaved = self.next_segment;
         self.remove_strays();
         Ok(())
     }
@@ -416,28 +454,8 @@ impl ChunkIndex {
     }
 }
 
-/// Merges two sorted runs; at equal prefixes the newer record comes alone.
-struct Merge<A: Iterator<Item = Record>, B: Iterator<Item = Record>> {
-    older: std::iter::Peekable<A>,
-    newer: std::iter::Peekable<B>,
-}
-
-impl<A: Iterator<Item = Record>, B: Iterator<Item = Record>> Iterator for Merge<A, B> {
-    type Item = Record;
-
-    fn next(&mut self) -> Option<Record> {
-        match (self.older.peek(), self.newer.peek()) {
-            (Some(older), Some(newer)) if older.prefix < newer.prefix => self.older.next(),
-            (Some(older), Some(newer)) => {
-                if older.prefix == newer.prefix {
-                    self.older.next();
-                }
-                self.newer.next()
-            }
-            (Some(_), None) => self.older.next(),
-            (None, _) => self.newer.next(),
-        }
-    }
+fn segment_number(segment: &Segment) -> Option<u32> {
+    segment.path().file_name()?.to_str()?.strip_prefix("segment-")?.parse().ok()
 }
 
 #[cfg(test)]
@@ -526,6 +544,35 @@ mod tests {
         assert!(index.known().is_empty());
         assert_eq!(index.chunks(), 0);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn one_long_run_has_few_segments_throughout_and_still_counts_a_chunk_once() {
+        let dir = tempfile::tempdir().unwrap();
+        filled(dir.path());
+        let mut index = ChunkIndex::open(dir.path(), RepositoryId::from_bytes([1; 32])).unwrap();
+        index.begin_run().unwrap();
+        index.set_live(|_, _| true, &HashSet::new());
+        let use_old = |index: &mut ChunkIndex, numbers: std::ops::Range<u32>| {
+            numbers.for_each(|number| assert!(index.use_chunk(&Prefix::of(&id(number)), 100).is_some()));
+        };
+        use_old(&mut index, 0..30);
+        let block = index.new_block();
+        for stretch in 0..100 {
+            (0..10).for_each(|number| index.insert(&id(1000 + stretch * 10 + number), 5, block).unwrap());
+            index.spill().unwrap();
+            assert!(index.segments.len() <= 8, "{} segments", index.segments.len());
+            // The saved segment and the table stay, should the run be killed.
+            assert!(fs::read_dir(dir.path()).unwrap().count() <= index.segments.len() + 2);
+            assert!(index.segment_path(0).exists());
+        }
+        use_old(&mut index, 0..60);
+        assert!((1000..2000).all(|number| index.use_chunk(&Prefix::of(&id(number)), 5).is_some()));
+        assert_eq!(index.sparse_blocks().iter().map(|(_, used)| *used).collect::<Vec<_>>(), [2000; 3]);
+        index.stored(IndexId::of(b"2"), list(1, 2), &[block]);
+        index.save().unwrap();
+        assert_eq!(index.chunks(), 1300);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), index.segments.len() + 1, "merged segments are deleted");
     }
 
     #[test]

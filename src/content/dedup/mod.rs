@@ -6,10 +6,11 @@
 //! ```
 //!
 //! The index is a cache on the host: it can be deleted at any time and is rebuilt from the repository's index objects.
-//! Nothing in it is held in memory but the fresh chunks and a dozen bytes a block, so 100 million chunks fit.
+//! Nothing in it is held in memory but the fresh chunks, a bit a chunk, and some 60 bytes a block of a dozen or more chunks.
 
 mod index;
 mod mapping;
+mod merge;
 mod segment;
 mod table;
 

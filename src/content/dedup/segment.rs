@@ -101,10 +101,6 @@ impl Segment {
         self.mapping.bytes().get(start..start + RECORD).and_then(Record::decode)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = Record> + '_ {
-        (0..self.count).filter_map(|position| self.get(position))
-    }
-
     /// The first position with a prefix not below `prefix`: two or three steps of interpolation, as prefixes are evenly
     /// spread, come within a few records of it; doubling steps and bisection find it wherever it is.
     pub(super) fn lower_bound(&self, prefix: &Prefix) -> usize {

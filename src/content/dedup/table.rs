@@ -8,9 +8,10 @@
 //! ```
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use super::mapping::Mapping;
 use crate::model::id::{IndexId, RepositoryId};
 use crate::sealed::codec::{FormatError, Reader, put_u32};
 use crate::sealed::index::BlockList;
@@ -43,8 +44,8 @@ pub(super) struct Table {
 impl Table {
     /// Reads the table; anything unexpected is as if there were none.
     pub(super) fn load(path: &Path, repository: &RepositoryId) -> Option<Self> {
-        let bytes = fs::read(path).ok()?;
-        let (body, hash) = bytes.split_last_chunk::<32>()?;
+        let mapping = Mapping::open(path).ok()?;
+        let (body, hash) = mapping.bytes().split_last_chunk::<32>()?;
         if blake3::hash(body).as_bytes() != hash {
             return None;
         }
@@ -75,30 +76,51 @@ impl Table {
         Ok(Self { ordinals, segments, indexes })
     }
 
-    /// Writes the table atomically.
+    /// Writes the table atomically, a list at a time: whole, it would be the largest thing in memory.
     pub(super) fn save(&self, path: &Path, repository: &RepositoryId) -> io::Result<()> {
-        let mut out = MAGIC.to_vec();
-        out.extend_from_slice(repository.as_bytes());
-        out.extend_from_slice(&self.ordinals.to_le_bytes());
-        put_u32(&mut out, self.segments.len());
-        self.segments.iter().for_each(|segment| out.extend_from_slice(&segment.to_le_bytes()));
-        put_u32(&mut out, self.indexes.len());
-        for index in &self.indexes {
-            out.extend_from_slice(index.id.as_bytes());
-            let list = index.list.encode();
-            put_u32(&mut out, list.len());
-            out.extend_from_slice(&list);
-            for (ordinal, plain) in &index.blocks {
-                out.extend_from_slice(&ordinal.0.to_le_bytes());
-                out.extend_from_slice(&plain.to_le_bytes());
-            }
-        }
-        let hash = blake3::hash(&out);
-        out.extend_from_slice(hash.as_bytes());
         let temporary = path.with_extension("tmp");
-        let mut file = fs::File::create(&temporary)?;
-        file.write_all(&out)?;
+        let hashing = Hashing { file: fs::File::create(&temporary)?, hasher: blake3::Hasher::new() };
+        let mut out = BufWriter::with_capacity(1 << 16, hashing);
+        let mut part = MAGIC.to_vec();
+        part.extend_from_slice(repository.as_bytes());
+        part.extend_from_slice(&self.ordinals.to_le_bytes());
+        put_u32(&mut part, self.segments.len());
+        self.segments.iter().for_each(|segment| part.extend_from_slice(&segment.to_le_bytes()));
+        put_u32(&mut part, self.indexes.len());
+        for index in &self.indexes {
+            part.extend_from_slice(index.id.as_bytes());
+            let list = index.list.encode();
+            put_u32(&mut part, list.len());
+            part.extend_from_slice(&list);
+            for (ordinal, plain) in &index.blocks {
+                part.extend_from_slice(&ordinal.0.to_le_bytes());
+                part.extend_from_slice(&plain.to_le_bytes());
+            }
+            out.write_all(&part)?;
+            part.clear();
+        }
+        out.write_all(&part)?;
+        let Hashing { mut file, hasher } = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.write_all(hasher.finalize().as_bytes())?;
         drop(file);
         fs::rename(temporary, path)
+    }
+}
+
+/// A file whose bytes are hashed on their way.
+struct Hashing {
+    file: fs::File,
+    hasher: blake3::Hasher,
+}
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hasher.update(bytes.get(..written).unwrap_or_default());
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }

@@ -179,7 +179,9 @@ fn a_lost_commit_is_found_once_its_writer_has_made_another_snapshot() {
 fn missing_keys_objects_are_found() {
     let made = made();
     let id = KeysId::of(b"key");
-    fixture::amend(Arc::new(made.memory.clone()), |statement| statement.keys.push(KeysEntry { id, recipient: "age1x".into() }));
+    fixture::amend(Arc::new(made.memory.clone()), |statement| {
+        statement.keys.push(KeysEntry { id, recipient: "age1x".into(), unknown: Default::default() })
+    });
     let name = ObjectName::of_id(Folder::Keys, id.as_bytes());
     only(&made.check(None), Severity::Error, &name, &[]);
     made.memory.put_new(&name, b"key").unwrap();

@@ -1,16 +1,21 @@
 //! `key writers`, `key add-writer`, `key close-writer`: who can back up.
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use clap::Args;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::open_admin;
+use crate::cli::args;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::render::table::{Align, Table};
 use crate::cli::render::text;
+use crate::content::admin::Closing;
 use crate::content::keys::write_key_file;
+use crate::model::id::SnapshotId;
 use crate::sealed::statement::Writer;
 
 /// List who can back up; needs no key
@@ -31,12 +36,17 @@ pub struct AddWriter {
 
 /// Stop accepting a writer; needs a restore key
 ///
-/// Its complete snapshots of now stay; whatever comes later under its key is not counted.
+/// Its complete snapshots of now stay; whatever comes later under its key is not counted. If the host was broken into at a known
+/// time, --since takes back what the store received from then on; prune then frees it, and it cannot be accepted again.
 #[derive(Debug, Args)]
 pub struct CloseWriter {
     /// Its id, the start of it, or its name
     #[arg(value_name = "ID")]
     writer: String,
+
+    /// Nor count what the store received at or after this time: `2026-11-20 14:00`, or 36h for so long ago
+    #[arg(long, value_name = "TIME", value_parser = args::moment)]
+    since: Option<Timestamp>,
 }
 
 #[derive(Serialize)]
@@ -134,7 +144,9 @@ impl AddWriter {
 #[derive(Serialize)]
 struct Closed {
     writer: String,
+    since: Option<Timestamp>,
     accepted: Vec<String>,
+    refused: Vec<String>,
 }
 
 impl CloseWriter {
@@ -145,14 +157,18 @@ impl CloseWriter {
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let mut admin = open_admin(context)?;
         let writer = admin.find_writer(&self.writer)?.clone();
-        let accepted = admin.close_writer(&writer.id)?;
+        let Closing { accepted, refused } = admin.close_writer(&writer.id, self.since.map(SystemTime::from))?;
+        let since = self.since.map_or_else(String::new, |since| {
+            format!("; {} received since {} no longer count", text::count(refused.len() as u64, "snapshot"), text::moment(since))
+        });
         context.summary(&format!(
-            "Closed {} ({}); {} still count, nothing later does\n",
+            "Closed {} ({}){since}; {} still count, nothing later does\n",
             text::path(writer.name.as_bytes()),
             writer.id.short(),
             text::count(accepted.len() as u64, "snapshot")
         ))?;
-        context.document(&Closed { writer: writer.id.to_string(), accepted: accepted.iter().map(ToString::to_string).collect() })?;
+        let ids = |list: &[SnapshotId]| list.iter().map(ToString::to_string).collect();
+        context.document(&Closed { writer: writer.id.to_string(), since: self.since, accepted: ids(&accepted), refused: ids(&refused) })?;
         Ok(Exit::Done)
     }
 }
