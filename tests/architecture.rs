@@ -125,8 +125,8 @@ fn only_the_command_line_talks_to_the_terminal_and_reads_the_environment() {
     for file in sources().iter().filter(|file| !file.is_in("cli/") && !file.is_in("main.rs")) {
         for at in file.shipped() {
             let [before, word, after] = [file.text(at.wrapping_sub(1)), file.text(at), file.text(at + 1)];
-            let terminal =
-                TERMINAL_MACROS.contains(&word) && after == "!" || TERMINAL_FUNCTIONS.contains(&word) && after == "(" && before != "fn" && before != ".";
+            let terminal = TERMINAL_MACROS.contains(&word) && after == "!"
+                || TERMINAL_FUNCTIONS.contains(&word) && after == "(" && before != "fn" && before != ".";
             let environment = ENVIRONMENT.contains(&word) && before == ":" && file.text(at.wrapping_sub(3)) == "env";
             if terminal || environment {
                 report.add(file, file.line(at), format!("`{word}` belongs into cli/; the library reports events and takes arguments"));

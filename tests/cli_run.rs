@@ -1,5 +1,7 @@
 //! Jobs of a configuration file: what they save, what they report, and that each repository stands for itself.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
 mod cli_common;
 
 use std::fs;

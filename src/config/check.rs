@@ -1,6 +1,7 @@
 //! What the types cannot say: names that must fit together.
 
 use super::Config;
+use super::database::Databases;
 use super::error::{ConfigError, advice};
 use super::job::Job;
 
@@ -45,8 +46,13 @@ fn check_job(config: &Config, job: &Job) -> Option<(String, String)> {
             return Some((format!("repositories[{rank}]"), format!("`{name}` is named twice")));
         }
     }
-    if job.paths.is_empty() && job.optional_paths.is_empty() && job.commands.is_empty() {
-        return wrong("paths", "a job needs something to save: paths, optionalPaths or commands");
+    if job.paths.is_empty() && job.optional_paths.is_empty() && job.commands.is_empty() && job.postgresql.is_none() {
+        return wrong("paths", "a job needs something to save: paths, optionalPaths, commands or postgresql");
+    }
+    if let Some(server) = &job.postgresql
+        && server.databases == Databases::Named(Vec::new())
+    {
+        return wrong("postgresql.databases", "names none; \"all\" stands for all of them");
     }
     for (key, paths) in [("paths", &job.paths), ("optionalPaths", &job.optional_paths)] {
         if let Some((rank, path)) = paths.iter().enumerate().find(|(_, path)| !path.starts_with('/')) {

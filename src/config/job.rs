@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::database::Postgresql;
 use super::size::ByteSize;
 use super::stream::CommandStream;
 
@@ -33,6 +34,9 @@ pub struct Job {
     pub one_file_system: bool,
     /// Commands whose output is saved, by the name of the file.
     pub commands: BTreeMap<String, CommandStream>,
+    /// A PostgreSQL server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub postgresql: Option<Postgresql>,
     /// Names of repositories.
     pub repositories: Vec<String>,
     /// Labels of the snapshots.

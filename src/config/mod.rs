@@ -9,6 +9,7 @@
 //! `docs/config.schema.json` is that text. Keys are written as Nix writes them, in camelCase.
 
 mod check;
+mod database;
 mod error;
 mod job;
 mod parse;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use database::{Databases, Postgresql};
 pub use error::ConfigError;
 pub use job::{Job, Preset};
 pub use repository::Repository;

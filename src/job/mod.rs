@@ -10,6 +10,7 @@
 mod discover;
 mod error;
 mod run;
+mod streams;
 
 pub use error::JobError;
 pub use run::{Outcome, RunOptions, run};

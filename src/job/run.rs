@@ -1,22 +1,16 @@
 //! One run of a job.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use super::{JobError, discover};
+use super::{JobError, discover, streams};
 use crate::config::{Config, Job, Preset, Repository};
 use crate::content::ContentError;
 use crate::content::backup::state::State;
 use crate::content::backup::{BackupOptions, Summary, backup, open_for_writer};
 use crate::content::keys::WriterKey;
 use crate::model::event::{Event, Monitor};
-use crate::source::command::CommandSource;
 use crate::source::exclude::Excludes;
-use crate::source::stream::VirtualFile;
 use crate::store::{Address, open};
-
-/// The directory of commands' outputs in a snapshot.
-const COMMANDS: &str = "@commands";
 
 /// How to run a job.
 pub struct RunOptions<'a> {
@@ -51,7 +45,7 @@ pub fn run(options: &RunOptions<'_>, monitor: &dyn Monitor) -> Result<Vec<Outcom
     let job = options.config.job(options.job)?;
     let base = options.config.state_dir.as_deref().unwrap_or(&options.state_base);
     let paths = discover::paths(job, monitor)?;
-    let streams = streams(job);
+    let streams = streams::streams(job, monitor);
     if paths.is_empty() && streams.is_empty() {
         return Err(JobError::Nothing);
     }
@@ -102,15 +96,6 @@ fn save(repository: &Repository, options: BackupOptions, base: &Path, monitor: &
     Ok(backup(&opened, &key, options, &state, monitor)?)
 }
 
-fn streams(job: &Job) -> Vec<VirtualFile> {
-    let commands = job.commands.iter().map(|(name, stream)| {
-        let source =
-            CommandSource { command: stream.command.clone(), success: stream.success.clone(), minimum_size: stream.minimum_size.0 };
-        VirtualFile { path: vec![COMMANDS.into(), name.clone().into_bytes()], source: Arc::new(source), required: false }
-    });
-    commands.collect()
-}
-
 fn excludes(job: &Job) -> Result<Excludes, JobError> {
     let mut rules = Excludes::builder();
     for preset in &job.exclude_presets {
@@ -151,7 +136,8 @@ mod tests {
     fn every_preset_is_made_of_patterns_that_excludes_understand() {
         let presets = vec![Preset::Caches, Preset::Temporary, Preset::ContainerLayers, Preset::Logs];
         let rules = excludes(&Job { exclude_presets: presets, ..Job::default() }).unwrap();
-        for (path, name) in [("/home/a/.cache", "cache"), ("/var/lib/docker/overlay2", "overlay2"), ("/var/lib/docker/volumes", "volumes")] {
+        for (path, name) in [("/home/a/.cache", "cache"), ("/var/lib/docker/overlay2", "overlay2"), ("/var/lib/docker/volumes", "volumes")]
+        {
             assert_eq!(rules.matches(path.as_bytes(), path.rsplit('/').next().unwrap().as_bytes(), true), name != "volumes", "{path}");
         }
     }

@@ -2,8 +2,11 @@
 //! the last read fail.
 
 use std::io::{self, Read};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::thread::JoinHandle;
+
+use nix::unistd::{User, geteuid};
 
 use super::stream::StreamSource;
 
@@ -19,18 +22,39 @@ pub struct CommandSource {
     pub success: Vec<i32>,
     /// Less output than so many bytes is a failure.
     pub minimum_size: u64,
+    /// The system's user as whom it runs; ours if absent. Only root may choose another.
+    pub user: Option<String>,
+    /// What it finds in its environment besides ours.
+    pub environment: Vec<(String, String)>,
+}
+
+impl CommandSource {
+    /// A command that runs as we do and succeeds by exit status 0.
+    pub fn new(command: Vec<String>) -> Self {
+        Self { command, success: vec![0], minimum_size: 0, user: None, environment: Vec::new() }
+    }
+
+    /// Lets the program run as another user, with that user's groups left behind and home taken on.
+    fn switch_user(&self, command: &mut Command) -> io::Result<()> {
+        let Some(name) = &self.user else { return Ok(()) };
+        let user = User::from_name(name)?.ok_or_else(|| io::Error::other(format!("there is no user `{name}` on this system")))?;
+        if user.uid == geteuid() {
+            return Ok(());
+        }
+        // For root, the standard library drops supplementary groups along with the user.
+        command.uid(user.uid.as_raw()).gid(user.gid.as_raw()).env("HOME", user.dir).env("USER", name).env("LOGNAME", name).current_dir("/");
+        Ok(())
+    }
 }
 
 impl StreamSource for CommandSource {
     fn open(&self) -> io::Result<Box<dyn Read + Send>> {
         let (program, arguments) = self.command.split_first().ok_or_else(|| io::Error::other("no program was given"))?;
-        let mut child = Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| io::Error::new(error.kind(), format!("`{program}` cannot be started: {error}")))?;
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        self.switch_user(&mut command)?;
+        let mut child = command.spawn().map_err(|error| io::Error::new(error.kind(), format!("`{program}` cannot be started: {error}")))?;
         let output = child.stdout.take();
         let complaints = child.stderr.take().map(|stderr| std::thread::spawn(move || tail(stderr)));
         Ok(Box::new(Running { source: self.clone(), child, output, complaints, read: 0 }))
@@ -104,7 +128,7 @@ mod tests {
 
     fn run(script: &str, change: impl FnOnce(&mut CommandSource)) -> Result<String, String> {
         let command = ["sh", "-c", script].map(str::to_owned).to_vec();
-        let mut source = CommandSource { command, success: vec![0], minimum_size: 0 };
+        let mut source = CommandSource::new(command);
         change(&mut source);
         let mut text = String::new();
         let read = source.open().and_then(|mut stream| stream.read_to_string(&mut text));
@@ -141,8 +165,17 @@ mod tests {
     }
 
     #[test]
+    fn a_program_runs_as_the_user_that_is_named() {
+        let error = run("true", |source| source.user = Some("no-such-user".into())).unwrap_err();
+        assert!(error.contains("no user `no-such-user`"), "{error}");
+        if geteuid().is_root() {
+            assert_eq!(run("id -u; id -G", |source| source.user = Some("nobody".into())).unwrap(), "65534\n65534\n");
+        }
+    }
+
+    #[test]
     fn a_stream_that_is_dropped_ends_its_program() {
-        let source = CommandSource { command: vec!["cat".into(), "/dev/zero".into()], success: vec![0], minimum_size: 0 };
+        let source = CommandSource::new(vec!["cat".into(), "/dev/zero".into()]);
         let mut stream = source.open().unwrap();
         stream.read_exact(&mut [0; 100]).unwrap();
         drop(stream);

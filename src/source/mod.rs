@@ -3,6 +3,7 @@
 //! May use `model` only. It knows no keys, no repository format and no terminal.
 
 pub mod command;
+pub mod database;
 pub mod exclude;
 pub mod metadata;
 pub mod stream;

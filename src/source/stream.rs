@@ -66,6 +66,16 @@ impl StreamSource for Once {
     }
 }
 
+/// A text that is known already.
+#[derive(Debug, Clone)]
+pub struct Text(pub String);
+
+impl StreamSource for Text {
+    fn open(&self) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(io::Cursor::new(self.0.clone().into_bytes())))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

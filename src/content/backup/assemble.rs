@@ -221,7 +221,7 @@ impl<'a> Assembler<'a> {
             }
             Part::File { name, metadata, fingerprint, inode, content } => self.file(name, metadata, fingerprint, inode, content),
             Part::Stream { name, metadata, content } => self.stream(name, metadata, content),
-            Part::Failed { path, source } => Err(ContentError::File { action: "read", path: path.into(), source }),
+            Part::Failed { path, source } => Err(ContentError::File { action: "read", path, source }),
             Part::Node { entry, fingerprint, inode } => self.node(entry, fingerprint, inode),
         }
     }

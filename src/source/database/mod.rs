@@ -1,0 +1,45 @@
+//! Databases, saved as what their own tools dump, streamed without touching the disk.
+
+pub mod postgresql;
+
+/// A database's name as a file name: what a file name cannot hold is written as `%2F`.
+pub fn file_name(database: &str, ending: &str) -> Vec<u8> {
+    let mut name = String::new();
+    for (place, character) in database.chars().enumerate() {
+        match character {
+            '/' | '%' | '\0'..='\x1f' => name.push_str(&format!("%{:02X}", u32::from(character))),
+            '.' if place == 0 => name.push_str("%2E"),
+            other => name.push(other),
+        }
+    }
+    format!("{name}{ending}").into_bytes()
+}
+
+/// The database of a file name.
+pub fn database_of(file: &str, ending: &str) -> Option<String> {
+    let mut rest = file.strip_suffix(ending)?;
+    let mut name = String::new();
+    while let Some((plain, escaped)) = rest.split_once('%') {
+        name.push_str(plain);
+        let code = u8::from_str_radix(escaped.get(..2)?, 16).ok()?;
+        name.push(char::from(code));
+        rest = escaped.get(2..)?;
+    }
+    name.push_str(rest);
+    Some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_name_of_a_database_comes_back_from_its_file(name in "[a-z./%\\x00-\\x1f äß-]{1,30}") {
+            let file = String::from_utf8(file_name(&name, ".dump")).unwrap();
+            prop_assert!(!file.contains('/') && !file.starts_with('.'));
+            prop_assert_eq!(database_of(&file, ".dump"), Some(name));
+        }
+    }
+}

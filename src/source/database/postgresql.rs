@@ -1,0 +1,145 @@
+//! PostgreSQL: a dump in custom format for each database, uncompressed so that what does not change is stored once, and
+//! the roles that belong to all of them (<https://www.postgresql.org/docs/current/backup-dump.html>).
+//!
+//! ```text
+//!   @postgresql/globals.sql     pg_dumpall --globals-only
+//!   @postgresql/version         of the server and of the tools
+//!   @postgresql/<name>.dump     pg_dump --format=custom --compress=0
+//! ```
+
+use std::io::{self, Read as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::file_name;
+use crate::source::command::CommandSource;
+use crate::source::stream::{StreamSource, Text, VirtualFile};
+
+/// The directory of the dumps in a snapshot.
+pub const DIRECTORY: &str = "@postgresql";
+/// What the dumps' names end with.
+pub const ENDING: &str = ".dump";
+/// The file with roles and tablespaces.
+pub const GLOBALS: &str = "globals.sql";
+
+/// Fewer bytes than this are no dump: a custom-format dump of an empty database has more.
+const LEAST: u64 = 500;
+/// What the server says of its databases takes at most so many bytes.
+const ANSWER: u64 = 16 << 20;
+
+/// How to reach a server.
+#[derive(Debug, Clone, Default)]
+pub struct Server {
+    /// The system's user as whom the tools run.
+    pub user: Option<String>,
+    /// A host name or the directory of a socket.
+    pub host: Option<String>,
+    /// The port.
+    pub port: Option<u16>,
+    /// The database's user.
+    pub username: Option<String>,
+    /// A file with the password.
+    pub password_file: Option<PathBuf>,
+}
+
+impl Server {
+    /// One of PostgreSQL's programs, told how to reach the server.
+    ///
+    /// # Errors
+    /// If the password cannot be read.
+    pub fn program(&self, program: &str, arguments: &[&str]) -> io::Result<CommandSource> {
+        let mut command = vec![program.to_owned()];
+        let options =
+            [("--host", self.host.clone()), ("--port", self.port.map(|port| port.to_string())), ("--username", self.username.clone())];
+        command.extend(options.into_iter().filter_map(|(option, value)| value.map(|value| format!("{option}={value}"))));
+        command.push("--no-password".into());
+        command.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        let mut source = CommandSource { user: self.user.clone(), ..CommandSource::new(command) };
+        if let Some(file) = &self.password_file {
+            let named = |error: io::Error| io::Error::new(error.kind(), format!("the password file {}: {error}", file.display()));
+            let password = std::fs::read_to_string(file).map_err(named)?;
+            source.environment.push(("PGPASSWORD".into(), password.trim_end_matches('\n').to_owned()));
+        }
+        Ok(source)
+    }
+
+    /// What the server answers to a query, line by line.
+    ///
+    /// # Errors
+    /// If it cannot be reached or refuses.
+    pub fn ask(&self, database: &str, query: &str) -> io::Result<Vec<String>> {
+        let source = self.program("psql", &["--no-psqlrc", "--tuples-only", "--no-align", "--quiet", "--command", query, database])?;
+        let mut answer = String::new();
+        source.open()?.take(ANSWER).read_to_string(&mut answer)?;
+        Ok(answer.lines().map(str::to_owned).filter(|line| !line.is_empty()).collect())
+    }
+
+    /// Names of all databases that can be dumped.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub fn databases(&self) -> io::Result<Vec<String>> {
+        self.ask("postgres", "select datname from pg_database where datallowconn and not datistemplate order by datname")
+    }
+
+    /// The streams that save these databases.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub fn streams(&self, databases: &[String], globals: bool) -> io::Result<Vec<VirtualFile>> {
+        let file =
+            |name: Vec<u8>, source: Arc<dyn StreamSource>| VirtualFile { path: vec![DIRECTORY.into(), name], source, required: false };
+        let mut streams = vec![file(b"version".to_vec(), Arc::new(Text(self.versions()?)))];
+        if globals {
+            let dump = self.program("pg_dumpall", &["--globals-only", "--database=postgres"])?;
+            streams.push(file(GLOBALS.into(), Arc::new(CommandSource { minimum_size: 1, ..dump })));
+        }
+        for database in databases {
+            let dump = self.program("pg_dump", &["--format=custom", "--compress=0", &format!("--dbname={}", connection(database))])?;
+            streams.push(file(file_name(database, ENDING), Arc::new(CommandSource { minimum_size: LEAST, ..dump })));
+        }
+        Ok(streams)
+    }
+
+    fn versions(&self) -> io::Result<String> {
+        let server = self.ask("postgres", "select version()")?.join("\n");
+        let mut tools = String::new();
+        CommandSource::new(vec!["pg_dump".into(), "--version".into()]).open()?.take(ANSWER).read_to_string(&mut tools)?;
+        Ok(format!("{server}\n{tools}"))
+    }
+}
+
+/// A connection string: a name that looks like one would be taken for one.
+pub fn connection(database: &str) -> String {
+    format!("dbname='{}'", database.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_told_how_to_reach_the_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let password = folder.path().join("password");
+        std::fs::write(&password, "s3cret\n").unwrap();
+        let server = Server {
+            user: None,
+            host: Some("/run/pg".into()),
+            port: Some(5433),
+            username: Some("backup".into()),
+            password_file: Some(password.clone()),
+        };
+        let source = server.program("pg_dump", &["--format=custom"]).unwrap();
+        assert_eq!(source.command, ["pg_dump", "--host=/run/pg", "--port=5433", "--username=backup", "--no-password", "--format=custom"]);
+        assert_eq!(source.environment, [("PGPASSWORD".to_owned(), "s3cret".to_owned())]);
+        std::fs::remove_file(&password).unwrap();
+        let error = server.program("pg_dump", &[]).unwrap_err().to_string();
+        assert!(error.contains("password file"), "{error}");
+    }
+
+    #[test]
+    fn a_name_that_looks_like_a_connection_string_is_quoted() {
+        assert_eq!(connection("it's host=evil\\"), "dbname='it\\'s host=evil\\\\'");
+    }
+}
