@@ -20,6 +20,7 @@ pub mod dedup;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod hashed_file;
 pub mod keys;
 pub mod payload;
 pub mod restore;

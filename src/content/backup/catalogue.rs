@@ -12,12 +12,12 @@
 //!   name = u16 length, bytes   status = u64 size, i64 u32 mtime, i64 u32 ctime, u64 inode
 //! ```
 
-use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Seek as _, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek as _, Write};
+use std::path::Path;
 
 use crate::content::dedup::Prefix;
+use crate::content::hashed_file::HashedFile;
 use crate::model::entry::Timestamp;
 use crate::model::id::RepositoryId;
 use crate::source::metadata::Stat;
@@ -61,26 +61,7 @@ pub struct Known {
 
 /// Writes a catalogue; nothing is visible before [`Writer::finish`].
 pub struct Writer {
-    out: BufWriter<Hashing>,
-    path: PathBuf,
-    temporary: PathBuf,
-}
-
-struct Hashing {
-    file: File,
-    hasher: blake3::Hasher,
-}
-
-impl Write for Hashing {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.hasher.update(bytes.get(..written).unwrap_or_default());
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
+    out: HashedFile,
 }
 
 fn put_name(out: &mut impl Write, name: &[u8]) -> io::Result<()> {
@@ -104,13 +85,11 @@ impl Writer {
     /// # Errors
     /// If the file cannot be written.
     pub fn create(path: &Path, repository: &RepositoryId, full_read: i64) -> io::Result<Self> {
-        let temporary = path.with_extension("new");
-        let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        let mut out = BufWriter::with_capacity(1 << 17, Hashing { file, hasher: blake3::Hasher::new() });
+        let mut out = HashedFile::create(path)?;
         out.write_all(MAGIC)?;
         out.write_all(repository.as_bytes())?;
         out.write_all(&full_read.to_le_bytes())?;
-        Ok(Self { out, path: path.to_owned(), temporary })
+        Ok(Self { out })
     }
 
     /// A directory begins.
@@ -157,10 +136,7 @@ impl Writer {
     /// # Errors
     /// If the file cannot be written.
     pub fn finish(self) -> io::Result<()> {
-        let Hashing { mut file, hasher } = self.out.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.write_all(hasher.finalize().as_bytes())?;
-        drop(file);
-        fs::rename(self.temporary, self.path)
+        self.out.finish()
     }
 }
 
@@ -441,11 +417,11 @@ mod tests {
         let path = dir.path().join("catalogue");
         write(&path);
         assert!(Reader::open(&path, &RepositoryId::from_bytes([2; 32])).is_none());
-        let bytes = fs::read(&path).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
         for position in 0..bytes.len() {
             let mut changed = bytes.clone();
             changed[position] ^= 1;
-            fs::write(&path, changed).unwrap();
+            std::fs::write(&path, changed).unwrap();
             assert!(Reader::open(&path, &RepositoryId::from_bytes([1; 32])).is_none(), "byte {position}");
         }
     }

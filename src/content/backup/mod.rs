@@ -11,6 +11,7 @@
 mod assemble;
 mod catalogue;
 mod estimate;
+mod feed;
 mod past;
 mod publish;
 mod read;

@@ -9,15 +9,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::Serialize;
 
 use super::assemble::{Assembled, Assembler};
 use super::catalogue::{self, Reader};
 use super::estimate::estimate;
+use super::feed::feed;
 use super::past::Past;
 use super::publish::{Publisher, content_recipient, index_recipient, put_refs};
-use super::read::{FileReader, Part, ReadOptions, Task};
+use super::read::{FileReader, ReadOptions};
 use super::state::{GroupState, State, save_bytes};
 use super::sync;
 use super::upload::{Recipients, Upload, UploadOptions, Uploaded};
@@ -37,7 +37,7 @@ use crate::sealed::snapshots;
 use crate::sealed::{SealedError, limits};
 use crate::source::exclude::Excludes;
 use crate::source::stream::VirtualFile;
-use crate::source::walk::{Item, Walk, WalkOptions};
+use crate::source::walk::{Walk, WalkOptions};
 use crate::store::layer::DiscardStore;
 use crate::store::{Folder, ObjectName, Store};
 
@@ -47,13 +47,6 @@ const FULL_READ: Duration = Duration::from_secs(30 * 24 * 3600);
 const REWRITE: u64 = 64 << 20;
 /// How often a snapshot is made anew because prune took what it needs.
 const ATTEMPTS: usize = 3;
-/// How much one reader takes at once: so many entries to look at, or an eighth as many to read; and bytes after which it hands
-/// on what it has.
-const BATCH: usize = 1024;
-const READING: usize = 8;
-const BATCH_BYTES: usize = 1 << 20;
-/// How often those who watch are told where the run is.
-const SHOW: Duration = Duration::from_millis(100);
 
 /// How to back up.
 pub struct BackupOptions {
@@ -371,7 +364,7 @@ impl Run<'_> {
                 let (walk, larger_than, monitor, ended) = (walk()?, options.excludes.larger_than(), self.monitor, &ended);
                 scope.spawn(move || estimate(walk, larger_than, ended, monitor));
             }
-            let fed = feed_paths(scope, &mut assembler, &reader, walk()?, known, self.threads, self.monitor);
+            let fed = feed(scope, &mut assembler, &reader, walk()?, known, self.threads, self.monitor);
             ended.store(true, Ordering::Relaxed);
             let assembled = match fed {
                 Ok(()) => assembler.finish(),
@@ -443,104 +436,6 @@ impl Run<'_> {
 
 fn inodes_of<'a>(paths: impl Iterator<Item = &'a std::path::Path>) -> HashSet<(u64, u64)> {
     paths.filter_map(|path| std::fs::metadata(path).ok()).map(|metadata| (metadata.dev(), metadata.ino())).collect()
-}
-
-type Parts = Vec<Part>;
-type Job = (Vec<Task>, Sender<Parts>);
-
-/// Walks, reads on several threads, and gives the parts to the assembler in path order.
-fn feed_paths<'scope>(
-    scope: &'scope thread::Scope<'scope, '_>,
-    assembler: &mut Assembler<'_>,
-    reader: &FileReader,
-    walk: Walk,
-    known: Option<Reader>,
-    threads: usize,
-    monitor: &dyn Monitor,
-) -> Result<(), ContentError> {
-    let (jobs, to_read) = bounded::<Job>(threads);
-    let (order, in_order) = bounded::<Receiver<Parts>>(2 * threads);
-    scope.spawn(move || list(walk, known, &jobs, &order));
-    for _ in 0..threads {
-        let (mut reader, to_read) = (reader.clone(), to_read.clone());
-        scope.spawn(move || to_read.iter().for_each(|job| read_job(&mut reader, job)));
-    }
-    drop(to_read);
-    let mut shown = Instant::now();
-    for batch in in_order.iter().flatten() {
-        if monitor.cancelled() {
-            return Err(ContentError::Cancelled);
-        }
-        let mut entries = 0;
-        for part in batch {
-            entries += u64::from(matches!(part, Part::File { .. } | Part::Unchanged { .. } | Part::Node { .. }));
-            assembler.take(part)?;
-        }
-        monitor.event(Event::Progress { files: entries, bytes: 0 });
-        if shown.elapsed() >= SHOW {
-            monitor.event(Event::Current(assembler.current()));
-            shown = Instant::now();
-        }
-    }
-    Ok(())
-}
-
-/// Cuts the walk into jobs, each with what the catalogue knows of its entries.
-fn list(walk: Walk, mut known: Option<Reader>, jobs: &Sender<Job>, order: &Sender<Receiver<Parts>>) {
-    let mut tasks = Vec::new();
-    let send = |tasks: Vec<Task>| {
-        let (parts, receiver) = bounded(2);
-        order.send(receiver).is_ok() && jobs.send((tasks, parts)).is_ok()
-    };
-    let mut weight = 0;
-    for item in walk {
-        let known = known.as_mut().and_then(|known| look_up(known, &item));
-        weight += if known.is_some() { 1 } else { READING };
-        tasks.push(Task { item, known });
-        if weight >= BATCH {
-            weight = 0;
-            let capacity = tasks.len();
-            if !send(std::mem::replace(&mut tasks, Vec::with_capacity(capacity))) {
-                return;
-            }
-        }
-    }
-    send(tasks);
-}
-
-fn look_up(known: &mut Reader, item: &Item) -> Option<Box<catalogue::Known>> {
-    match item {
-        Item::Enter { name, .. } | Item::EnterVirtual { name } => {
-            known.enter(name);
-            None
-        }
-        Item::Leave => {
-            known.leave();
-            None
-        }
-        Item::Entry { name, .. } => known.find(name),
-        Item::Stream(_) | Item::NextSource | Item::Note(_) => None,
-    }
-}
-
-fn read_job(reader: &mut FileReader, (tasks, parts): Job) {
-    let mut batch = Vec::new();
-    let mut bytes = 0;
-    for task in tasks {
-        let wanted = reader.run(task, &mut |part| {
-            bytes += part.weight();
-            batch.push(part);
-            if bytes < BATCH_BYTES {
-                return true;
-            }
-            bytes = 0;
-            parts.send(std::mem::take(&mut batch)).is_ok()
-        });
-        if !wanted {
-            return;
-        }
-    }
-    let _ = parts.send(batch);
 }
 
 /// Opens a repository for a writer: its id and the newest statement seen are known from the key and the state.

@@ -7,11 +7,11 @@
 //!     { index id | u32 length | block list | { ordinal u32, plaintext bytes u32 } * blocks } * | blake3 of all before
 //! ```
 
-use std::fs;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use super::mapping::Mapping;
+use crate::content::hashed_file::HashedFile;
 use crate::model::id::{IndexId, RepositoryId};
 use crate::sealed::codec::{FormatError, Reader, put_u32};
 use crate::sealed::index::BlockList;
@@ -78,9 +78,7 @@ impl Table {
 
     /// Writes the table atomically, a list at a time: whole, it would be the largest thing in memory.
     pub(super) fn save(&self, path: &Path, repository: &RepositoryId) -> io::Result<()> {
-        let temporary = path.with_extension("tmp");
-        let hashing = Hashing { file: fs::File::create(&temporary)?, hasher: blake3::Hasher::new() };
-        let mut out = BufWriter::with_capacity(1 << 16, hashing);
+        let mut out = HashedFile::create(path)?;
         let mut part = MAGIC.to_vec();
         part.extend_from_slice(repository.as_bytes());
         part.extend_from_slice(&self.ordinals.to_le_bytes());
@@ -100,27 +98,6 @@ impl Table {
             part.clear();
         }
         out.write_all(&part)?;
-        let Hashing { mut file, hasher } = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.write_all(hasher.finalize().as_bytes())?;
-        drop(file);
-        fs::rename(temporary, path)
-    }
-}
-
-/// A file whose bytes are hashed on their way.
-struct Hashing {
-    file: fs::File,
-    hasher: blake3::Hasher,
-}
-
-impl Write for Hashing {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.hasher.update(bytes.get(..written).unwrap_or_default());
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        out.finish()
     }
 }
