@@ -141,6 +141,29 @@ fn presets_leave_out_what_they_name() {
 }
 
 #[test]
+fn a_signal_ends_a_job_and_the_program_that_it_waits_for() {
+    let bench = Bench::with_repository();
+    let note = bench.path("pid");
+    configure(&bench, &["main"], |job| {
+        let script = format!("echo $$ > {}; exec sleep 1000", note.display());
+        job["commands"] = json!({ "silent": { "command": ["sh", "-c", script] } });
+    });
+    let mut run = bench.command(&RUN).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let started = std::time::Instant::now();
+    let pid = loop {
+        if let Some(pid) = fs::read_to_string(&note).ok().filter(|text| text.ends_with('\n')) {
+            break pid.trim().parse::<i32>().unwrap();
+        }
+        assert!(started.elapsed().as_secs() < 60 && run.try_wait().unwrap().is_none(), "the program was never started");
+        std::thread::yield_now();
+    };
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(i32::try_from(run.id()).unwrap()), nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(143));
+    assert!(nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None).is_err(), "the program is still there");
+    assert!(bench.snapshots().is_empty());
+}
+
+#[test]
 fn a_configuration_is_checked_without_running_anything() {
     let bench = Bench::with_repository();
     configure(&bench, &["main"], |job| job["commands"] = json!({ "x": { "command": ["touch", bench.path("ran")] } }));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::config::{Databases, Job, Postgresql};
 use crate::model::event::{Event, Monitor};
-use crate::source::command::CommandSource;
+use crate::source::command::{CommandSource, Program};
 use crate::source::database::postgresql::Server;
 use crate::source::stream::VirtualFile;
 
@@ -15,11 +15,9 @@ const COMMANDS: &str = "@commands";
 /// All streams of a job. A server that cannot be reached is an error that is told, and the rest of the job goes on.
 pub(super) fn streams(job: &Job, monitor: &dyn Monitor) -> Vec<VirtualFile> {
     let commands = job.commands.iter().map(|(name, stream)| {
-        let source = CommandSource {
-            success: stream.success.clone(),
-            minimum_size: stream.minimum_size.0,
-            ..CommandSource::new(stream.command.clone())
-        };
+        let program =
+            Program { success: stream.success.clone(), minimum_size: stream.minimum_size.0, ..Program::new(stream.command.clone()) };
+        let source = CommandSource::from(program);
         VirtualFile { path: vec![COMMANDS.into(), name.clone().into_bytes()], source: Arc::new(source), required: false }
     });
     let mut streams: Vec<VirtualFile> = commands.collect();

@@ -3,19 +3,22 @@
 
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use nix::unistd::{User, geteuid};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::{Pid, User, geteuid};
 
 use super::stream::StreamSource;
 
 /// Bytes of what a program says on standard error that are kept, from the end.
 const KEPT: usize = 4096;
 
-/// A program whose output is saved.
+/// A program to run.
 #[derive(Debug, Clone)]
-pub struct CommandSource {
+pub struct Program {
     /// The program and its arguments; no shell is involved.
     pub command: Vec<String>,
     /// Exit statuses that mean success.
@@ -28,7 +31,7 @@ pub struct CommandSource {
     pub environment: Vec<(String, String)>,
 }
 
-impl CommandSource {
+impl Program {
     /// A command that runs as we do and succeeds by exit status 0.
     pub fn new(command: Vec<String>) -> Self {
         Self { command, success: vec![0], minimum_size: 0, user: None, environment: Vec::new() }
@@ -45,19 +48,55 @@ impl CommandSource {
         command.uid(user.uid.as_raw()).gid(user.gid.as_raw()).env("HOME", user.dir).env("USER", name).env("LOGNAME", name).current_dir("/");
         Ok(())
     }
+
+    /// Runs it to its end; what it writes, as text.
+    ///
+    /// # Errors
+    /// If it cannot be started, fails, or writes more than `limit` bytes or no text.
+    pub fn output(&self, limit: u64) -> io::Result<String> {
+        let mut text = String::new();
+        let mut stream = CommandSource::from(self.clone()).open()?;
+        stream.by_ref().take(limit).read_to_string(&mut text)?;
+        match stream.read(&mut [0])? {
+            0 => Ok(text),
+            _ => Err(io::Error::other(format!("`{}` writes more than {limit} bytes", self.command.first().map_or("", String::as_str)))),
+        }
+    }
+}
+
+/// A program whose output is saved.
+#[derive(Debug, Clone)]
+pub struct CommandSource {
+    program: Program,
+    /// The processes that run now.
+    running: Arc<Mutex<Vec<Pid>>>,
+}
+
+impl From<Program> for CommandSource {
+    fn from(program: Program) -> Self {
+        Self { program, running: Arc::default() }
+    }
 }
 
 impl StreamSource for CommandSource {
     fn open(&self) -> io::Result<Box<dyn Read + Send>> {
-        let (program, arguments) = self.command.split_first().ok_or_else(|| io::Error::other("no program was given"))?;
+        let (program, arguments) = self.program.command.split_first().ok_or_else(|| io::Error::other("no program was given"))?;
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        self.switch_user(&mut command)?;
+        command.envs(self.program.environment.iter().map(|(name, value)| (name, value)));
+        self.program.switch_user(&mut command)?;
         let mut child = command.spawn().map_err(|error| io::Error::new(error.kind(), format!("`{program}` cannot be started: {error}")))?;
+        let pid = Pid::from_raw(child.id().cast_signed());
+        lock(&self.running).push(pid);
         let output = child.stdout.take();
         let complaints = child.stderr.take().map(|stderr| std::thread::spawn(move || tail(stderr)));
-        Ok(Box::new(Running { source: self.clone(), child, output, complaints, read: 0 }))
+        Ok(Box::new(Running { source: self.clone(), child, pid, output, complaints, read: 0 }))
+    }
+
+    fn stop(&self) {
+        for pid in lock(&self.running).iter() {
+            let _ = kill(*pid, Signal::SIGTERM);
+        }
     }
 }
 
@@ -73,9 +112,14 @@ fn tail(mut stderr: ChildStderr) -> String {
     String::from_utf8_lossy(&kept).trim().to_owned()
 }
 
+fn lock(running: &Mutex<Vec<Pid>>) -> MutexGuard<'_, Vec<Pid>> {
+    running.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 struct Running {
     source: CommandSource,
     child: Child,
+    pid: Pid,
     output: Option<ChildStdout>,
     complaints: Option<JoinHandle<String>>,
     read: u64,
@@ -95,17 +139,25 @@ impl Read for Running {
 }
 
 impl Running {
+    /// Waits for the program. Its number is forgotten before it is free for another process.
+    fn wait(&mut self) -> io::Result<ExitStatus> {
+        let ended = waitid(Id::Pid(self.pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
+        lock(&self.source.running).retain(|pid| *pid != self.pid);
+        ended?;
+        self.child.wait()
+    }
+
     /// The program has closed its output: whether it ended well.
     fn finish(&mut self) -> io::Result<()> {
-        let status = self.child.wait()?;
+        let status = self.wait()?;
         let said = self.complaints.take().and_then(|reader| reader.join().ok()).filter(|said| !said.is_empty());
         let said = said.map_or(String::new(), |said| format!(": {said}"));
-        let program = self.source.command.first().map_or("", String::as_str);
-        if !status.code().is_some_and(|code| self.source.success.contains(&code)) {
+        let program = self.source.program.command.first().map_or("", String::as_str);
+        if !status.code().is_some_and(|code| self.source.program.success.contains(&code)) {
             return Err(io::Error::other(format!("`{program}` ended with {status}{said}")));
         }
-        if self.read < self.source.minimum_size {
-            let why = format!("`{program}` gave {} bytes, and at least {} are expected{said}", self.read, self.source.minimum_size);
+        if self.read < self.source.program.minimum_size {
+            let why = format!("`{program}` gave {} bytes, and at least {} are expected{said}", self.read, self.source.program.minimum_size);
             return Err(io::Error::other(why));
         }
         Ok(())
@@ -117,7 +169,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         if self.output.take().is_some() {
             let _ = self.child.kill();
-            let _ = self.child.wait();
+            let _ = self.wait();
         }
     }
 }
@@ -126,13 +178,11 @@ impl Drop for Running {
 mod tests {
     use super::*;
 
-    fn run(script: &str, change: impl FnOnce(&mut CommandSource)) -> Result<String, String> {
+    fn run(script: &str, change: impl FnOnce(&mut Program)) -> Result<String, String> {
         let command = ["sh", "-c", script].map(str::to_owned).to_vec();
-        let mut source = CommandSource::new(command);
-        change(&mut source);
-        let mut text = String::new();
-        let read = source.open().and_then(|mut stream| stream.read_to_string(&mut text));
-        read.map(|_| text).map_err(|error| error.to_string())
+        let mut program = Program::new(command);
+        change(&mut program);
+        program.output(1 << 20).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -149,6 +199,13 @@ mod tests {
         assert!(error.contains("signal: 9"), "{error}");
         let error = run("", |source| source.command = vec!["/nonexistent/program".into()]).unwrap_err();
         assert!(error.contains("/nonexistent/program") && error.contains("cannot be started"), "{error}");
+    }
+
+    #[test]
+    fn more_text_than_expected_is_an_error() {
+        let program = Program::new(vec!["printf".into(), "12345".into()]);
+        assert_eq!(program.output(5).unwrap(), "12345");
+        assert!(program.output(4).unwrap_err().to_string().contains("more than 4 bytes"));
     }
 
     #[test]
@@ -174,8 +231,18 @@ mod tests {
     }
 
     #[test]
+    fn a_program_that_is_stopped_is_an_error_for_its_reader() {
+        let source = CommandSource::from(Program::new(vec!["sleep".into(), "1000".into()]));
+        let mut stream = source.open().unwrap();
+        source.stop();
+        let error = stream.read(&mut [0; 10]).unwrap_err().to_string();
+        assert!(error.contains("signal: 15"), "{error}");
+        assert!(lock(&source.running).is_empty());
+    }
+
+    #[test]
     fn a_stream_that_is_dropped_ends_its_program() {
-        let source = CommandSource::new(vec!["cat".into(), "/dev/zero".into()]);
+        let source = CommandSource::from(Program::new(vec!["cat".into(), "/dev/zero".into()]));
         let mut stream = source.open().unwrap();
         stream.read_exact(&mut [0; 100]).unwrap();
         drop(stream);

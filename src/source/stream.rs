@@ -14,6 +14,9 @@ pub trait StreamSource: Send + Sync {
     /// If it cannot be had, or not a second time.
     fn open(&self) -> io::Result<Box<dyn Read + Send>>;
 
+    /// Ends what was opened, from another thread; its reader then gets an error soon.
+    fn stop(&self) {}
+
     /// Whether [`Self::open`] may be called again.
     fn opens_again(&self) -> bool {
         true

@@ -7,7 +7,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::assemble::Assembler;
 use super::catalogue::{self, Reader};
@@ -23,6 +23,8 @@ const READING: usize = 8;
 const BATCH_BYTES: usize = 1 << 20;
 /// How often those who watch are told where the run is.
 const SHOW: Duration = Duration::from_millis(100);
+/// How long nothing may come before somebody looks whether the run shall stop.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 type Parts = Vec<Part>;
 type Job = (Vec<Task>, Sender<Parts>);
@@ -46,22 +48,35 @@ pub fn feed<'scope>(
     }
     drop(to_read);
     let mut shown = Instant::now();
-    for batch in in_order.iter().flatten() {
-        if monitor.cancelled() {
-            return Err(ContentError::Cancelled);
-        }
-        let mut entries = 0;
-        for part in batch {
-            entries += u64::from(matches!(part, Part::File { .. } | Part::Unchanged { .. } | Part::Node { .. }));
-            assembler.take(part)?;
-        }
-        monitor.event(Event::Progress { files: entries, bytes: 0 });
-        if shown.elapsed() >= SHOW {
-            monitor.event(Event::Current(assembler.current()));
-            shown = Instant::now();
+    while let Some(parts) = next(&in_order, monitor)? {
+        while let Some(batch) = next(&parts, monitor)? {
+            let mut entries = 0;
+            for part in batch {
+                entries += u64::from(matches!(part, Part::File { .. } | Part::Unchanged { .. } | Part::Node { .. }));
+                assembler.take(part)?;
+            }
+            monitor.event(Event::Progress { files: entries, bytes: 0 });
+            if shown.elapsed() >= SHOW {
+                monitor.event(Event::Current(assembler.current()));
+                shown = Instant::now();
+            }
         }
     }
     Ok(())
+}
+
+/// What comes next, unless the run is asked to stop: a stream may be silent for hours.
+fn next<T>(receiver: &Receiver<T>, monitor: &dyn Monitor) -> Result<Option<T>, ContentError> {
+    loop {
+        if monitor.cancelled() {
+            return Err(ContentError::Cancelled);
+        }
+        match receiver.recv_timeout(PATIENCE) {
+            Ok(item) => return Ok(Some(item)),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Ok(None),
+        }
+    }
 }
 
 /// Cuts the walk into jobs, each with what the catalogue knows of its entries.

@@ -366,6 +366,10 @@ impl Run<'_> {
             }
             let fed = feed(scope, &mut assembler, &reader, walk()?, known, self.threads, self.monitor);
             ended.store(true, Ordering::Relaxed);
+            if fed.is_err() {
+                // Nobody takes the rest; whoever still reads must not wait for more.
+                self.options.streams.iter().for_each(|stream| stream.source.stop());
+            }
             let assembled = match fed {
                 Ok(()) => assembler.finish(),
                 Err(error) => assembler.abandon().and(Err(error)),

@@ -7,12 +7,12 @@
 //!   @postgresql/<name>.dump     pg_dump --format=custom --compress=0
 //! ```
 
-use std::io::{self, Read as _};
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::file_name;
-use crate::source::command::CommandSource;
+use crate::source::command::{CommandSource, Program};
 use crate::source::stream::{StreamSource, Text, VirtualFile};
 
 /// The directory of the dumps in a snapshot.
@@ -47,20 +47,20 @@ impl Server {
     ///
     /// # Errors
     /// If the password cannot be read.
-    pub fn program(&self, program: &str, arguments: &[&str]) -> io::Result<CommandSource> {
-        let mut command = vec![program.to_owned()];
+    pub fn program(&self, name: &str, arguments: &[&str]) -> io::Result<Program> {
+        let mut command = vec![name.to_owned()];
         let options =
             [("--host", self.host.clone()), ("--port", self.port.map(|port| port.to_string())), ("--username", self.username.clone())];
         command.extend(options.into_iter().filter_map(|(option, value)| value.map(|value| format!("{option}={value}"))));
         command.push("--no-password".into());
         command.extend(arguments.iter().map(|argument| (*argument).to_owned()));
-        let mut source = CommandSource { user: self.user.clone(), ..CommandSource::new(command) };
+        let mut program = Program { user: self.user.clone(), ..Program::new(command) };
         if let Some(file) = &self.password_file {
             let named = |error: io::Error| io::Error::new(error.kind(), format!("the password file {}: {error}", file.display()));
             let password = std::fs::read_to_string(file).map_err(named)?;
-            source.environment.push(("PGPASSWORD".into(), password.trim_end_matches('\n').to_owned()));
+            program.environment.push(("PGPASSWORD".into(), password.trim_end_matches('\n').to_owned()));
         }
-        Ok(source)
+        Ok(program)
     }
 
     /// What the server answers to a query, line by line.
@@ -69,9 +69,7 @@ impl Server {
     /// If it cannot be reached or refuses.
     pub fn ask(&self, database: &str, query: &str) -> io::Result<Vec<String>> {
         let source = self.program("psql", &["--no-psqlrc", "--tuples-only", "--no-align", "--quiet", "--command", query, database])?;
-        let mut answer = String::new();
-        source.open()?.take(ANSWER).read_to_string(&mut answer)?;
-        Ok(answer.lines().map(str::to_owned).filter(|line| !line.is_empty()).collect())
+        Ok(source.output(ANSWER)?.lines().map(str::to_owned).filter(|line| !line.is_empty()).collect())
     }
 
     /// Names of all databases that can be dumped.
@@ -92,19 +90,18 @@ impl Server {
         let mut streams = vec![file(b"version".to_vec(), Arc::new(Text(self.versions()?)))];
         if globals {
             let dump = self.program("pg_dumpall", &["--globals-only", "--database=postgres"])?;
-            streams.push(file(GLOBALS.into(), Arc::new(CommandSource { minimum_size: 1, ..dump })));
+            streams.push(file(GLOBALS.into(), Arc::new(CommandSource::from(Program { minimum_size: 1, ..dump }))));
         }
         for database in databases {
             let dump = self.program("pg_dump", &["--format=custom", "--compress=0", &format!("--dbname={}", connection(database))])?;
-            streams.push(file(file_name(database, ENDING), Arc::new(CommandSource { minimum_size: LEAST, ..dump })));
+            streams.push(file(file_name(database, ENDING), Arc::new(CommandSource::from(Program { minimum_size: LEAST, ..dump }))));
         }
         Ok(streams)
     }
 
     fn versions(&self) -> io::Result<String> {
         let server = self.ask("postgres", "select version()")?.join("\n");
-        let mut tools = String::new();
-        CommandSource::new(vec!["pg_dump".into(), "--version".into()]).open()?.take(ANSWER).read_to_string(&mut tools)?;
+        let tools = Program::new(vec!["pg_dump".into(), "--version".into()]).output(ANSWER)?;
         Ok(format!("{server}\n{tools}"))
     }
 }
