@@ -98,6 +98,12 @@ fn configure(bench: &Bench, cluster: &Cluster, change: impl FnOnce(&mut Value)) 
 
 const RUN: [&str; 4] = ["run", "databases", "--config", "config.json"];
 
+/// The arguments of `restore-db` for this server.
+fn back<'a>(cluster: &'a Cluster, arguments: &[&'a str]) -> Vec<&'a str> {
+    let socket = cluster.folder.path().to_str().unwrap();
+    [&["restore-db", "latest", "--key", "hearth-restore.key", "--server", socket], arguments].concat()
+}
+
 /// Writes a file of the newest snapshot to a place that everyone can read.
 fn fetch(bench: &Bench, cluster: &Cluster, path: &str) -> String {
     let output = bench.run(&["dump", "latest", path, "--key", "hearth-restore.key"]);
@@ -127,9 +133,7 @@ fn databases_that_are_written_to_come_back_as_they_were_at_one_moment() {
     load.wait().unwrap();
     assert_eq!(report["warnings"], 0, "{report}");
 
-    let dump = fetch(&bench, &cluster, "/@postgresql/bank.dump");
-    cluster.ok("createdb", &["again"]);
-    cluster.ok("pg_restore", &["--dbname=again", "--exit-on-error", &dump]);
+    bench.ok(&back(&cluster, &["bank", "--to", "again"]));
     let sums = "select (select sum(abalance) from pgbench_accounts), (select sum(bbalance) from pgbench_branches), \
                 (select sum(tbalance) from pgbench_tellers), (select coalesce(sum(delta), 0) from pgbench_history)";
     let found = cluster.ask("again", sums);
@@ -182,4 +186,56 @@ fn a_database_that_cannot_be_dumped_is_not_in_the_snapshot_and_the_others_are() 
     let dump = fetch(&bench, &cluster, "/@postgresql/good.dump");
     cluster.ok("pg_restore", &["--list", &dump]);
     bench.fails(&["dump", "latest", "/@postgresql/absent.dump", "--key", "hearth-restore.key"], 1);
+}
+
+#[test]
+fn a_database_comes_back_with_its_owner_and_roles_and_replaces_another_only_when_told_so() {
+    let Some(cluster) = Cluster::start() else { return };
+    let bench = Bench::with_repository();
+    cluster.ask("postgres", "create role app login password 'secret'");
+    cluster.ok("createdb", &["--owner=app", "shop"]);
+    cluster.ask("shop", "create table goods (name text); insert into goods values ('tea'), ('milk'); alter table goods owner to app");
+    configure(&bench, &cluster, |_| {});
+    bench.ends(&RUN, 0);
+
+    cluster.ask("shop", "insert into goods values ('later')");
+    let error = bench.fails(&back(&cluster, &["shop"]), 1);
+    assert!(error.contains("`shop` holds 1 tables") && error.contains("--replace"), "{error}");
+    assert_eq!(cluster.ask("shop", "select count(*) from goods"), "3", "nothing was touched");
+
+    cluster.ok("dropdb", &["shop"]);
+    cluster.ask("postgres", "drop role app");
+    bench.ok(&back(&cluster, &["shop"]));
+    assert_eq!(cluster.ask("shop", "select string_agg(name, ' ' order by name) from goods"), "milk tea");
+    assert_eq!(cluster.ask("shop", "select tableowner from pg_tables where tablename = 'goods'"), "app");
+    assert_eq!(cluster.ask("postgres", "select pg_get_userbyid(datdba) from pg_database where datname = 'shop'"), "app");
+
+    cluster.ask("shop", "delete from goods");
+    cluster.ask("postgres", "alter role app connection limit 5");
+    bench.ok(&back(&cluster, &["shop", "--replace"]));
+    assert_eq!(cluster.ask("shop", "select count(*) from goods"), "2");
+    assert_eq!(cluster.ask("postgres", "select rolconnlimit from pg_roles where rolname = 'app'"), "5", "roles that are there stay");
+    let error = bench.fails(&back(&cluster, &["absent"]), 1);
+    assert!(error.contains("no dump of `absent`"), "{error}");
+}
+
+#[test]
+fn a_dump_that_does_not_restore_leaves_the_server_as_it_was() {
+    let Some(cluster) = Cluster::start() else { return };
+    let bench = Bench::with_repository();
+    cluster.ok("createdb", &["shop"]);
+    cluster.ask("shop", "create table goods (name text); insert into goods values ('tea')");
+    configure(&bench, &cluster, |_| {});
+    bench.ends(&RUN, 0);
+    let packs: Vec<_> =
+        fs::read_dir(bench.path("repo/packs")).unwrap().flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap()).collect();
+    let largest = packs.into_iter().map(Result::unwrap).max_by_key(|pack| pack.metadata().unwrap().len()).unwrap();
+    let mut bytes = fs::read(largest.path()).unwrap();
+    for position in (100..bytes.len() - 300).step_by(500) {
+        bytes[position] ^= 1;
+    }
+    fs::write(largest.path(), bytes).unwrap();
+    bench.fails(&back(&cluster, &["shop", "--replace"]), 1);
+    assert_eq!(cluster.ask("shop", "select name from goods"), "tea");
+    assert_eq!(cluster.ask("postgres", "select count(*) from pg_database where datname like '%restoring%'"), "0");
 }

@@ -41,7 +41,34 @@ pub enum JobError {
     /// The backup failed.
     #[error(transparent)]
     Content(#[from] ContentError),
+    /// The snapshot has no dump of a database.
+    #[error("the snapshot has no dump of `{database}` ({path}); `ls` of its folder shows which it has")]
+    NoDump {
+        /// The database.
+        database: String,
+        /// Where its dump would be.
+        path: String,
+    },
+    /// A database that holds something is not replaced without being told so.
+    #[error(
+        "the database `{database}` holds {tables} tables, views and sequences; --replace drops it when the new one is complete, --to takes another name"
+    )]
+    NotEmpty {
+        /// The database.
+        database: String,
+        /// How many.
+        tables: String,
+    },
+    /// A database server or one of its programs.
+    #[error("{0}")]
+    Server(std::io::Error),
     /// None of the job's sources is there.
     #[error("nothing to save: none of the paths is there; no snapshot was made")]
     Nothing,
+}
+
+impl From<std::io::Error> for JobError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Server(error)
+    }
 }

@@ -9,8 +9,10 @@
 
 mod discover;
 mod error;
+mod restore_database;
 mod run;
 mod streams;
 
 pub use error::JobError;
+pub use restore_database::DatabaseRestore;
 pub use run::{Outcome, RunOptions, run};

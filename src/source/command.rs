@@ -1,9 +1,9 @@
 //! The standard output of a program as a stream. Its exit status is part of its content: a program that fails makes
 //! the last read fail.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -64,6 +64,75 @@ impl Program {
     }
 }
 
+impl Program {
+    /// Runs it and gives it input; what it writes is not wanted. If the input cannot be had to its end, the program is ended
+    /// before it could take a part for the whole.
+    ///
+    /// # Errors
+    /// Those of `give`, or if the program cannot be started or fails.
+    pub fn feed<E: From<io::Error>>(&self, give: impl FnOnce(&mut dyn Write) -> Result<(), E>) -> Result<(), E> {
+        let (mut command, name) = self.command()?;
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| not_started(name, &error))?;
+        let complaints = child.stderr.take().map(|stderr| std::thread::spawn(move || tail(stderr)));
+        let mut input = Input { pipe: child.stdin.take(), refused: false };
+        let given = give(&mut input);
+        let refused = input.refused;
+        if given.is_err() && !refused {
+            child.kill()?;
+        }
+        drop(input);
+        let status = child.wait()?;
+        // A program that ends early refuses the rest of its input; why it ended is what matters.
+        if given.is_err() && !refused {
+            return given;
+        }
+        self.judge(status, complaints)?;
+        given
+    }
+
+    /// The command, ready to be started, and the program's name.
+    fn command(&self) -> io::Result<(Command, &str)> {
+        let (name, arguments) = self.command.split_first().ok_or_else(|| io::Error::other("no program was given"))?;
+        let mut command = Command::new(name);
+        command.args(arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));
+        self.switch_user(&mut command)?;
+        Ok((command, name))
+    }
+
+    /// Whether it ended well, and if not what it said.
+    fn judge(&self, status: ExitStatus, complaints: Option<JoinHandle<String>>) -> io::Result<String> {
+        let said = complaints.and_then(|reader| reader.join().ok()).filter(|said| !said.is_empty());
+        let said = said.map_or(String::new(), |said| format!(": {said}"));
+        if status.code().is_some_and(|code| self.success.contains(&code)) {
+            return Ok(said);
+        }
+        let name = self.command.first().map_or("", String::as_str);
+        Err(io::Error::other(format!("`{name}` ended with {status}{said}")))
+    }
+}
+
+fn not_started(name: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("`{name}` cannot be started: {error}"))
+}
+
+/// A program's standard input.
+struct Input {
+    pipe: Option<ChildStdin>,
+    refused: bool,
+}
+
+impl Write for Input {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(pipe) = &mut self.pipe else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        pipe.write(bytes).inspect_err(|_| self.refused = true)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A program whose output is saved.
 #[derive(Debug, Clone)]
 pub struct CommandSource {
@@ -80,12 +149,9 @@ impl From<Program> for CommandSource {
 
 impl StreamSource for CommandSource {
     fn open(&self) -> io::Result<Box<dyn Read + Send>> {
-        let (program, arguments) = self.program.command.split_first().ok_or_else(|| io::Error::other("no program was given"))?;
-        let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.envs(self.program.environment.iter().map(|(name, value)| (name, value)));
-        self.program.switch_user(&mut command)?;
-        let mut child = command.spawn().map_err(|error| io::Error::new(error.kind(), format!("`{program}` cannot be started: {error}")))?;
+        let (mut command, name) = self.program.command()?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| not_started(name, &error))?;
         let pid = Pid::from_raw(child.id().cast_signed());
         lock(&self.running).push(pid);
         let output = child.stdout.take();
@@ -150,14 +216,11 @@ impl Running {
     /// The program has closed its output: whether it ended well.
     fn finish(&mut self) -> io::Result<()> {
         let status = self.wait()?;
-        let said = self.complaints.take().and_then(|reader| reader.join().ok()).filter(|said| !said.is_empty());
-        let said = said.map_or(String::new(), |said| format!(": {said}"));
-        let program = self.source.program.command.first().map_or("", String::as_str);
-        if !status.code().is_some_and(|code| self.source.program.success.contains(&code)) {
-            return Err(io::Error::other(format!("`{program}` ended with {status}{said}")));
-        }
-        if self.read < self.source.program.minimum_size {
-            let why = format!("`{program}` gave {} bytes, and at least {} are expected{said}", self.read, self.source.program.minimum_size);
+        let program = &self.source.program;
+        let said = program.judge(status, self.complaints.take())?;
+        if self.read < program.minimum_size {
+            let name = program.command.first().map_or("", String::as_str);
+            let why = format!("`{name}` gave {} bytes, and at least {} are expected{said}", self.read, program.minimum_size);
             return Err(io::Error::other(why));
         }
         Ok(())
@@ -199,6 +262,33 @@ mod tests {
         assert!(error.contains("signal: 9"), "{error}");
         let error = run("", |source| source.command = vec!["/nonexistent/program".into()]).unwrap_err();
         assert!(error.contains("/nonexistent/program") && error.contains("cannot be started"), "{error}");
+    }
+
+    fn fed(script: &str, give: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), String> {
+        let program = Program::new(["sh", "-c", script].map(str::to_owned).to_vec());
+        program.feed(give).map_err(|error: io::Error| error.to_string())
+    }
+
+    #[test]
+    fn a_program_is_given_its_input_and_judged_by_how_it_ends() {
+        fed("test \"$(cat)\" = hello", |input| input.write_all(b"hello")).unwrap();
+        let error = fed("cat >/dev/null; echo no such table >&2; exit 1", |input| input.write_all(b"hello")).unwrap_err();
+        assert!(error.contains("no such table"), "{error}");
+        let error = fed("echo no room >&2; exit 2", |input| input.write_all(&vec![0; 10_000_000])).unwrap_err();
+        assert!(error.contains("no room"), "the reason, not that it hung up: {error}");
+    }
+
+    #[test]
+    fn a_program_whose_input_breaks_off_is_ended_before_it_takes_a_part_for_the_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let done = folder.path().join("done");
+        let script = format!("cat >/dev/null; touch {}", done.display());
+        let error = fed(&script, |input| {
+            input.write_all(b"part")?;
+            Err(io::Error::other("a chunk is lost"))
+        });
+        assert!(error.unwrap_err().contains("a chunk is lost"));
+        assert!(!done.exists());
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod ls;
 mod pin;
 mod prune;
 mod restore;
+mod restore_db;
 mod run;
 mod snapshots;
 mod stats;
@@ -37,6 +38,7 @@ pub enum Command {
     Dump(dump::Dump),
     Stats(stats::Stats),
     Restore(restore::Restore),
+    RestoreDb(restore_db::RestoreDb),
     Forget(forget::Forget),
     Pin(pin::Pin),
     Unpin(pin::Unpin),
@@ -68,6 +70,7 @@ impl Command {
             Command::Dump(command) => command.run(context),
             Command::Stats(command) => command.run(context),
             Command::Restore(command) => command.run(context),
+            Command::RestoreDb(command) => command.run(context),
             Command::Forget(command) => command.run(context),
             Command::Pin(command) => command.run(context),
             Command::Unpin(command) => command.run(context),

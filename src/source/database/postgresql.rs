@@ -2,6 +2,7 @@
 //! the roles that belong to all of them (<https://www.postgresql.org/docs/current/backup-dump.html>).
 //!
 //! ```text
+//!   @postgresql/databases.json  owner, encoding and locale of each
 //!   @postgresql/globals.sql     pg_dumpall --globals-only
 //!   @postgresql/version         of the server and of the tools
 //!   @postgresql/<name>.dump     pg_dump --format=custom --compress=0
@@ -10,6 +11,8 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use serde::Deserialize;
 
 use super::file_name;
 use crate::source::command::{CommandSource, Program};
@@ -21,6 +24,9 @@ pub const DIRECTORY: &str = "@postgresql";
 pub const ENDING: &str = ".dump";
 /// The file with roles and tablespaces.
 pub const GLOBALS: &str = "globals.sql";
+
+/// The file that describes the databases.
+pub const DESCRIPTIONS: &str = "databases.json";
 
 /// Fewer bytes than this are no dump: a custom-format dump of an empty database has more.
 const LEAST: u64 = 500;
@@ -72,6 +78,14 @@ impl Server {
         Ok(source.output(ANSWER)?.lines().map(str::to_owned).filter(|line| !line.is_empty()).collect())
     }
 
+    /// How the databases are made, as JSON: a list of [`Description`]s.
+    fn descriptions(&self) -> io::Result<String> {
+        let query = "select coalesce(json_agg(json_build_object('name', datname, 'owner', pg_get_userbyid(datdba), \
+                     'encoding', pg_encoding_to_char(encoding), 'collate', datcollate, 'ctype', datctype) order by datname), '[]') \
+                     from pg_database where datallowconn and not datistemplate";
+        Ok(self.ask("postgres", query)?.join("\n"))
+    }
+
     /// Names of all databases that can be dumped.
     ///
     /// # Errors
@@ -87,7 +101,10 @@ impl Server {
     pub fn streams(&self, databases: &[String], globals: bool) -> io::Result<Vec<VirtualFile>> {
         let file =
             |name: Vec<u8>, source: Arc<dyn StreamSource>| VirtualFile { path: vec![DIRECTORY.into(), name], source, required: false };
-        let mut streams = vec![file(b"version".to_vec(), Arc::new(Text(self.versions()?)))];
+        let mut streams = vec![
+            file(b"version".to_vec(), Arc::new(Text(self.versions()?))),
+            file(DESCRIPTIONS.into(), Arc::new(Text(self.descriptions()?))),
+        ];
         if globals {
             let dump = self.program("pg_dumpall", &["--globals-only", "--database=postgres"])?;
             streams.push(file(GLOBALS.into(), Arc::new(CommandSource::from(Program { minimum_size: 1, ..dump }))));
@@ -104,6 +121,45 @@ impl Server {
         let tools = Program::new(vec!["pg_dump".into(), "--version".into()]).output(ANSWER)?;
         Ok(format!("{server}\n{tools}"))
     }
+}
+
+/// How a database was made.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Description {
+    /// Its name.
+    pub name: String,
+    /// The role that owns it.
+    pub owner: String,
+    /// Its encoding, such as `UTF8`.
+    pub encoding: String,
+    /// The locale that sorts.
+    pub collate: String,
+    /// The locale that knows letters.
+    pub ctype: String,
+}
+
+/// A name as SQL has it: in double quotes.
+pub fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text as SQL has it: in single quotes.
+pub fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// Roles and tablespaces without what concerns roles that are there already: a restore shall not change the passwords of a running server.
+pub fn missing_globals(globals: &str, present: &[String]) -> String {
+    let concerns = |line: &str| {
+        let rest = line.strip_prefix("CREATE ROLE ").or_else(|| line.strip_prefix("ALTER ROLE "))?;
+        let name = match rest.strip_prefix('"') {
+            Some(quoted) => quoted.split_once("\" ").map_or_else(|| quoted.trim_end_matches("\";"), |(name, _)| name).replace("\"\"", "\""),
+            None => rest.split([' ', ';']).next().unwrap_or_default().to_owned(),
+        };
+        Some(name)
+    };
+    let kept = globals.lines().filter(|line| concerns(line).is_none_or(|role| !present.contains(&role)));
+    kept.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// A connection string: a name that looks like one would be taken for one.
@@ -133,6 +189,21 @@ mod tests {
         std::fs::remove_file(&password).unwrap();
         let error = server.program("pg_dump", &[]).unwrap_err().to_string();
         assert!(error.contains("password file"), "{error}");
+    }
+
+    #[test]
+    fn roles_that_are_there_are_left_as_they_are() {
+        let globals = "SET x = 1;\nCREATE ROLE postgres;\nALTER ROLE postgres WITH SUPERUSER;\nCREATE ROLE \"odd \"\"one\";\n\
+                       ALTER ROLE \"odd \"\"one\" WITH LOGIN PASSWORD 'x';\nCREATE ROLE app;\nALTER ROLE app WITH LOGIN;\nGRANT a TO b;\n";
+        let kept = missing_globals(globals, &["postgres".into(), "odd \"one".into()]);
+        assert_eq!(kept, "SET x = 1;\nCREATE ROLE app;\nALTER ROLE app WITH LOGIN;\nGRANT a TO b;\n");
+        assert_eq!(missing_globals(globals, &[]), globals);
+    }
+
+    #[test]
+    fn names_and_texts_are_quoted_for_sql() {
+        assert_eq!(identifier("a\"b"), "\"a\"\"b\"");
+        assert_eq!(literal("it's"), "'it''s'");
     }
 
     #[test]
