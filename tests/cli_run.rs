@@ -116,6 +116,16 @@ fn patterns_find_directories_and_tell_what_is_new_and_what_has_gone() {
 }
 
 #[test]
+fn patterns_lead_through_links_to_where_things_are() {
+    let bench = Bench::with_repository();
+    bench.write("real/one/data", b"x");
+    std::os::unix::fs::symlink("real", bench.path("link")).unwrap();
+    configure(&bench, &["main"], |job| job["paths"] = json!([bench.path("link/*")]));
+    bench.ends(&RUN, 0);
+    assert_eq!(dump(&bench, bench.path("real/one/data").to_str().unwrap()), "x");
+}
+
+#[test]
 fn optional_paths_may_be_missing_and_others_not() {
     let bench = Bench::with_repository();
     configure(&bench, &["main"], |job| job["optionalPaths"] = json!([bench.path("absent")]));

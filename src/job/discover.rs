@@ -20,7 +20,7 @@ pub(super) fn paths(job: &Job, monitor: &dyn Monitor) -> Result<Vec<PathBuf>, Jo
     let mut found = BTreeSet::new();
     let optional = job.optional_paths.iter().map(|path| (path, false));
     for (path, expected) in job.paths.iter().map(|path| (path, true)).chain(optional) {
-        let matches = if is_pattern(path) { matching(path, monitor)? } else { there(path, expected, monitor) };
+        let matches = if is_pattern(path) { matching(path, monitor)? } else { there(Path::new(path), expected, monitor) };
         if matches.is_empty() && is_pattern(path) && expected {
             monitor.event(Event::warning(path.as_str(), "matches nothing"));
         }
@@ -34,12 +34,13 @@ fn is_pattern(path: &str) -> bool {
     path.contains(['*', '?', '['])
 }
 
-fn there(path: &str, expected: bool, monitor: &dyn Monitor) -> Vec<PathBuf> {
-    match walk::absolute(Path::new(path)).and_then(|path| path.symlink_metadata().map(|_| path)) {
+fn there(path: &Path, expected: bool, monitor: &dyn Monitor) -> Vec<PathBuf> {
+    match walk::absolute(path).and_then(|path| path.symlink_metadata().map(|_| path)) {
         Ok(path) => vec![path],
         Err(error) => {
             if expected {
-                monitor.event(Event::warning(path, format!("cannot be read ({error}); it is not in this snapshot")));
+                let message = format!("cannot be read ({error}); it is not in this snapshot");
+                monitor.event(Event::warning(path.display().to_string(), message));
             }
             Vec::new()
         }
@@ -53,7 +54,8 @@ fn matching(pattern: &str, monitor: &dyn Monitor) -> Result<Vec<PathBuf>, JobErr
     let mut found = Vec::new();
     for path in paths {
         match path {
-            Ok(path) => found.push(path),
+            // The walk follows no links on its way to a path.
+            Ok(path) => found.extend(there(&path, true, monitor)),
             Err(error) => monitor.event(Event::warning(error.path().display().to_string(), format!("cannot be read ({})", error.error()))),
         }
     }
