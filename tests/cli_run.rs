@@ -174,6 +174,28 @@ fn a_signal_ends_a_job_and_the_program_that_it_waits_for() {
 }
 
 #[test]
+fn hooks_run_around_a_job_and_know_how_it_ended() {
+    let bench = Bench::with_repository();
+    let log = bench.path("log").to_str().unwrap().to_owned();
+    let say = |what: &str| json!([{ "command": ["sh", "-c", format!("echo {what} $HEARTH_JOB $HEARTH_RESULT >> {log}")] }]);
+    let hooks = json!({ "before": say("before"), "afterSuccess": say("good"), "afterFailure": say("bad"), "always": say("end") });
+    configure(&bench, &["main"], |job| job["hooks"] = hooks.clone());
+    bench.ends(&RUN, 0);
+    let said = fs::read_to_string(&log).unwrap();
+    assert_eq!(said, "before state\ngood state success\nend state success\n");
+
+    fs::remove_file(&log).unwrap();
+    configure(&bench, &["main"], |job| {
+        job["hooks"] = hooks.clone();
+        job["hooks"]["before"] = json!([{ "command": ["false"] }]);
+    });
+    let (_, error) = bench.ends(&RUN, 1);
+    assert!(error.contains("`false` ended with exit status: 1") && error.contains("nothing was saved"), "{error}");
+    assert_eq!(fs::read_to_string(&log).unwrap(), "bad state failure\nend state failure\n");
+    assert_eq!(bench.snapshots().len(), 1);
+}
+
+#[test]
 fn a_configuration_is_checked_without_running_anything() {
     let bench = Bench::with_repository();
     configure(&bench, &["main"], |job| job["commands"] = json!({ "x": { "command": ["touch", bench.path("ran")] } }));

@@ -73,6 +73,11 @@ fn check_job(config: &Config, job: &Job) -> Option<(String, String)> {
             return Some((format!("commands.{name}.success"), "names no exit status; 0 is the usual one".into()));
         }
     }
+    for (key, hooks) in job.hooks.all() {
+        if let Some(rank) = hooks.iter().position(|hook| hook.command.first().is_none_or(String::is_empty)) {
+            return Some((format!("hooks.{key}[{rank}].command"), "is empty; give a program and its arguments".into()));
+        }
+    }
     None
 }
 

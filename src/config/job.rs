@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::database::Postgresql;
+use super::hook::Hooks;
 use super::size::ByteSize;
 use super::stream::CommandStream;
 
@@ -37,6 +38,9 @@ pub struct Job {
     /// A PostgreSQL server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub postgresql: Option<Postgresql>,
+    /// Commands that run before and after.
+    #[serde(skip_serializing_if = "is_default")]
+    pub hooks: Hooks,
     /// Names of repositories.
     pub repositories: Vec<String>,
     /// Labels of the snapshots.
@@ -49,6 +53,10 @@ pub struct Job {
     pub skip_if_unchanged: bool,
     /// Do not take another inode number for a change; for filesystems that have no lasting ones.
     pub ignore_inode: bool,
+}
+
+fn is_default(hooks: &Hooks) -> bool {
+    *hooks == Hooks::default()
 }
 
 fn level() -> i32 {

@@ -11,6 +11,7 @@
 mod check;
 mod database;
 mod error;
+mod hook;
 mod job;
 mod parse;
 mod repository;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 pub use database::{Databases, Postgresql};
 pub use error::ConfigError;
+pub use hook::{Hook, Hooks};
 pub use job::{Job, Preset};
 pub use repository::Repository;
 pub use size::ByteSize;

@@ -41,6 +41,9 @@ pub enum JobError {
     /// The backup failed.
     #[error(transparent)]
     Content(#[from] ContentError),
+    /// A hook failed before anything was saved.
+    #[error("{0}; nothing was saved")]
+    Hook(std::io::Error),
     /// The snapshot has no dump of a database.
     #[error("the snapshot has no dump of `{database}` ({path}); `ls` of its folder shows which it has")]
     NoDump {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{JobError, discover, streams};
+use super::{JobError, discover, hooks, streams};
 use crate::config::{Config, Job, Preset, Repository};
 use crate::content::ContentError;
 use crate::content::backup::state::State;
@@ -40,9 +40,25 @@ pub struct Outcome {
 /// Runs a job: one outcome for each repository, in the job's order.
 ///
 /// # Errors
-/// If there is no such job, or nothing of what it shall save is there. What fails in one repository is in its outcome.
+/// If there is no such job, a hook fails before it, or nothing of what it shall save is there. What fails in one repository is in
+/// its outcome.
 pub fn run(options: &RunOptions<'_>, monitor: &dyn Monitor) -> Result<Vec<Outcome>, JobError> {
     let job = options.config.job(options.job)?;
+    if options.dry_run {
+        return save_everywhere(options, job, monitor);
+    }
+    let name = ("HEARTH_JOB", options.job);
+    let result = hooks::run(&job.hooks.before, &[name], monitor).map_err(JobError::Hook);
+    let result = result.and_then(|()| save_everywhere(options, job, monitor));
+    let success = result.as_ref().is_ok_and(|outcomes| outcomes.iter().all(|outcome| outcome.result.is_ok()));
+    let (after, word) = if success { (&job.hooks.after_success, "success") } else { (&job.hooks.after_failure, "failure") };
+    let environment = [name, ("HEARTH_RESULT", word)];
+    hooks::run_all(after, &environment, monitor);
+    hooks::run_all(&job.hooks.always, &environment, monitor);
+    result
+}
+
+fn save_everywhere(options: &RunOptions<'_>, job: &Job, monitor: &dyn Monitor) -> Result<Vec<Outcome>, JobError> {
     let base = options.config.state_dir.as_deref().unwrap_or(&options.state_base);
     let paths = discover::paths(job, monitor)?;
     let streams = streams::streams(job, monitor);

@@ -52,15 +52,9 @@ impl Program {
     /// Runs it to its end; what it writes, as text.
     ///
     /// # Errors
-    /// If it cannot be started, fails, or writes more than `limit` bytes or no text.
+    /// As [`CommandSource::text`].
     pub fn output(&self, limit: u64) -> io::Result<String> {
-        let mut text = String::new();
-        let mut stream = CommandSource::from(self.clone()).open()?;
-        stream.by_ref().take(limit).read_to_string(&mut text)?;
-        match stream.read(&mut [0])? {
-            0 => Ok(text),
-            _ => Err(io::Error::other(format!("`{}` writes more than {limit} bytes", self.command.first().map_or("", String::as_str)))),
-        }
+        CommandSource::from(self.clone()).text(limit)
     }
 }
 
@@ -144,6 +138,23 @@ pub struct CommandSource {
 impl From<Program> for CommandSource {
     fn from(program: Program) -> Self {
         Self { program, running: Arc::default() }
+    }
+}
+
+impl CommandSource {
+    /// Runs the program to its end; what it writes, as text.
+    ///
+    /// # Errors
+    /// If it cannot be started, fails, or writes more than `limit` bytes or no text.
+    pub fn text(&self, limit: u64) -> io::Result<String> {
+        let mut text = String::new();
+        let mut stream = self.open()?;
+        stream.by_ref().take(limit).read_to_string(&mut text)?;
+        let name = self.program.command.first().map_or("", String::as_str);
+        match stream.read(&mut [0])? {
+            0 => Ok(text),
+            _ => Err(io::Error::other(format!("`{name}` writes more than {limit} bytes"))),
+        }
     }
 }
 
