@@ -99,9 +99,10 @@ fn a_job_that_is_not_there_is_told_with_the_near_miss() {
 #[test]
 fn the_example_in_the_documentation_is_right() {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md")).unwrap();
-    let example = text.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
-    let config = Config::parse(example, Format::Toml, "docs/configuration.md").unwrap();
+    let example: String = text.split("```toml\n").skip(1).map(|block| block.split("```").next().unwrap()).collect();
+    let config = Config::parse(&example, Format::Toml, "docs/configuration.md").unwrap();
     assert_eq!(config.jobs["state"].repositories, ["disk", "usb"]);
+    assert_eq!(config.jobs["state"].hooks.always.len(), 1);
 }
 
 #[test]

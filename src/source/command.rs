@@ -346,6 +346,8 @@ mod tests {
         let source = CommandSource::from(Program::new(vec!["cat".into(), "/dev/zero".into()]));
         let mut stream = source.open().unwrap();
         stream.read_exact(&mut [0; 100]).unwrap();
+        let pid = lock(&source.running)[0];
         drop(stream);
+        assert!(lock(&source.running).is_empty() && kill(pid, None).is_err(), "it is still there");
     }
 }

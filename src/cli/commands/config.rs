@@ -60,8 +60,10 @@ impl ConfigCommand {
             ConfigCommand::Check(check) => {
                 let config = check.file.read()?;
                 context.document(&config)?;
-                let (jobs, repositories) = (config.jobs.len(), config.repositories.len());
-                context.summary(&format!("{}: {jobs} jobs, {repositories} repositories, all well\n", check.file.path().display()))?;
+                let names = |names: Vec<&String>| names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+                let (jobs, repositories) = (names(config.jobs.keys().collect()), names(config.repositories.keys().collect()));
+                let file = check.file.path();
+                context.summary(&format!("{} is right\n  Jobs          {jobs}\n  Repositories  {repositories}\n", file.display()))?;
             }
             ConfigCommand::Schema => context.console.print(&format!("{}\n", Config::schema()))?,
         }
