@@ -6,9 +6,10 @@ use super::{JobError, discover, hooks, streams};
 use crate::config::{Config, Job, Preset, Repository};
 use crate::content::ContentError;
 use crate::content::backup::state::State;
-use crate::content::backup::{BackupOptions, Summary, backup, open_for_writer};
+use crate::content::backup::{BackupOptions, Destination, Summary, backup_to, open_for_writer};
 use crate::content::keys::WriterKey;
 use crate::model::event::{Event, Monitor};
+use crate::sealed::repository::Repository as OpenRepository;
 use crate::source::exclude::Excludes;
 use crate::store::{Address, open};
 
@@ -68,48 +69,71 @@ fn save_everywhere(options: &RunOptions<'_>, job: &Job, monitor: &dyn Monitor) -
     if !options.dry_run {
         discover::report_changes(job, &paths, &base.join("jobs").join(options.job), monitor)?;
     }
-    let skip = repository_folders(options.config, job, base);
-    let wanted = job.repositories.iter().filter(|name| options.only.is_empty() || options.only.contains(name));
+    let names = job.repositories.iter().filter(|name| options.only.is_empty() || options.only.contains(name));
+    let wanted = names.filter_map(|name| options.config.repositories.get(name).map(|repository| (name.clone(), repository)));
+    let saving = BackupOptions {
+        paths,
+        streams,
+        excludes: excludes(job)?,
+        one_file_system: job.one_file_system,
+        skip: repository_folders(options.config, job, base),
+        tags: job.tags.clone(),
+        host: options.config.host.clone().unwrap_or_else(|| options.host.clone()),
+        job: options.job.to_owned(),
+        level: job.compression,
+        dry_run: options.dry_run,
+        skip_if_unchanged: job.skip_if_unchanged,
+        trust_inodes: !job.ignore_inode,
+        ..BackupOptions::default()
+    };
+    let opened = wanted.map(|(name, repository)| (name, Opened::open(repository, base))).collect();
+    save(opened, &saving, monitor)
+}
+
+/// Saves once to all repositories that can be opened; an outcome for each.
+fn save(opened: Vec<(String, Result<Opened, JobError>)>, options: &BackupOptions, monitor: &dyn Monitor) -> Result<Vec<Outcome>, JobError> {
+    let destinations: Vec<_> = opened.iter().filter_map(|(_, opened)| opened.as_ref().ok()).map(Opened::destination).collect();
+    let mut results = backup_to(&destinations, options, monitor).into_iter();
+    drop(destinations);
     let mut outcomes = Vec::new();
-    for name in wanted {
-        let Some(repository) = options.config.repositories.get(name) else { continue };
-        let saving = BackupOptions {
-            paths: paths.clone(),
-            streams: streams.clone(),
-            excludes: excludes(job)?,
-            one_file_system: job.one_file_system,
-            skip: skip.clone(),
-            tags: job.tags.clone(),
-            host: options.config.host.clone().unwrap_or_else(|| options.host.clone()),
-            job: options.job.to_owned(),
-            level: job.compression,
-            dry_run: options.dry_run,
-            skip_if_unchanged: job.skip_if_unchanged,
-            trust_inodes: !job.ignore_inode,
-            ..BackupOptions::default()
+    for (repository, opened) in opened {
+        let result = match opened {
+            Ok(_) => results.next().unwrap_or(Err(ContentError::Cancelled)).map_err(JobError::from),
+            Err(error) => Err(error),
         };
-        let result = save(repository, saving, base, monitor);
         if matches!(result, Err(JobError::Content(ContentError::Cancelled))) {
-            result?;
-            break;
+            return result.map(|_| Vec::new());
         }
         if let Err(error) = &result {
-            monitor.event(Event::error(format!("repository {name}"), error.to_string()));
+            monitor.event(Event::error(format!("repository {repository}"), error.to_string()));
         }
-        outcomes.push(Outcome { repository: name.clone(), result });
+        outcomes.push(Outcome { repository, result });
     }
     Ok(outcomes)
 }
 
-fn save(repository: &Repository, options: BackupOptions, base: &Path, monitor: &dyn Monitor) -> Result<Summary, JobError> {
-    let key = WriterKey::read(&repository.writer_key)?;
-    let location = open::open(&repository.url)?;
-    if let Some(url) = location.expected_id.filter(|id| *id != key.repository) {
-        return Err(JobError::OtherRepository { key: key.repository.to_bech32(), url: url.to_bech32() });
+/// A repository that this host may write to.
+struct Opened {
+    repository: OpenRepository,
+    key: WriterKey,
+    state: State,
+}
+
+impl Opened {
+    fn open(repository: &Repository, base: &Path) -> Result<Self, JobError> {
+        let key = WriterKey::read(&repository.writer_key)?;
+        let location = open::open(&repository.url)?;
+        if let Some(url) = location.expected_id.filter(|id| *id != key.repository) {
+            return Err(JobError::OtherRepository { key: key.repository.to_bech32(), url: url.to_bech32() });
+        }
+        let state = State::open(base, &key.repository)?;
+        let repository = open_for_writer(location.store, &key, &state)?;
+        Ok(Self { repository, key, state })
     }
-    let state = State::open(base, &key.repository)?;
-    let opened = open_for_writer(location.store, &key, &state)?;
-    Ok(backup(&opened, &key, options, &state, monitor)?)
+
+    fn destination(&self) -> Destination<'_> {
+        Destination { repository: &self.repository, key: &self.key, state: &self.state }
+    }
 }
 
 fn excludes(job: &Job) -> Result<Excludes, JobError> {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 
 use super::catalogue::{self, Fingerprint, Known};
-use super::read::{Content, FileReader, Inode, Part, Piece};
+use super::cut::Ranks;
+use super::part::{Content, Inode, Part, Piece, Sink};
+use super::read::FileReader;
 use crate::content::ContentError;
 use crate::content::block::BlockBuilder;
 use crate::content::buffers::Buffers;
@@ -146,6 +148,24 @@ pub struct Assembler<'a> {
     identity: blake3::Hasher,
 }
 
+/// Takes what is read once more, for this assembler alone.
+struct Again<'a, 'b> {
+    assembler: &'a mut Assembler<'b>,
+    result: Result<(), ContentError>,
+}
+
+impl Sink for Again<'_, '_> {
+    fn give(&mut self, _: usize, part: Part) {
+        if self.result.is_ok() {
+            self.result = self.assembler.take(part);
+        }
+    }
+
+    fn wants(&self, _: usize) -> bool {
+        self.result.is_ok()
+    }
+}
+
 /// An entry as trees hold it.
 fn json_of(entry: &Entry) -> Vec<u8> {
     let mut json = Vec::new();
@@ -221,7 +241,7 @@ impl<'a> Assembler<'a> {
             }
             Part::File { name, metadata, fingerprint, inode, content } => self.file(name, metadata, fingerprint, inode, content),
             Part::Stream { name, metadata, content } => self.stream(name, metadata, content),
-            Part::Failed { path, source } => Err(ContentError::File { action: "read", path, source }),
+            Part::Failed { path, why } => Err(ContentError::File { action: "read", path, source: io::Error::other(why) }),
             Part::Node { entry, fingerprint, inode } => self.node(entry, fingerprint, inode),
         }
     }
@@ -339,13 +359,10 @@ impl<'a> Assembler<'a> {
 
     /// The repository misses a chunk of a file that did not change, or it stands in a block that is to be rewritten.
     fn read_again(&mut self, dir: &Arc<OpenDir>, name: Vec<u8>, stat: Stat) -> Result<(), ContentError> {
-        let mut result = Ok(());
         let mut rereader = self.rereader.clone();
-        rereader.read(dir, name, stat, &mut |part| {
-            result = self.take(part);
-            result.is_ok()
-        });
-        result
+        let mut again = Again { assembler: self, result: Ok(()) };
+        rereader.read(dir, name, stat, &Ranks::from_elem(0, 1), &mut again);
+        again.result
     }
 
     fn content(&mut self, content: Content) -> Result<(), ContentError> {
