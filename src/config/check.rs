@@ -46,15 +46,20 @@ fn check_job(config: &Config, job: &Job) -> Option<(String, String)> {
             return Some((format!("repositories[{rank}]"), format!("`{name}` is named twice")));
         }
     }
-    if job.paths.is_empty() && job.optional_paths.is_empty() && job.commands.is_empty() && job.postgresql.is_none() {
-        return wrong("paths", "a job needs something to save: paths, optionalPaths, commands or postgresql");
+    let no_databases = job.postgresql.is_none() && job.sqlite.as_ref().is_none_or(|sqlite| sqlite.databases.is_empty());
+    if job.paths.is_empty() && job.optional_paths.is_empty() && job.commands.is_empty() && no_databases {
+        return wrong("paths", "a job needs something to save: paths, optionalPaths, commands, postgresql or sqlite");
+    }
+    if job.sqlite.as_ref().is_some_and(|sqlite| sqlite.databases.is_empty() && !sqlite.discover) {
+        return wrong("sqlite.databases", "names none; `discover = true` finds those in the job's paths");
     }
     if let Some(server) = &job.postgresql
         && server.databases == Databases::Named(Vec::new())
     {
         return wrong("postgresql.databases", "names none; \"all\" stands for all of them");
     }
-    for (key, paths) in [("paths", &job.paths), ("optionalPaths", &job.optional_paths)] {
+    let databases = job.sqlite.as_ref().map(|sqlite| sqlite.databases.as_slice()).unwrap_or_default();
+    for (key, paths) in [("paths", job.paths.as_slice()), ("optionalPaths", &job.optional_paths), ("sqlite.databases", databases)] {
         if let Some((rank, path)) = paths.iter().enumerate().find(|(_, path)| !path.starts_with('/')) {
             return Some((format!("{key}[{rank}]"), format!("`{path}` is not absolute; services run in no particular directory")));
         }

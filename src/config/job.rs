@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::database::Postgresql;
 use super::hook::Hooks;
 use super::size::ByteSize;
+use super::sqlite::Sqlite;
 use super::stream::CommandStream;
 
 /// A job: sources, what to leave out of them, and where they go.
@@ -38,6 +39,9 @@ pub struct Job {
     /// A PostgreSQL server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub postgresql: Option<Postgresql>,
+    /// SQLite databases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sqlite: Option<Sqlite>,
     /// Commands that run before and after.
     #[serde(skip_serializing_if = "is_default")]
     pub hooks: Hooks,

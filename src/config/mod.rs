@@ -16,6 +16,7 @@ mod job;
 mod parse;
 mod repository;
 mod size;
+mod sqlite;
 mod stream;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ pub use hook::{Hook, Hooks};
 pub use job::{Job, Preset};
 pub use repository::Repository;
 pub use size::ByteSize;
+pub use sqlite::{IntegrityCheck, Sqlite};
 pub use stream::CommandStream;
 
 /// Largest file that is read, in bytes.

@@ -1,15 +1,17 @@
 //! One run of a job.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{JobError, discover, hooks, streams};
-use crate::config::{Config, Job, Preset, Repository};
+use crate::config::{Config, IntegrityCheck, Job, Preset, Repository};
 use crate::content::ContentError;
 use crate::content::backup::state::State;
 use crate::content::backup::{BackupOptions, Destination, Summary, backup_to, open_for_writer};
 use crate::content::keys::WriterKey;
 use crate::model::event::{Event, Monitor};
 use crate::sealed::repository::Repository as OpenRepository;
+use crate::source::database::sqlite;
 use crate::source::exclude::Excludes;
 use crate::store::{Address, open};
 
@@ -61,7 +63,11 @@ pub fn run(options: &RunOptions<'_>, monitor: &dyn Monitor) -> Result<Vec<Outcom
 
 fn save_everywhere(options: &RunOptions<'_>, job: &Job, monitor: &dyn Monitor) -> Result<Vec<Outcome>, JobError> {
     let base = options.config.state_dir.as_deref().unwrap_or(&options.state_base);
-    let paths = discover::paths(job, monitor)?;
+    let mut paths = discover::paths(job, monitor)?;
+    let databases = discover::databases(job, monitor)?;
+    paths.extend(databases.iter().cloned());
+    paths.sort();
+    paths.dedup();
     let streams = streams::streams(job, monitor);
     if paths.is_empty() && streams.is_empty() {
         return Err(JobError::Nothing);
@@ -74,6 +80,7 @@ fn save_everywhere(options: &RunOptions<'_>, job: &Job, monitor: &dyn Monitor) -
     let saving = BackupOptions {
         paths,
         streams,
+        databases: sqlite(job, &databases),
         excludes: excludes(job)?,
         one_file_system: job.one_file_system,
         skip: repository_folders(options.config, job, base),
@@ -134,6 +141,16 @@ impl Opened {
     fn destination(&self) -> Destination<'_> {
         Destination { repository: &self.repository, key: &self.key, state: &self.state }
     }
+}
+
+fn sqlite(job: &Job, named: &[PathBuf]) -> Option<Arc<sqlite::Databases>> {
+    let options = job.sqlite.as_ref()?;
+    let depth = match options.integrity_check {
+        IntegrityCheck::Full => sqlite::Depth::Full,
+        IntegrityCheck::Quick => sqlite::Depth::Quick,
+        IntegrityCheck::Off => sqlite::Depth::Off,
+    };
+    Some(Arc::new(sqlite::Databases::new(named, options.discover, depth)))
 }
 
 fn excludes(job: &Job) -> Result<Excludes, JobError> {

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use nix::dir::{Dir, Type};
 
+use super::database::sqlite::Databases;
 use super::exclude::Excludes;
 use super::metadata::{self, FileType, Stat};
 use super::stream::VirtualFile;
@@ -104,6 +105,8 @@ pub struct WalkOptions {
     pub skip: HashSet<(u64, u64)>,
     /// Streams, at their places among the paths.
     pub streams: Vec<VirtualFile>,
+    /// Databases, whose logs are left out as their copies hold what those hold.
+    pub databases: Option<Arc<Databases>>,
 }
 
 /// The arguments as a tree of components: a leaf is an argument, everything under it is walked, or a stream.
@@ -318,10 +321,19 @@ impl Walk {
             return;
         }
         if kind != Kind::Directory {
+            if self.is_log(parent, name) {
+                return;
+            }
             let file = kind == Kind::File;
             return self.pending.push_back(Item::Entry { dir: Arc::clone(parent), name: name.to_vec(), file });
         }
         self.enter(parent, name, device, None);
+    }
+
+    /// Whether a file belongs to a database beside it, of which a copy is saved.
+    fn is_log(&self, parent: &OpenDir, name: &[u8]) -> bool {
+        let databases = self.options.databases.as_ref();
+        databases.is_some_and(|databases| databases.is_companion(parent.as_fd(), &parent.path_of(name), name))
     }
 
     /// Enters a directory: announces it and, unless it is left out, puts its children on the stack.
@@ -385,6 +397,7 @@ impl Walk {
                 self.pending.push_back(Item::NextSource);
                 self.enter(parent, name, None, None);
             }
+            Ok(_) if self.is_log(parent, name) => {}
             Ok(_) => {
                 // Files of one directory, as a shell's `*` names them, are one source: a block each would waste space.
                 if self.files_of.as_ref().is_none_or(|dir| !Arc::ptr_eq(dir, parent)) {

@@ -9,7 +9,7 @@ use crossbeam_channel::Sender;
 use super::catalogue::{self, Fingerprint, Known};
 use super::cut::Ranks;
 use super::part::{Content, Inode, Part, Piece, Sink};
-use super::read::FileReader;
+use super::read::{AllKnown, FileReader};
 use crate::content::ContentError;
 use crate::content::block::BlockBuilder;
 use crate::content::buffers::Buffers;
@@ -361,7 +361,7 @@ impl<'a> Assembler<'a> {
     fn read_again(&mut self, dir: &Arc<OpenDir>, name: Vec<u8>, stat: Stat) -> Result<(), ContentError> {
         let mut rereader = self.rereader.clone();
         let mut again = Again { assembler: self, result: Ok(()) };
-        rereader.read(dir, name, stat, &Ranks::from_elem(0, 1), &mut again);
+        rereader.read(dir, name, stat, &mut AllKnown::new(), &Ranks::from_elem(0, 1), &mut again);
         again.result
     }
 

@@ -159,7 +159,9 @@ impl<'a> Run<'a> {
         let root = crate::model::id::hex(&assembled.identity);
         let unchanged = self.options.skip_if_unchanged && self.previous.root.as_deref() == Some(&root) && self.previous.last.is_some();
         let anomalies = self.anomalies(&statistics);
-        let mut summary = Summary { snapshot: None, parent: self.publisher.parent, unchanged, statistics, seconds: 0.0, anomalies };
+        let databases = self.options.databases.as_ref().map(|databases| databases.checked()).unwrap_or_default();
+        let mut summary =
+            Summary { snapshot: None, parent: self.publisher.parent, unchanged, statistics, seconds: 0.0, anomalies, databases };
         if self.options.dry_run {
             return Ok(Some(summary));
         }

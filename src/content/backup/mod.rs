@@ -22,6 +22,7 @@ mod past;
 mod prepare;
 mod publish;
 mod read;
+mod read_database;
 mod run;
 pub mod state;
 mod sync;

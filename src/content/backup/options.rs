@@ -1,12 +1,14 @@
 //! What to back up and how, and what came of it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::content::compress;
 use crate::content::payload::Statistics;
 use crate::model::id::SnapshotId;
+use crate::source::database::sqlite::{Checked, Databases};
 use crate::source::exclude::Excludes;
 use crate::source::stream::VirtualFile;
 
@@ -16,6 +18,8 @@ pub struct BackupOptions {
     pub paths: Vec<PathBuf>,
     /// Streams, saved as files.
     pub streams: Vec<VirtualFile>,
+    /// Which files are SQLite databases.
+    pub databases: Option<Arc<Databases>>,
     /// What to leave out.
     pub excludes: Excludes,
     /// Do not descend into other filesystems than each path's.
@@ -47,6 +51,7 @@ impl Default for BackupOptions {
         Self {
             paths: Vec::new(),
             streams: Vec::new(),
+            databases: None,
             excludes: Excludes::default(),
             one_file_system: false,
             skip: Vec::new(),
@@ -78,4 +83,7 @@ pub struct Summary {
     pub seconds: f64,
     /// What looks suspicious, in words.
     pub anomalies: Vec<String>,
+    /// What became of SQLite databases.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<Checked>,
 }

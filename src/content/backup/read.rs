@@ -4,14 +4,17 @@
 use std::fs::File;
 use std::io::{self, Seek as _};
 use std::os::fd::AsFd as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::catalogue::{Fingerprint, Known};
 use super::cut::{Cuts, Cutter, Ranks};
 use super::part::{Inode, Part, Sink};
+use super::read_database::FoundDatabase;
 use crate::content::buffers::Buffers;
 use crate::model::entry::{Entry, Kind, Metadata, Timestamp};
 use crate::model::event::Event;
+use crate::source::database::sqlite::Databases;
 use crate::source::metadata::{self, FileType, Owners, Stat};
 use crate::source::stream::VirtualFile;
 use crate::source::walk::{Item, OpenDir, display};
@@ -34,18 +37,22 @@ pub struct ReadOptions {
     pub larger_than: Option<u64>,
     /// Whether the inode number counts when looking for changes.
     pub trust_inodes: bool,
+    /// Which files are SQLite databases.
+    pub databases: Option<Arc<Databases>>,
+    /// A private directory for copies of them.
+    pub scratch: PathBuf,
 }
 
 /// Reads entries; one per thread.
 #[derive(Clone)]
 pub struct FileReader {
-    options: ReadOptions,
-    cutters: Arc<[Cutter]>,
-    owners: Arc<Owners>,
-    buffers: Buffers,
+    pub(super) options: ReadOptions,
+    pub(super) cutters: Arc<[Cutter]>,
+    pub(super) owners: Arc<Owners>,
+    pub(super) buffers: Buffers,
 }
 
-fn several_names(stat: &Stat) -> Option<Inode> {
+pub(super) fn several_names(stat: &Stat) -> Option<Inode> {
     (stat.links > 1).then_some(Inode { device: stat.device, inode: stat.inode })
 }
 
@@ -93,11 +100,11 @@ impl FileReader {
     }
 
     /// Reads an entry for those destinations whose catalogue does not know it as it is.
-    fn look(&mut self, dir: &Arc<OpenDir>, name: Vec<u8>, file: bool, known: AllKnown, sink: &mut dyn Sink) {
+    fn look(&mut self, dir: &Arc<OpenDir>, name: Vec<u8>, file: bool, mut known: AllKnown, sink: &mut dyn Sink) {
         let wanting = self.wanting(sink);
         if file && known.iter().all(Option::is_none) {
             // What is to be read anyway is not looked at twice.
-            let result = self.read_file(dir, &name, &wanting, sink);
+            let result = self.read_file(dir, &name, &mut known, &wanting, sink);
             return settle(dir, &name, result, &wanting, sink);
         }
         let stat = match metadata::stat_at(dir.as_fd(), &name) {
@@ -105,18 +112,15 @@ impl FileReader {
             Ok(stat) if self.left_out(&stat) => return,
             Ok(stat) => stat,
         };
-        let mut known = known.into_iter();
         let mut changed = Ranks::new();
-        for rank in 0..self.cutters.len() {
-            let known = known.next().flatten().filter(|known| self.is_unchanged(known, &stat));
-            match known {
+        for rank in wanting {
+            match known.get_mut(rank).and_then(|known| known.take_if(|known| self.is_unchanged(known, &stat))) {
                 Some(known) => sink.give(rank, Part::Unchanged { dir: Arc::clone(dir), name: name.clone(), known, stat }),
-                None if wanting.contains(&rank) => changed.push(rank),
-                None => {}
+                None => changed.push(rank),
             }
         }
         if !changed.is_empty() {
-            self.read(dir, name, stat, &changed, sink);
+            self.read(dir, name, stat, &mut known, &changed, sink);
         }
     }
 
@@ -126,16 +130,17 @@ impl FileReader {
 
     fn is_unchanged(&self, known: &Known, stat: &Stat) -> bool {
         let mut now = Fingerprint::of(stat);
-        if !self.options.trust_inodes {
+        // That of a database tells more than a status does.
+        if !known.fingerprint.is_database() && !self.options.trust_inodes {
             now.inode = known.fingerprint.inode;
         }
         known.fingerprint == now
     }
 
     /// Reads an entry whatever the catalogues say.
-    pub fn read(&mut self, dir: &Arc<OpenDir>, name: Vec<u8>, stat: Stat, destinations: &Ranks, sink: &mut dyn Sink) {
+    pub fn read(&mut self, dir: &Arc<OpenDir>, name: Vec<u8>, stat: Stat, known: &mut AllKnown, destinations: &Ranks, sink: &mut dyn Sink) {
         let result = match stat.kind {
-            FileType::File => self.read_file(dir, &name, destinations, sink),
+            FileType::File => self.read_file(dir, &name, known, destinations, sink),
             FileType::Directory => {
                 let event = Event::info(display(&dir.path_of(&name)), "became a directory meanwhile; the next run takes it");
                 return give(Part::Note(event), destinations, sink);
@@ -160,8 +165,24 @@ impl FileReader {
         Ok(Part::Node { entry, fingerprint: Fingerprint::of(stat), inode: several_names(stat) })
     }
 
-    fn read_file(&self, dir: &OpenDir, name: &[u8], destinations: &Ranks, sink: &mut dyn Sink) -> io::Result<()> {
+    fn read_file(
+        &self,
+        dir: &Arc<OpenDir>,
+        name: &[u8],
+        known: &mut AllKnown,
+        destinations: &Ranks,
+        sink: &mut dyn Sink,
+    ) -> io::Result<()> {
         let mut file = File::from(metadata::open_file_at(dir.as_fd(), name)?);
+        let mut lasting = true;
+        if let Some(databases) = self.options.databases.as_ref().filter(|databases| databases.covers(&dir.path_of(name), &file)) {
+            let found = FoundDatabase { databases, dir, name, file: &file };
+            if self.read_database(&found, known, destinations, sink)? {
+                return Ok(());
+            }
+            // What went wrong is told again by the next run.
+            lasting = false;
+        }
         let mut attempts = 0;
         loop {
             let stat = metadata::stat_fd(file.as_fd())?;
@@ -190,7 +211,7 @@ impl FileReader {
             }
             let metadata = metadata::metadata(&stat, xattrs, &self.owners, None);
             // A changed file must not look unchanged to the next run.
-            let fingerprint = (!changed).then(|| Fingerprint::of(&stat));
+            let fingerprint = (lasting && !changed).then(|| Fingerprint::of(&stat));
             let inode = several_names(&stat);
             for (rank, content) in cuts.finish() {
                 sink.give(rank, Part::File { name: name.to_vec(), metadata: metadata.clone(), fingerprint, inode, content });
@@ -251,7 +272,7 @@ fn read_content(file: &mut File, stat: &Stat, cuts: &mut Cuts<'_>, sink: &mut dy
 }
 
 /// Gives a part to several destinations.
-fn give(part: Part, destinations: &Ranks, sink: &mut dyn Sink) {
+pub(super) fn give(part: Part, destinations: &Ranks, sink: &mut dyn Sink) {
     let Some((last, others)) = destinations.split_last() else { return };
     others.iter().for_each(|rank| sink.give(*rank, part.clone()));
     sink.give(*last, part);

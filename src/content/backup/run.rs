@@ -27,6 +27,8 @@ use crate::sealed::repository::Repository;
 use crate::source::stream::VirtualFile;
 use crate::source::walk::{Walk, WalkOptions};
 
+/// Where copies of databases lie while they are read, in the state directory of the first repository.
+const SCRATCH: &str = "scratch";
 /// How often a snapshot is made anew because prune took what it needs.
 const ATTEMPTS: usize = 3;
 
@@ -117,6 +119,7 @@ fn scan<'a>(runs: Vec<Run<'a>>, options: &BackupOptions, attempt: usize) -> Vec<
         one_file_system: options.one_file_system,
         skip: inodes_of(skip),
         streams: options.streams.clone(),
+        databases: options.databases.clone(),
     };
     let mut done = Vec::new();
     let mut ready = Vec::new();
@@ -138,7 +141,16 @@ fn scan<'a>(runs: Vec<Run<'a>>, options: &BackupOptions, attempt: usize) -> Vec<
     }
     let Some(walk) = walk else { return done.into_iter().map(|(_, scanned)| scanned).collect() };
     let to_count = ready.first().filter(|(_, run, ..)| options.estimate && run.is_first()).map(|(_, run, ..)| run.monitor());
-    let read_options = ReadOptions { larger_than: options.excludes.larger_than(), trust_inodes: options.trust_inodes };
+    let scratch = ready.first().map(|(_, run, ..)| run.state_dir().join(SCRATCH)).unwrap_or_default();
+    // Also what a run that was killed left there: we hold the lock.
+    let clear = || options.databases.iter().for_each(|_| drop(std::fs::remove_dir_all(&scratch)));
+    clear();
+    let read_options = ReadOptions {
+        larger_than: options.excludes.larger_than(),
+        trust_inodes: options.trust_inodes,
+        databases: options.databases.clone(),
+        scratch: scratch.clone(),
+    };
     let reader = FileReader::new(read_options, ready.iter().map(|(_, run, ..)| run.cutter()).collect());
     let threads = thread::available_parallelism().map_or(2, usize::from).clamp(1, 16);
     let (ended, at_work) = (AtomicBool::new(false), AtomicUsize::new(ready.len()));
@@ -168,6 +180,7 @@ fn scan<'a>(runs: Vec<Run<'a>>, options: &BackupOptions, attempt: usize) -> Vec<
         let ends = working.into_iter().map(|work| work.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         ends.collect::<Vec<_>>()
     });
+    clear();
     done.extend(worked);
     done.sort_by_key(|(place, _)| *place);
     done.into_iter().map(|(_, scanned)| scanned).collect()

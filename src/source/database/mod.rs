@@ -1,6 +1,7 @@
 //! Databases, saved as what their own tools dump, streamed without touching the disk.
 
 pub mod postgresql;
+pub mod sqlite;
 
 /// A database's name as a file name: what a file name cannot hold is written as `%2F`.
 pub fn file_name(database: &str, ending: &str) -> Vec<u8> {
