@@ -4,7 +4,9 @@
 
 pub mod command;
 pub mod database;
+pub mod device;
 pub mod exclude;
 pub mod metadata;
 pub mod stream;
+pub mod tar;
 pub mod walk;

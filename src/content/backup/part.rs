@@ -7,6 +7,7 @@ use crate::model::entry::{Entry, Metadata};
 use crate::model::event::Event;
 use crate::model::id::ChunkId;
 use crate::source::metadata::Stat;
+use crate::source::tar::Member;
 use crate::source::walk::OpenDir;
 
 /// A piece of a file's content.
@@ -55,6 +56,11 @@ pub enum Part {
         /// Its metadata.
         metadata: Metadata,
     },
+    /// A directory begins that is on no disk and only holds streams.
+    EnterVirtual {
+        /// Its name.
+        name: Vec<u8>,
+    },
     /// The directory entered last ends.
     Leave,
     /// Another path argument begins.
@@ -74,7 +80,7 @@ pub enum Part {
     },
     /// More content of the file that ends with the next [`Part::File`] or [`Part::Stream`].
     Content(Content),
-    /// The file changed: its content so far does not count.
+    /// The file changed, or the stream failed: its content so far does not count.
     Restart,
     /// A file ends.
     File {
@@ -98,6 +104,20 @@ pub enum Part {
         /// The last of its content.
         content: Content,
     },
+    /// A member of an archive, which is kept until the archive ends.
+    Member {
+        /// What the archive says of it.
+        member: Member,
+        /// The last of its content, if it is a file.
+        content: Content,
+    },
+    /// An archive ends well: its members become a directory.
+    Archive {
+        /// The directory's name.
+        name: Vec<u8>,
+        /// Its path, for messages.
+        path: String,
+    },
     /// A stream without which there shall be no snapshot has failed.
     Failed {
         /// Its path in the snapshot.
@@ -120,7 +140,9 @@ impl Part {
     /// About how many bytes it holds in memory.
     pub fn weight(&self) -> usize {
         match self {
-            Part::Content(content) | Part::File { content, .. } | Part::Stream { content, .. } => content.buffer.capacity() + 512,
+            Part::Content(content) | Part::File { content, .. } | Part::Stream { content, .. } | Part::Member { content, .. } => {
+                content.buffer.capacity() + 512
+            }
             Part::Unchanged { known, .. } => known.entry.len() + 24 * known.chunks.len() + 512,
             _ => 512,
         }

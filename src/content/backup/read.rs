@@ -12,11 +12,10 @@ use super::cut::{Cuts, Cutter, Ranks};
 use super::part::{Inode, Part, Sink};
 use super::read_database::FoundDatabase;
 use crate::content::buffers::Buffers;
-use crate::model::entry::{Entry, Kind, Metadata, Timestamp};
+use crate::model::entry::{Entry, Kind};
 use crate::model::event::Event;
 use crate::source::database::sqlite::Databases;
 use crate::source::metadata::{self, FileType, Owners, Stat};
-use crate::source::stream::VirtualFile;
 use crate::source::walk::{Item, OpenDir, display};
 
 /// What the destinations' catalogues know of an entry, by rank.
@@ -73,7 +72,7 @@ impl FileReader {
     }
 
     /// Those that take more.
-    fn wanting(&self, sink: &dyn Sink) -> Ranks {
+    pub(super) fn wanting(&self, sink: &dyn Sink) -> Ranks {
         (0..self.cutters.len()).filter(|rank| sink.wants(*rank)).collect()
     }
 
@@ -88,9 +87,7 @@ impl FileReader {
                 let metadata = metadata::metadata(&stat, xattrs, &self.owners, None);
                 self.give_all(Part::Enter { name, metadata }, sink);
             }
-            Item::EnterVirtual { name } => {
-                self.give_all(Part::Enter { name, metadata: Metadata { mode: 0o700, ..Metadata::default() } }, sink);
-            }
+            Item::EnterVirtual { name } => self.give_all(Part::EnterVirtual { name }, sink),
             Item::Stream(file) => self.read_stream(&file, sink),
             Item::Leave => self.give_all(Part::Leave, sink),
             Item::NextSource => self.give_all(Part::NextSource, sink),
@@ -217,30 +214,6 @@ impl FileReader {
                 sink.give(rank, Part::File { name: name.to_vec(), metadata: metadata.clone(), fingerprint, inode, content });
             }
             return Ok(());
-        }
-    }
-
-    /// Reads a stream to its end, as a file. One that fails is left out, or fails the run.
-    fn read_stream(&self, file: &VirtualFile, sink: &mut dyn Sink) {
-        let now = jiff::Timestamp::now();
-        let mtime = Timestamp { seconds: now.as_second(), nanoseconds: now.subsec_nanosecond().unsigned_abs() };
-        let metadata = Metadata { mode: 0o600, mtime, ..Metadata::default() };
-        let wanting = self.wanting(sink);
-        let mut cuts = Cuts::new(&self.cutters, &self.buffers, &wanting);
-        let read = file.source.open().and_then(|mut input| cuts.stream(&mut input, u64::MAX, sink));
-        match read {
-            Ok(_) => {
-                let name = file.path.last().cloned().unwrap_or_default();
-                for (rank, content) in cuts.finish() {
-                    sink.give(rank, Part::Stream { name: name.clone(), metadata: metadata.clone(), content });
-                }
-            }
-            Err(error) if file.required => give(Part::Failed { path: file.display(), why: error.to_string() }, &wanting, sink),
-            Err(error) => {
-                cuts.restart(sink);
-                let message = format!("failed ({error}); it is not in this snapshot");
-                give(Part::Note(Event::error(file.display(), message)), &wanting, sink);
-            }
         }
     }
 }
