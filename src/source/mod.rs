@@ -7,4 +7,5 @@ pub mod database;
 pub mod exclude;
 pub mod metadata;
 pub mod stream;
+pub mod view;
 pub mod walk;

@@ -133,6 +133,7 @@ impl Backup {
         Ok(BackupOptions {
             paths: self.paths(progress)?,
             streams: self.stream(context)?,
+            views: Vec::new(),
             excludes: self.excludes()?,
             one_file_system: self.one_file_system,
             skip: vec![context.address()?.path, context.state_base()?],

@@ -37,6 +37,7 @@ use crate::sealed::snapshots;
 use crate::sealed::{SealedError, limits};
 use crate::source::exclude::Excludes;
 use crate::source::stream::VirtualFile;
+use crate::source::view::View;
 use crate::source::walk::{Walk, WalkOptions};
 use crate::store::layer::DiscardStore;
 use crate::store::{Folder, ObjectName, Store};
@@ -54,6 +55,8 @@ pub struct BackupOptions {
     pub paths: Vec<PathBuf>,
     /// Streams, saved as files.
     pub streams: Vec<VirtualFile>,
+    /// Directories that are read from elsewhere, such as from a filesystem's snapshot.
+    pub views: Vec<View>,
     /// What to leave out.
     pub excludes: Excludes,
     /// Do not descend into other filesystems than each path's.
@@ -85,6 +88,7 @@ impl Default for BackupOptions {
         Self {
             paths: Vec::new(),
             streams: Vec::new(),
+            views: Vec::new(),
             excludes: Excludes::default(),
             one_file_system: false,
             skip: Vec::new(),
@@ -358,6 +362,7 @@ impl Run<'_> {
                 one_file_system: self.options.one_file_system,
                 skip: inodes_of(self.options.skip.iter().map(PathBuf::as_path).chain([self.state.dir()])),
                 streams: self.options.streams.clone(),
+                views: self.options.views.clone(),
             };
             let walk = || Walk::new(&self.options.paths, options.clone()).map_err(|error| ContentError::file("read", "/", error));
             if counted {
