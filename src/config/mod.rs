@@ -14,8 +14,10 @@ mod error;
 mod hook;
 mod job;
 mod parse;
+mod quiesce;
 mod repository;
 mod size;
+mod snapshot;
 mod sqlite;
 mod stream;
 
@@ -29,8 +31,10 @@ pub use database::{Databases, Postgresql};
 pub use error::ConfigError;
 pub use hook::{Hook, Hooks};
 pub use job::{Job, Preset};
+pub use quiesce::{ContainerEngine, ContainerQuiesce, Containers, Quiesce};
 pub use repository::Repository;
 pub use size::ByteSize;
+pub use snapshot::{FilesystemSnapshots, Room, SnapshotKind, SnapshotOptions};
 pub use sqlite::{IntegrityCheck, Sqlite};
 pub use stream::CommandStream;
 

@@ -139,6 +139,7 @@ impl Backup {
             paths: self.paths(progress)?,
             streams: self.stream(context)?,
             databases: self.sqlite.then(|| Arc::new(Databases::new(&[], true, Depth::Full))),
+            views: Vec::new(),
             excludes: self.excludes()?,
             one_file_system: self.one_file_system,
             skip: vec![context.address()?.path, context.state_base()?],

@@ -11,6 +11,7 @@ use crate::model::id::SnapshotId;
 use crate::source::database::sqlite::{Checked, Databases};
 use crate::source::exclude::Excludes;
 use crate::source::stream::VirtualFile;
+use crate::source::view::View;
 
 /// How to back up.
 pub struct BackupOptions {
@@ -18,6 +19,8 @@ pub struct BackupOptions {
     pub paths: Vec<PathBuf>,
     /// Streams, saved as files.
     pub streams: Vec<VirtualFile>,
+    /// Directories that are read from elsewhere, such as from a filesystem's snapshot.
+    pub views: Vec<View>,
     /// Which files are SQLite databases.
     pub databases: Option<Arc<Databases>>,
     /// What to leave out.
@@ -51,6 +54,7 @@ impl Default for BackupOptions {
         Self {
             paths: Vec::new(),
             streams: Vec::new(),
+            views: Vec::new(),
             databases: None,
             excludes: Excludes::default(),
             one_file_system: false,

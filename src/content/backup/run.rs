@@ -119,6 +119,7 @@ fn scan<'a>(runs: Vec<Run<'a>>, options: &BackupOptions, attempt: usize) -> Vec<
         one_file_system: options.one_file_system,
         skip: inodes_of(skip),
         streams: options.streams.clone(),
+        views: options.views.clone(),
         databases: options.databases.clone(),
     };
     let mut done = Vec::new();

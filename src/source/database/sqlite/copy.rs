@@ -11,7 +11,7 @@ use nix::sys::statvfs::{FsFlags, fstatvfs};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags, ffi};
 
-use super::{Databases, Depth, HEADER, Integrity, open_beside, path_in};
+use super::{Databases, Depth, HEADER, Integrity, Version, open_beside, path_in};
 use crate::source::metadata::{self, Stat};
 
 /// Pages that are copied at once; between two steps writers get in.
@@ -48,9 +48,13 @@ pub enum CopyError {
 }
 
 impl CopyError {
-    /// Whether a program died in the middle of a transaction, which only somebody who may write can take back.
+    /// Whether a program died in the middle of a transaction, which only somebody who may write can take back; or nobody may write here, as
+    /// in a read-only snapshot of Btrfs.
     fn needs_recovery(&self) -> bool {
         let Self::Sqlite(rusqlite::Error::SqliteFailure(error, _)) = self else { return false };
+        if error.code == rusqlite::ErrorCode::CannotOpen {
+            return true;
+        }
         [ffi::SQLITE_READONLY_ROLLBACK, ffi::SQLITE_READONLY_RECOVERY, ffi::SQLITE_READONLY_CANTINIT].contains(&error.extended_code)
     }
 }
@@ -182,11 +186,13 @@ fn copy_left(
     target: &Path,
     wanted: &dyn Fn() -> bool,
 ) -> Result<(), CopyError> {
-    let read = |file| state(file).map_err(|error| failed(&path_in(dir, name), error));
-    let before = read(file)?;
+    let look = || -> io::Result<(State, Version)> { Ok((state(file)?, Version::of(dir, name, file)?)) };
+    let read = || look().map_err(|error| failed(&path_in(dir, name), error));
+    let before = read()?;
     let _ = std::fs::remove_file(target);
     copy_frozen(dir, name, folder, target, wanted)?;
-    if same(&before, &read(file)?) { Ok(()) } else { Err(CopyError::Locked) }
+    let now = read()?;
+    if same(&before.0, &now.0) && before.1 == now.1 { Ok(()) } else { Err(CopyError::Locked) }
 }
 
 /// A byte of a path in a URI.
