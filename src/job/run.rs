@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{JobError, discover, hooks, streams};
+use super::streams::Streams;
+use super::{JobError, discover, hooks};
 use crate::config::{Config, Job, Preset, Repository};
 use crate::content::ContentError;
 use crate::content::backup::state::State;
@@ -61,12 +62,13 @@ pub fn run(options: &RunOptions<'_>, monitor: &dyn Monitor) -> Result<Vec<Outcom
 fn save_everywhere(options: &RunOptions<'_>, job: &Job, monitor: &dyn Monitor) -> Result<Vec<Outcome>, JobError> {
     let base = options.config.state_dir.as_deref().unwrap_or(&options.state_base);
     let paths = discover::paths(job, monitor)?;
-    let streams = streams::streams(job, monitor);
-    if paths.is_empty() && streams.is_empty() {
+    let dir = base.join("jobs").join(options.job);
+    let streams = Streams::prepare(job, &dir, monitor);
+    if paths.is_empty() && streams.files.is_empty() {
         return Err(JobError::Nothing);
     }
     if !options.dry_run {
-        discover::report_changes(job, &paths, &base.join("jobs").join(options.job), monitor)?;
+        discover::report_changes(job, &paths, &dir, monitor)?;
     }
     let skip = repository_folders(options.config, job, base);
     let wanted = job.repositories.iter().filter(|name| options.only.is_empty() || options.only.contains(name));
@@ -75,7 +77,7 @@ fn save_everywhere(options: &RunOptions<'_>, job: &Job, monitor: &dyn Monitor) -
         let Some(repository) = options.config.repositories.get(name) else { continue };
         let saving = BackupOptions {
             paths: paths.clone(),
-            streams: streams.clone(),
+            streams: streams.files.clone(),
             excludes: excludes(job)?,
             one_file_system: job.one_file_system,
             skip: skip.clone(),
@@ -98,6 +100,7 @@ fn save_everywhere(options: &RunOptions<'_>, job: &Job, monitor: &dyn Monitor) -
         }
         outcomes.push(Outcome { repository: name.clone(), result });
     }
+    streams.tell(monitor);
     Ok(outcomes)
 }
 
