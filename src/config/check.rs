@@ -1,7 +1,7 @@
 //! What the types cannot say: names that must fit together.
 
 use super::Config;
-use super::database::Databases;
+use super::database::{Databases, DumpFormat, Postgresql};
 use super::error::{ConfigError, advice};
 use super::job::Job;
 
@@ -55,10 +55,8 @@ fn check_job(config: &Config, job: &Job) -> Option<(String, String)> {
     if job.sqlite.as_ref().is_some_and(|sqlite| sqlite.databases.is_empty() && !sqlite.discover) {
         return wrong("sqlite.databases", "names none; `discover = true` finds those in the job's paths");
     }
-    if let Some(server) = &job.postgresql
-        && server.databases == Databases::Named(Vec::new())
-    {
-        return wrong("postgresql.databases", "names none; \"all\" stands for all of them");
+    if let Some((key, why)) = job.postgresql.as_ref().and_then(check_postgresql) {
+        return Some((format!("postgresql.{key}"), why.to_owned()));
     }
     let databases = job.sqlite.as_ref().map(|sqlite| sqlite.databases.as_slice()).unwrap_or_default();
     for (key, paths) in [("paths", job.paths.as_slice()), ("optionalPaths", &job.optional_paths), ("sqlite.databases", databases)] {
@@ -108,6 +106,35 @@ fn check_quiet(job: &Job) -> Option<(String, String)> {
         && containers.labels.is_empty()
     {
         return Some(("containers".into(), "names no volumes and no labels; volumes = [\"*\"] stands for all".into()));
+    }
+    None
+}
+
+fn check_postgresql(server: &Postgresql) -> Option<(&'static str, &'static str)> {
+    if !(1..=64).contains(&server.parallel) {
+        return Some(("parallel", "must be from 1 to 64"));
+    }
+    if server.format == DumpFormat::Directory && !server.through.is_empty() {
+        return Some(("format", "a directory would be written on the other side of `through`; use the custom format"));
+    }
+    if server.scratch.as_ref().is_some_and(|scratch| !scratch.is_absolute()) {
+        return Some(("scratch", "must be an absolute path; services run in no particular directory"));
+    }
+    check_server(&server.databases, &server.through, server.password_file.is_some())
+}
+
+/// What all kinds of servers have in common.
+fn check_server(databases: &Databases, through: &[String], password: bool) -> Option<(&'static str, &'static str)> {
+    if *databases == Databases::Named(Vec::new()) {
+        return Some(("databases", "names none; \"all\" stands for all of them"));
+    }
+    if through.first().is_some_and(String::is_empty) {
+        return Some(("through", "must begin with a program"));
+    }
+    if password && !through.is_empty() {
+        let advice = "does not pass through another program, as everyone could see it among its arguments; \
+                      let that program bring it, for example docker exec with --env-file";
+        return Some(("passwordFile", advice));
     }
     None
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::hooks::{self, HookLog};
 use super::standstill::{self, Sources, Standstill};
-use super::{JobError, discover, lock, streams};
+use super::streams::Streams;
+use super::{JobError, discover, lock};
 use crate::config::{Config, FilesystemSnapshots, IntegrityCheck, Job, Preset, Repository};
 use crate::content::ContentError;
 use crate::content::backup::state::State;
@@ -114,8 +115,8 @@ fn save_everywhere(options: &RunOptions<'_>, job: &Job, still: &mut Standstill, 
     paths.extend(databases.iter().cloned());
     paths.sort();
     paths.dedup();
-    let streams = streams::streams(job, monitor);
-    if paths.is_empty() && streams.is_empty() && volumes.is_empty() {
+    let streams = Streams::prepare(job, &options.job_state(), monitor);
+    if paths.is_empty() && streams.files.is_empty() && volumes.is_empty() {
         return Err(JobError::Nothing);
     }
     let rules = excludes(job)?;
@@ -128,7 +129,7 @@ fn save_everywhere(options: &RunOptions<'_>, job: &Job, still: &mut Standstill, 
         let sources = Sources { paths: &paths, excludes: &rules, volumes: &volumes, containers: containers.as_ref(), devices: &[] };
         still.begin((options.job, job), &sources, &options.job_state(), options.log, monitor)?;
         paths.extend(still.volumes().iter().cloned());
-        if paths.is_empty() && streams.is_empty() {
+        if paths.is_empty() && streams.files.is_empty() {
             return Err(JobError::Nothing);
         }
     }
@@ -136,7 +137,7 @@ fn save_everywhere(options: &RunOptions<'_>, job: &Job, still: &mut Standstill, 
     let wanted = names.filter_map(|name| options.config.repositories.get(name).map(|repository| (name.clone(), repository)));
     let saving = BackupOptions {
         paths,
-        streams,
+        streams: streams.files.clone(),
         databases: sqlite(job, &databases),
         views: still.views().to_vec(),
         excludes: rules,
@@ -152,7 +153,9 @@ fn save_everywhere(options: &RunOptions<'_>, job: &Job, still: &mut Standstill, 
         ..BackupOptions::default()
     };
     let opened = wanted.map(|(name, repository)| (name, Opened::open(repository, base))).collect();
-    save(opened, &saving, monitor)
+    let outcomes = save(opened, &saving, monitor);
+    streams.tell(monitor);
+    outcomes
 }
 
 /// Saves once to all repositories that can be opened; an outcome for each.

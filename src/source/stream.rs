@@ -3,7 +3,9 @@
 //! A stream that does not end well gives an error instead of its end, so that nobody can take a part of it for the whole.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Read};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What becomes of a stream in the snapshot.
@@ -82,6 +84,16 @@ impl StreamSource for Once {
 
     fn opens_again(&self) -> bool {
         false
+    }
+}
+
+/// A file on disk that is saved at another place.
+#[derive(Debug, Clone)]
+pub struct FileSource(pub PathBuf);
+
+impl StreamSource for FileSource {
+    fn open(&self) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(File::open(&self.0)?))
     }
 }
 
