@@ -4,22 +4,25 @@
 //! are not known earlier; it lies in a scratch directory until the job has ended.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
 
-use crate::config::{CommandStream, Databases, DumpFormat, Job, Postgresql};
+use crate::config::{CommandStream, Databases, Device, DumpFormat, Job, Postgresql, StreamFormat};
 use crate::model::event::{Event, Monitor};
 use crate::source::command::{CommandSource, Program};
 use crate::source::database::postgresql::{Dump, Server};
 use crate::source::database::scratch::Scratch;
 use crate::source::database::tap::Ledger;
-use crate::source::stream::{StreamSource as _, VirtualFile};
+use crate::source::device::DeviceSource;
+use crate::source::stream::{StreamSource, Tree, VirtualFile};
 
 /// The directory of commands' outputs in a snapshot.
 const COMMANDS: &str = "@commands";
+/// The directory of devices' contents in a snapshot.
+const DEVICES: &str = "@devices";
 /// What a program may say that shall say nothing, in bytes.
 const ANSWER: u64 = 1 << 20;
 /// How often somebody looks whether a dump shall be stopped.
@@ -135,5 +138,21 @@ fn run_to_end(program: &CommandSource, monitor: &dyn Monitor) -> io::Result<()> 
 
 fn command(name: &str, stream: &CommandStream) -> VirtualFile {
     let program = Program { success: stream.success.clone(), minimum_size: stream.minimum_size.0, ..Program::new(stream.command.clone()) };
-    VirtualFile { path: vec![COMMANDS.into(), name.into()], source: Arc::new(CommandSource::from(program)), required: false }
+    let source = CommandSource::from(program);
+    let source: Arc<dyn StreamSource> = match stream.format {
+        StreamFormat::File => Arc::new(source),
+        StreamFormat::Tar => Arc::new(Tree(source)),
+    };
+    VirtualFile { path: vec![COMMANDS.into(), name.into()], source, required: false }
+}
+
+/// The devices of a job; `frozen` gives the snapshot of one that has one.
+pub(super) fn devices(job: &Job, frozen: impl Fn(&Path) -> Option<PathBuf>) -> Vec<VirtualFile> {
+    let read = |path: &Path| Arc::new(DeviceSource::new(frozen(path).unwrap_or_else(|| path.to_owned())));
+    let file = |(name, device): (&String, &Device)| VirtualFile {
+        path: vec![DEVICES.into(), name.clone().into_bytes()],
+        source: read(&device.path),
+        required: false,
+    };
+    job.devices.iter().map(file).collect()
 }
