@@ -1,7 +1,7 @@
 //! What the types cannot say: names that must fit together.
 
 use super::Config;
-use super::database::Databases;
+use super::database::{Databases, DumpFormat, Postgresql};
 use super::error::{ConfigError, advice};
 use super::job::Job;
 
@@ -46,17 +46,20 @@ fn check_job(config: &Config, job: &Job) -> Option<(String, String)> {
             return Some((format!("repositories[{rank}]"), format!("`{name}` is named twice")));
         }
     }
-    let paths = !job.paths.is_empty() || !job.optional_paths.is_empty();
-    let others = !job.commands.is_empty() || job.postgresql.is_some() || !job.lvm_volumes.is_empty() || job.containers.is_some();
-    if !paths && !others {
-        return wrong("paths", "a job needs something to save: paths, optionalPaths, commands, postgresql, lvmVolumes or containers");
+    let no_databases = job.postgresql.is_none() && job.sqlite.as_ref().is_none_or(|sqlite| sqlite.databases.is_empty());
+    let no_paths = job.paths.is_empty() && job.optional_paths.is_empty() && job.lvm_volumes.is_empty() && job.containers.is_none();
+    if no_paths && job.commands.is_empty() && no_databases {
+        let sources = "paths, optionalPaths, commands, postgresql, sqlite, lvmVolumes or containers";
+        return Some(("paths".into(), format!("a job needs something to save: {sources}")));
     }
-    if let Some(server) = &job.postgresql
-        && server.databases == Databases::Named(Vec::new())
-    {
-        return wrong("postgresql.databases", "names none; \"all\" stands for all of them");
+    if job.sqlite.as_ref().is_some_and(|sqlite| sqlite.databases.is_empty() && !sqlite.discover) {
+        return wrong("sqlite.databases", "names none; `discover = true` finds those in the job's paths");
     }
-    for (key, paths) in [("paths", &job.paths), ("optionalPaths", &job.optional_paths)] {
+    if let Some((key, why)) = job.postgresql.as_ref().and_then(check_postgresql) {
+        return Some((format!("postgresql.{key}"), why.to_owned()));
+    }
+    let databases = job.sqlite.as_ref().map(|sqlite| sqlite.databases.as_slice()).unwrap_or_default();
+    for (key, paths) in [("paths", job.paths.as_slice()), ("optionalPaths", &job.optional_paths), ("sqlite.databases", databases)] {
         if let Some((rank, path)) = paths.iter().enumerate().find(|(_, path)| !path.starts_with('/')) {
             return Some((format!("{key}[{rank}]"), format!("`{path}` is not absolute; services run in no particular directory")));
         }
@@ -103,6 +106,35 @@ fn check_quiet(job: &Job) -> Option<(String, String)> {
         && containers.labels.is_empty()
     {
         return Some(("containers".into(), "names no volumes and no labels; volumes = [\"*\"] stands for all".into()));
+    }
+    None
+}
+
+fn check_postgresql(server: &Postgresql) -> Option<(&'static str, &'static str)> {
+    if !(1..=64).contains(&server.parallel) {
+        return Some(("parallel", "must be from 1 to 64"));
+    }
+    if server.format == DumpFormat::Directory && !server.through.is_empty() {
+        return Some(("format", "a directory would be written on the other side of `through`; use the custom format"));
+    }
+    if server.scratch.as_ref().is_some_and(|scratch| !scratch.is_absolute()) {
+        return Some(("scratch", "must be an absolute path; services run in no particular directory"));
+    }
+    check_server(&server.databases, &server.through, server.password_file.is_some())
+}
+
+/// What all kinds of servers have in common.
+fn check_server(databases: &Databases, through: &[String], password: bool) -> Option<(&'static str, &'static str)> {
+    if *databases == Databases::Named(Vec::new()) {
+        return Some(("databases", "names none; \"all\" stands for all of them"));
+    }
+    if through.first().is_some_and(String::is_empty) {
+        return Some(("through", "must begin with a program"));
+    }
+    if password && !through.is_empty() {
+        let advice = "does not pass through another program, as everyone could see it among its arguments; \
+                      let that program bring it, for example docker exec with --env-file";
+        return Some(("passwordFile", advice));
     }
     None
 }

@@ -7,6 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::size::ByteSize;
+
 /// A PostgreSQL server: a dump of each database, and the roles and tablespaces that belong to all of them.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
@@ -16,6 +18,8 @@ pub struct Postgresql {
     /// Databases that `"all"` leaves out.
     pub exclude: Vec<String>,
     /// The system's user as whom the tools run, for peer authentication over the local socket; empty for the user of the job.
+    /// `postgres` if absent, and the user of the job with `through`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// A host name, or the directory of a socket; the tools' default if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,6 +35,39 @@ pub struct Postgresql {
     pub password_file: Option<PathBuf>,
     /// Whether roles and tablespaces are saved as well.
     pub globals: bool,
+    /// Whether the rows of each table are counted in the dump as it passes, for `restore-db` to compare.
+    pub row_counts: bool,
+    /// How a database is dumped.
+    pub format: DumpFormat,
+    /// Tables that `pg_dump` reads at once in directory format.
+    #[schemars(range(min = 1, max = 64))]
+    pub parallel: u16,
+    /// Smaller databases are dumped in custom format all the same.
+    pub directory_from: ByteSize,
+    /// Where dumps in directory format lie until they are saved; below the state directory if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scratch: Option<PathBuf>,
+    /// Words before each of the tools, such as `["docker", "exec", "-i", "NAME"]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub through: Vec<String>,
+}
+
+impl Postgresql {
+    /// The system's user as whom the tools run, if it is another.
+    pub fn run_as(&self) -> Option<&str> {
+        let default = if self.through.is_empty() { "postgres" } else { "" };
+        Some(self.user.as_deref().unwrap_or(default)).filter(|user| !user.is_empty())
+    }
+}
+
+/// How `pg_dump` writes a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum DumpFormat {
+    /// One file, streamed straight into the snapshot.
+    Custom,
+    /// A file for each table, several at once; needs room on disk for the whole dump.
+    Directory,
 }
 
 impl Default for Postgresql {
@@ -38,12 +75,18 @@ impl Default for Postgresql {
         Self {
             databases: Databases::All,
             exclude: Vec::new(),
-            user: Some("postgres".into()),
+            user: None,
             host: None,
             port: None,
             username: None,
             password_file: None,
             globals: true,
+            row_counts: true,
+            format: DumpFormat::Custom,
+            parallel: 4,
+            directory_from: ByteSize(0),
+            scratch: None,
+            through: Vec::new(),
         }
     }
 }

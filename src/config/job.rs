@@ -11,6 +11,7 @@ use super::hook::Hooks;
 use super::quiesce::{Containers, Quiesce};
 use super::size::ByteSize;
 use super::snapshot::FilesystemSnapshots;
+use super::sqlite::Sqlite;
 use super::stream::CommandStream;
 
 /// A job: sources, what to leave out of them, and where they go.
@@ -40,6 +41,9 @@ pub struct Job {
     /// A PostgreSQL server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub postgresql: Option<Postgresql>,
+    /// SQLite databases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sqlite: Option<Sqlite>,
     /// LVM volumes whose files are saved, each from a snapshot: names or patterns of them, with the volume group and a `/` before
     /// if wanted. One that begins with `!` leaves out again; the last that matches decides.
     pub lvm_volumes: Vec<String>,

@@ -18,6 +18,7 @@ mod quiesce;
 mod repository;
 mod size;
 mod snapshot;
+mod sqlite;
 mod stream;
 
 use std::collections::BTreeMap;
@@ -26,7 +27,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use database::{Databases, Postgresql};
+pub use database::{Databases, DumpFormat, Postgresql};
 pub use error::ConfigError;
 pub use hook::{Hook, Hooks};
 pub use job::{Job, Preset};
@@ -34,6 +35,7 @@ pub use quiesce::{ContainerEngine, ContainerQuiesce, Containers, Quiesce};
 pub use repository::Repository;
 pub use size::ByteSize;
 pub use snapshot::{FilesystemSnapshots, Room, SnapshotKind, SnapshotOptions};
+pub use sqlite::{IntegrityCheck, Sqlite};
 pub use stream::CommandStream;
 
 /// Largest file that is read, in bytes.

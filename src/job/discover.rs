@@ -25,16 +25,30 @@ pub(super) fn paths(job: &Job, containers: Option<&ContainerVolumes>, monitor: &
     let mut found = BTreeSet::new();
     let optional = job.optional_paths.iter().map(|path| (path, false));
     for (path, expected) in job.paths.iter().map(|path| (path, true)).chain(optional) {
-        let matches = if is_pattern(path) { matching(path, monitor)? } else { there(Path::new(path), expected, monitor) };
-        if matches.is_empty() && is_pattern(path) && expected {
-            monitor.event(Event::warning(path.as_str(), "matches nothing"));
-        }
-        found.extend(matches);
+        found.extend(expand(path, expected, monitor)?);
     }
     for volume in containers.iter().flat_map(|found| &found.volumes) {
         found.extend(there(&volume.mountpoint, true, monitor));
     }
     Ok(found.into_iter().collect())
+}
+
+/// The SQLite databases that the job names and that are there.
+pub(super) fn databases(job: &Job, monitor: &dyn Monitor) -> Result<Vec<PathBuf>, JobError> {
+    let mut found = BTreeSet::new();
+    for path in job.sqlite.iter().flat_map(|sqlite| &sqlite.databases) {
+        found.extend(expand(path, true, monitor)?);
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// What a path or a pattern stands for.
+fn expand(path: &str, expected: bool, monitor: &dyn Monitor) -> Result<Vec<PathBuf>, JobError> {
+    let matches = if is_pattern(path) { matching(path, monitor)? } else { there(Path::new(path), expected, monitor) };
+    if matches.is_empty() && is_pattern(path) && expected {
+        monitor.event(Event::warning(path, "matches nothing"));
+    }
+    Ok(matches)
 }
 
 /// Whether a path stands for all that match it.
@@ -131,7 +145,8 @@ fn is_there(volume: &container::Volume, monitor: &dyn Monitor) -> bool {
 
 /// Reports what the patterns of a job found that they did not find before, and what they no longer find; remembers it in `dir`.
 pub(super) fn report_changes(job: &Job, found: &[PathBuf], dir: &Path, monitor: &dyn Monitor) -> Result<(), ContentError> {
-    let patterns = job.paths.iter().chain(&job.optional_paths).any(|path| is_pattern(path));
+    let databases = job.sqlite.iter().flat_map(|sqlite| &sqlite.databases);
+    let patterns = job.paths.iter().chain(&job.optional_paths).chain(databases).any(|path| is_pattern(path));
     if !patterns && job.lvm_volumes.is_empty() && job.containers.is_none() {
         return Ok(());
     }

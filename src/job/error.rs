@@ -84,12 +84,50 @@ pub enum JobError {
         /// How many.
         tables: String,
     },
+    /// The tables of a restored database do not hold the rows that were recorded.
+    #[error(
+        "the restored `{database}` does not hold what was saved: {}; nothing was replaced (--no-verify-rows takes it as it is)",
+        listed(.differences)
+    )]
+    RowsDiffer {
+        /// The database.
+        database: String,
+        /// Each table with both counts.
+        differences: Vec<String>,
+    },
+    /// An earlier restore was ended when the old database was gone and the new one did not have its name yet.
+    #[error(
+        "a restore was ended before it could rename `{}`, which is complete, to `{}`, which is not there. Keep it: alter database \"{}\" rename to \"{}\"; \
+         or drop it: drop database \"{}\"; then restore again",
+        .names.0, .names.1, .names.0, .names.1, .names.0
+    )]
+    OnlyCopy {
+        /// What it is called now, and what it shall be called.
+        names: (String, String),
+    },
+    /// A database has the name that a restore needs.
+    #[error(
+        "the database `{database}` is in the way: the restored one is called so until it is complete. Rename or drop it, then restore again"
+    )]
+    NotOurs {
+        /// Its name.
+        database: String,
+    },
     /// A database server or one of its programs.
     #[error("{0}")]
     Server(std::io::Error),
     /// None of the job's sources is there.
     #[error("nothing to save: none of the paths is there; no snapshot was made")]
     Nothing,
+}
+
+/// Most that a message lists.
+const LISTED: usize = 20;
+
+fn listed(all: &[String]) -> String {
+    let more = all.len().saturating_sub(LISTED);
+    let first: Vec<&str> = all.iter().take(LISTED).map(String::as_str).collect();
+    if more == 0 { first.join(", ") } else { format!("{}, and {more} more tables", first.join(", ")) }
 }
 
 impl From<std::io::Error> for JobError {

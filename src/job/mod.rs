@@ -24,5 +24,5 @@ mod streams;
 
 pub use error::JobError;
 pub use hooks::{HookLog, HookReport};
-pub use restore_database::DatabaseRestore;
+pub use restore_database::{DatabaseKind, DatabaseRestore, PostgresqlRestore};
 pub use run::{Outcome, RunOptions, run, settle};

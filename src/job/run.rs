@@ -1,16 +1,20 @@
 //! One run of a job.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::hooks::{self, HookLog};
 use super::standstill::{self, Sources, Standstill};
-use super::{JobError, discover, lock, streams};
-use crate::config::{Config, FilesystemSnapshots, Job, Preset, Repository};
+use super::streams::Streams;
+use super::{JobError, discover, lock};
+use crate::config::{Config, FilesystemSnapshots, IntegrityCheck, Job, Preset, Repository};
 use crate::content::ContentError;
 use crate::content::backup::state::State;
-use crate::content::backup::{BackupOptions, Summary, backup, open_for_writer};
+use crate::content::backup::{BackupOptions, Destination, Summary, backup_to, open_for_writer};
 use crate::content::keys::WriterKey;
 use crate::model::event::{Event, Monitor};
+use crate::sealed::repository::Repository as OpenRepository;
+use crate::source::database::sqlite;
 use crate::source::exclude::Excludes;
 use crate::source::snapshot::btrfs;
 use crate::source::snapshot::lvm::Volume;
@@ -107,8 +111,12 @@ fn save_everywhere(options: &RunOptions<'_>, job: &Job, still: &mut Standstill, 
     let containers = discover::container_volumes(job, monitor)?;
     let mut paths = discover::paths(job, containers.as_ref(), monitor)?;
     let volumes = discover::logical_volumes(job, monitor)?;
-    let streams = streams::streams(job, monitor);
-    if paths.is_empty() && streams.is_empty() && volumes.is_empty() {
+    let databases = discover::databases(job, monitor)?;
+    paths.extend(databases.iter().cloned());
+    paths.sort();
+    paths.dedup();
+    let streams = Streams::prepare(job, &options.job_state(), monitor);
+    if paths.is_empty() && streams.files.is_empty() && volumes.is_empty() {
         return Err(JobError::Nothing);
     }
     let rules = excludes(job)?;
@@ -121,53 +129,89 @@ fn save_everywhere(options: &RunOptions<'_>, job: &Job, still: &mut Standstill, 
         let sources = Sources { paths: &paths, excludes: &rules, volumes: &volumes, containers: containers.as_ref(), devices: &[] };
         still.begin((options.job, job), &sources, &options.job_state(), options.log, monitor)?;
         paths.extend(still.volumes().iter().cloned());
-        if paths.is_empty() && streams.is_empty() {
+        if paths.is_empty() && streams.files.is_empty() {
             return Err(JobError::Nothing);
         }
     }
-    let skip = still.skip(repository_folders(options.config, job, base));
-    let wanted = job.repositories.iter().filter(|name| options.only.is_empty() || options.only.contains(name));
+    let names = job.repositories.iter().filter(|name| options.only.is_empty() || options.only.contains(name));
+    let wanted = names.filter_map(|name| options.config.repositories.get(name).map(|repository| (name.clone(), repository)));
+    let saving = BackupOptions {
+        paths,
+        streams: streams.files.clone(),
+        databases: sqlite(job, &databases),
+        views: still.views().to_vec(),
+        excludes: rules,
+        one_file_system: job.one_file_system,
+        skip: still.skip(repository_folders(options.config, job, base)),
+        tags: job.tags.clone(),
+        host: options.config.host.clone().unwrap_or_else(|| options.host.clone()),
+        job: options.job.to_owned(),
+        level: job.compression,
+        dry_run: options.dry_run,
+        skip_if_unchanged: job.skip_if_unchanged,
+        trust_inodes: !job.ignore_inode,
+        ..BackupOptions::default()
+    };
+    let opened = wanted.map(|(name, repository)| (name, Opened::open(repository, base))).collect();
+    let outcomes = save(opened, &saving, monitor);
+    streams.tell(monitor);
+    outcomes
+}
+
+/// Saves once to all repositories that can be opened; an outcome for each.
+fn save(opened: Vec<(String, Result<Opened, JobError>)>, options: &BackupOptions, monitor: &dyn Monitor) -> Result<Vec<Outcome>, JobError> {
+    let destinations: Vec<_> = opened.iter().filter_map(|(_, opened)| opened.as_ref().ok()).map(Opened::destination).collect();
+    let mut results = backup_to(&destinations, options, monitor).into_iter();
+    drop(destinations);
     let mut outcomes = Vec::new();
-    for name in wanted {
-        let Some(repository) = options.config.repositories.get(name) else { continue };
-        let saving = BackupOptions {
-            paths: paths.clone(),
-            streams: streams.clone(),
-            views: still.views().to_vec(),
-            excludes: rules.clone(),
-            one_file_system: job.one_file_system,
-            skip: skip.clone(),
-            tags: job.tags.clone(),
-            host: options.config.host.clone().unwrap_or_else(|| options.host.clone()),
-            job: options.job.to_owned(),
-            level: job.compression,
-            dry_run: options.dry_run,
-            skip_if_unchanged: job.skip_if_unchanged,
-            trust_inodes: !job.ignore_inode,
-            ..BackupOptions::default()
+    for (repository, opened) in opened {
+        let result = match opened {
+            Ok(_) => results.next().unwrap_or(Err(ContentError::Cancelled)).map_err(JobError::from),
+            Err(error) => Err(error),
         };
-        let result = save(repository, saving, base, monitor);
         if matches!(result, Err(JobError::Content(ContentError::Cancelled))) {
-            result?;
-            break;
+            return result.map(|_| Vec::new());
         }
         if let Err(error) = &result {
-            monitor.event(Event::error(format!("repository {name}"), error.to_string()));
+            monitor.event(Event::error(format!("repository {repository}"), error.to_string()));
         }
-        outcomes.push(Outcome { repository: name.clone(), result });
+        outcomes.push(Outcome { repository, result });
     }
     Ok(outcomes)
 }
 
-fn save(repository: &Repository, options: BackupOptions, base: &Path, monitor: &dyn Monitor) -> Result<Summary, JobError> {
-    let key = WriterKey::read(&repository.writer_key)?;
-    let location = open::open(&repository.url)?;
-    if let Some(url) = location.expected_id.filter(|id| *id != key.repository) {
-        return Err(JobError::OtherRepository { key: key.repository.to_bech32(), url: url.to_bech32() });
+/// A repository that this host may write to.
+struct Opened {
+    repository: OpenRepository,
+    key: WriterKey,
+    state: State,
+}
+
+impl Opened {
+    fn open(repository: &Repository, base: &Path) -> Result<Self, JobError> {
+        let key = WriterKey::read(&repository.writer_key)?;
+        let location = open::open(&repository.url)?;
+        if let Some(url) = location.expected_id.filter(|id| *id != key.repository) {
+            return Err(JobError::OtherRepository { key: key.repository.to_bech32(), url: url.to_bech32() });
+        }
+        let state = State::open(base, &key.repository)?;
+        let repository = open_for_writer(location.store, &key, &state)?;
+        Ok(Self { repository, key, state })
     }
-    let state = State::open(base, &key.repository)?;
-    let opened = open_for_writer(location.store, &key, &state)?;
-    Ok(backup(&opened, &key, options, &state, monitor)?)
+
+    fn destination(&self) -> Destination<'_> {
+        Destination { repository: &self.repository, key: &self.key, state: &self.state }
+    }
+}
+
+fn sqlite(job: &Job, named: &[PathBuf]) -> Option<Arc<sqlite::Databases>> {
+    let options = job.sqlite.as_ref()?;
+    let depth = match options.integrity_check {
+        IntegrityCheck::Full => sqlite::Depth::Full,
+        IntegrityCheck::Quick => sqlite::Depth::Quick,
+        IntegrityCheck::Off => sqlite::Depth::Off,
+    };
+    Some(Arc::new(sqlite::Databases::new(named, options.discover, depth)))
 }
 
 fn excludes(job: &Job) -> Result<Excludes, JobError> {

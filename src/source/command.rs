@@ -1,6 +1,7 @@
 //! The standard output of a program as a stream. Its exit status is part of its content: a program that fails makes
 //! the last read fail.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
@@ -29,12 +30,14 @@ pub struct Program {
     pub user: Option<String>,
     /// What it finds in its environment besides ours.
     pub environment: Vec<(String, String)>,
+    /// What it finds as its standard input, unless it is fed; nothing if absent.
+    pub input: Option<Arc<File>>,
 }
 
 impl Program {
     /// A command that runs as we do and succeeds by exit status 0.
     pub fn new(command: Vec<String>) -> Self {
-        Self { command, success: vec![0], minimum_size: 0, user: None, environment: Vec::new() }
+        Self { command, success: vec![0], minimum_size: 0, user: None, environment: Vec::new(), input: None }
     }
 
     /// Lets the program run as another user, with that user's groups left behind and home taken on.
@@ -161,7 +164,8 @@ impl CommandSource {
 impl StreamSource for CommandSource {
     fn open(&self) -> io::Result<Box<dyn Read + Send>> {
         let (mut command, name) = self.program.command()?;
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let input = self.program.input.as_ref().map(|file| file.try_clone()).transpose()?;
+        command.stdin(input.map_or_else(Stdio::null, Stdio::from)).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| not_started(name, &error))?;
         let pid = Pid::from_raw(child.id().cast_signed());
         lock(&self.running).push(pid);

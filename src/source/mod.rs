@@ -5,9 +5,11 @@
 pub mod command;
 pub mod container;
 pub mod database;
+pub mod device;
 pub mod exclude;
 pub mod metadata;
 pub mod snapshot;
 pub mod stream;
+pub mod tar;
 pub mod view;
 pub mod walk;

@@ -3,8 +3,21 @@
 //! A stream that does not end well gives an error instead of its end, so that nobody can take a part of it for the whole.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Read};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// What becomes of a stream in the snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A file.
+    File,
+    /// A file of which long runs of zeros take no space.
+    Image,
+    /// It is an archive of `tar`: a directory with its members.
+    Tree,
+}
 
 /// Where a stream comes from.
 pub trait StreamSource: Send + Sync {
@@ -16,6 +29,11 @@ pub trait StreamSource: Send + Sync {
 
     /// Ends what was opened, from another thread; its reader then gets an error soon.
     fn stop(&self) {}
+
+    /// What its bytes are.
+    fn form(&self) -> Form {
+        Form::File
+    }
 
     /// Whether [`Self::open`] may be called again.
     fn opens_again(&self) -> bool {
@@ -66,6 +84,16 @@ impl StreamSource for Once {
 
     fn opens_again(&self) -> bool {
         false
+    }
+}
+
+/// A file on disk that is saved at another place.
+#[derive(Debug, Clone)]
+pub struct FileSource(pub PathBuf);
+
+impl StreamSource for FileSource {
+    fn open(&self) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(File::open(&self.0)?))
     }
 }
 

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use nix::dir::{Dir, Type};
 
+use super::database::sqlite::Databases;
 use super::exclude::Excludes;
 use super::metadata::{self, FileType, Stat};
 use super::stream::VirtualFile;
@@ -106,6 +107,8 @@ pub struct WalkOptions {
     pub skip: HashSet<(u64, u64)>,
     /// Streams, at their places among the paths.
     pub streams: Vec<VirtualFile>,
+    /// Databases, whose logs are left out as their copies hold what those hold.
+    pub databases: Option<Arc<Databases>>,
     /// Directories that are read from elsewhere. A detached one is walked if it is an argument.
     pub views: Vec<View>,
 }
@@ -344,9 +347,18 @@ impl Walk {
             return;
         }
         if kind != Kind::Directory {
+            if self.is_log(parent, name) {
+                return;
+            }
             return self.entry(parent, name, kind == Kind::File);
         }
         self.enter(parent, name, device, None);
+    }
+
+    /// Whether a file belongs to a database beside it, of which a copy is saved.
+    fn is_log(&self, parent: &OpenDir, name: &[u8]) -> bool {
+        let databases = self.options.databases.as_ref();
+        databases.is_some_and(|databases| databases.is_companion(parent.as_fd(), &parent.path_of(name), name))
     }
 
     /// Hands on what is no directory.
@@ -430,6 +442,7 @@ impl Walk {
                 self.pending.push_back(Item::NextSource);
                 self.enter(parent, name, None, None);
             }
+            Ok(_) if self.is_log(parent, name) => {}
             Ok(_) => {
                 // Files of one directory, as a shell's `*` names them, are one source: a block each would waste space.
                 if self.files_of.as_ref().is_none_or(|dir| !Arc::ptr_eq(dir, parent)) {

@@ -10,7 +10,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::listing;
 use crate::content::browse::OpenSnapshot;
-use crate::job::DatabaseRestore;
+use crate::job::{DatabaseRestore, PostgresqlRestore};
 use crate::source::database::postgresql::Server;
 
 /// Bring a PostgreSQL database back from its dump in a snapshot
@@ -36,9 +36,25 @@ pub struct RestoreDb {
     #[arg(long)]
     no_globals: bool,
 
-    /// The system's user as whom the tools run, for peer authentication; empty for yours
-    #[arg(long, value_name = "USER", default_value = "postgres")]
-    run_as: String,
+    /// Take the database also if its tables do not hold the rows that were recorded
+    #[arg(long)]
+    no_verify_rows: bool,
+
+    /// Tables to restore at once, from a dump in directory format
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: u16,
+
+    /// Where a dump in directory format is put together; in the state directory if absent
+    #[arg(long, value_name = "DIR")]
+    scratch: Option<PathBuf>,
+
+    /// The system's user as whom the tools run, for peer authentication; empty for yours. For PostgreSQL without --through `postgres`
+    #[arg(long, value_name = "USER")]
+    run_as: Option<String>,
+
+    /// A word before each of the tools; repeatable: --through docker --through exec --through -i --through NAME
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true, conflicts_with = "password_file")]
+    through: Vec<String>,
 
     /// The server's host name, or the directory of its socket
     #[arg(long, value_name = "HOST")]
@@ -69,26 +85,34 @@ impl RestoreDb {
         let (vault, listed) = listing::open_content(context, &self.snapshot, &self.filter)?;
         let snapshot = OpenSnapshot::open(&vault, &listed.snapshot)?;
         let target = self.to.unwrap_or_else(|| self.database.clone());
-        let restore = DatabaseRestore {
+        let default_user = if self.through.is_empty() { "postgres" } else { "" };
+        let wanted = DatabaseRestore {
+            database: self.database.clone(),
+            target,
+            replace: self.replace,
+            globals: !self.no_globals,
+            verify_rows: !self.no_verify_rows,
+        };
+        let restore = PostgresqlRestore {
+            wanted: wanted.clone(),
             server: Server {
-                user: Some(self.run_as).filter(|user| !user.is_empty()),
+                user: Some(self.run_as.unwrap_or_else(|| default_user.to_owned())).filter(|user| !user.is_empty()),
                 host: self.server,
                 port: self.port,
                 username: self.username,
                 password_file: self.password_file,
+                through: self.through,
             },
-            database: self.database,
-            target,
-            replace: self.replace,
-            globals: !self.no_globals,
+            parallel: self.jobs,
+            scratch: self.scratch.map_or_else(|| context.state_base().map(|base| base.join("scratch")), Ok)?,
         };
         let progress = context.progress()?;
         restore.run(&snapshot, &progress)?;
         progress.finish();
         let id = listed.snapshot.id.to_string();
-        context.document(&Report { snapshot: &id, database: &restore.database, target: &restore.target })?;
-        let as_name = if restore.target == restore.database { String::new() } else { format!(" as {}", restore.target) };
-        context.summary(&format!("Restored {}{as_name} from snapshot {}\n", restore.database, listed.snapshot.id.short()))?;
+        context.document(&Report { snapshot: &id, database: &wanted.database, target: &wanted.target })?;
+        let as_name = if wanted.target == wanted.database { String::new() } else { format!(" as {}", wanted.target) };
+        context.summary(&format!("Restored {}{as_name} from snapshot {}\n", wanted.database, listed.snapshot.id.short()))?;
         Ok(context.end(&progress))
     }
 }

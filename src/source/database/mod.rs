@@ -1,6 +1,10 @@
-//! Databases, saved as what their own tools dump, streamed without touching the disk.
+//! Databases, saved as what their own tools dump, streamed without touching the disk unless that is asked for.
 
 pub mod postgresql;
+pub mod rows;
+pub mod scratch;
+pub mod sqlite;
+pub mod tap;
 
 /// A database's name as a file name: what a file name cannot hold is written as `%2F`.
 pub fn file_name(database: &str, ending: &str) -> Vec<u8> {

@@ -6,7 +6,12 @@
 //!   @postgresql/globals.sql     pg_dumpall --globals-only
 //!   @postgresql/version         of the server and of the tools
 //!   @postgresql/<name>.dump     pg_dump --format=custom --compress=0
+//!   @postgresql/<name>.dir/     or pg_dump --format=directory --jobs
+//!   @postgresql/<name>.rows.json  how many rows each table has in it, counted while it streams by
 //! ```
+
+pub mod archive;
+pub mod directory;
 
 use std::io;
 use std::path::PathBuf;
@@ -14,7 +19,11 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use archive::Archive;
+
 use super::file_name;
+use super::rows;
+use super::tap::{Counted, CountsFile, Ledger};
 use crate::source::command::{CommandSource, Program};
 use crate::source::stream::{StreamSource, Text, VirtualFile};
 
@@ -22,6 +31,8 @@ use crate::source::stream::{StreamSource, Text, VirtualFile};
 pub const DIRECTORY: &str = "@postgresql";
 /// What the dumps' names end with.
 pub const ENDING: &str = ".dump";
+/// What the name of a dump in directory format ends with.
+pub const FOLDER_ENDING: &str = ".dir";
 /// The file with roles and tablespaces.
 pub const GLOBALS: &str = "globals.sql";
 
@@ -32,6 +43,10 @@ pub const DESCRIPTIONS: &str = "databases.json";
 const LEAST: u64 = 500;
 /// What the server says of its databases takes at most so many bytes.
 const ANSWER: u64 = 16 << 20;
+
+fn file(name: Vec<u8>, source: Arc<dyn StreamSource>) -> VirtualFile {
+    VirtualFile { path: vec![DIRECTORY.into(), name], source, required: false }
+}
 
 /// How to reach a server.
 #[derive(Debug, Clone, Default)]
@@ -46,6 +61,8 @@ pub struct Server {
     pub username: Option<String>,
     /// A file with the password.
     pub password_file: Option<PathBuf>,
+    /// Words before each of the tools, such as `docker exec -i NAME`.
+    pub through: Vec<String>,
 }
 
 impl Server {
@@ -54,7 +71,8 @@ impl Server {
     /// # Errors
     /// If the password cannot be read.
     pub fn program(&self, name: &str, arguments: &[&str]) -> io::Result<Program> {
-        let mut command = vec![name.to_owned()];
+        let mut command = self.through.clone();
+        command.push(name.to_owned());
         let options =
             [("--host", self.host.clone()), ("--port", self.port.map(|port| port.to_string())), ("--username", self.username.clone())];
         command.extend(options.into_iter().filter_map(|(option, value)| value.map(|value| format!("{option}={value}"))));
@@ -94,13 +112,11 @@ impl Server {
         self.ask("postgres", "select datname from pg_database where datallowconn and not datistemplate order by datname")
     }
 
-    /// The streams that save these databases.
+    /// The streams that save what belongs to all databases.
     ///
     /// # Errors
     /// As [`Self::ask`].
-    pub fn streams(&self, databases: &[String], globals: bool) -> io::Result<Vec<VirtualFile>> {
-        let file =
-            |name: Vec<u8>, source: Arc<dyn StreamSource>| VirtualFile { path: vec![DIRECTORY.into(), name], source, required: false };
+    pub fn shared(&self, globals: bool) -> io::Result<Vec<VirtualFile>> {
         let mut streams = vec![
             file(b"version".to_vec(), Arc::new(Text(self.versions()?))),
             file(DESCRIPTIONS.into(), Arc::new(Text(self.descriptions()?))),
@@ -109,18 +125,39 @@ impl Server {
             let dump = self.program("pg_dumpall", &["--globals-only", "--database=postgres"])?;
             streams.push(file(GLOBALS.into(), Arc::new(CommandSource::from(Program { minimum_size: 1, ..dump }))));
         }
-        for database in databases {
-            let dump = self.program("pg_dump", &["--format=custom", "--compress=0", &format!("--dbname={}", connection(database))])?;
-            streams.push(file(file_name(database, ENDING), Arc::new(CommandSource::from(Program { minimum_size: LEAST, ..dump }))));
-        }
         Ok(streams)
+    }
+
+    /// The stream that saves a database, and its row counts' if there shall be some.
+    ///
+    /// # Errors
+    /// If the password cannot be read.
+    pub fn dump(&self, database: &str, row_counts: bool) -> io::Result<Dump> {
+        let dump = self.program("pg_dump", &["--format=custom", "--compress=0", &format!("--dbname={}", connection(database))])?;
+        let source = Arc::new(CommandSource::from(Program { minimum_size: LEAST, ..dump }));
+        let ledger = Ledger::new(1);
+        let counted = Counted::new(source, Arc::clone(&ledger), 0, || Box::<Archive>::default());
+        let mut files = vec![file(file_name(database, ENDING), Arc::new(counted))];
+        if row_counts {
+            files.push(file(file_name(database, rows::ENDING), Arc::new(CountsFile::new(Arc::clone(&ledger)))));
+        }
+        Ok(Dump { files, ledger })
     }
 
     fn versions(&self) -> io::Result<String> {
         let server = self.ask("postgres", "select version()")?.join("\n");
-        let tools = Program::new(vec!["pg_dump".into(), "--version".into()]).output(ANSWER)?;
+        let words = [self.through.as_slice(), &["pg_dump".into(), "--version".into()]].concat();
+        let tools = Program { user: self.user.clone(), ..Program::new(words) }.output(ANSWER)?;
         Ok(format!("{server}\n{tools}"))
     }
+}
+
+/// A dump and what is learnt from it.
+pub struct Dump {
+    /// The files that it becomes.
+    pub files: Vec<VirtualFile>,
+    /// Its row counts.
+    pub ledger: Arc<Ledger>,
 }
 
 /// How a database was made.
@@ -182,6 +219,7 @@ mod tests {
             port: Some(5433),
             username: Some("backup".into()),
             password_file: Some(password.clone()),
+            through: Vec::new(),
         };
         let source = server.program("pg_dump", &["--format=custom"]).unwrap();
         assert_eq!(source.command, ["pg_dump", "--host=/run/pg", "--port=5433", "--username=backup", "--no-password", "--format=custom"]);
