@@ -1,7 +1,7 @@
 //! What the types cannot say: names that must fit together.
 
 use super::Config;
-use super::database::{Databases, DumpFormat, Postgresql};
+use super::database::{Databases, DumpFormat, Mariadb, Postgresql};
 use super::error::{ConfigError, advice};
 use super::job::Job;
 
@@ -46,11 +46,18 @@ fn check_job(config: &Config, job: &Job) -> Option<(String, String)> {
             return Some((format!("repositories[{rank}]"), format!("`{name}` is named twice")));
         }
     }
-    if job.paths.is_empty() && job.optional_paths.is_empty() && job.commands.is_empty() && job.postgresql.is_none() {
-        return wrong("paths", "a job needs something to save: paths, optionalPaths, commands or postgresql");
+    let databases = job.postgresql.is_some() || job.mariadb.is_some() || job.mysql.is_some();
+    if job.paths.is_empty() && job.optional_paths.is_empty() && job.commands.is_empty() && !databases {
+        return wrong("paths", "a job needs something to save: paths, optionalPaths, commands, postgresql, mariadb or mysql");
     }
     if let Some((key, why)) = job.postgresql.as_ref().and_then(check_postgresql) {
         return Some((format!("postgresql.{key}"), why.to_owned()));
+    }
+    for (name, server) in [("mariadb", &job.mariadb), ("mysql", &job.mysql)] {
+        let check = |server: &Mariadb| check_server(&server.databases, &server.through, server.password_file.is_some());
+        if let Some((key, why)) = server.as_ref().and_then(check) {
+            return Some((format!("{name}.{key}"), why.to_owned()));
+        }
     }
     for (key, paths) in [("paths", &job.paths), ("optionalPaths", &job.optional_paths)] {
         if let Some((rank, path)) = paths.iter().enumerate().find(|(_, path)| !path.starts_with('/')) {

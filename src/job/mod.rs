@@ -17,5 +17,5 @@ mod run;
 mod streams;
 
 pub use error::JobError;
-pub use restore_database::{DatabaseKind, DatabaseRestore, PostgresqlRestore};
+pub use restore_database::{DatabaseKind, DatabaseRestore, MariadbRestore, PostgresqlRestore};
 pub use run::{Outcome, RunOptions, run};
