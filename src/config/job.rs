@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::database::Postgresql;
+use super::database::{Mariadb, Postgresql};
 use super::hook::Hooks;
 use super::quiesce::{Containers, Quiesce};
 use super::size::ByteSize;
@@ -43,6 +43,12 @@ pub struct Job {
     /// A PostgreSQL server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub postgresql: Option<Postgresql>,
+    /// A MariaDB server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mariadb: Option<Mariadb>,
+    /// A MySQL server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mysql: Option<Mariadb>,
     /// SQLite databases.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sqlite: Option<Sqlite>,

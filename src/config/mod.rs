@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use database::{Databases, DumpFormat, Postgresql};
+pub use database::{Databases, DumpFormat, Mariadb, Postgresql};
 pub use error::ConfigError;
 pub use hook::{Hook, Hooks};
 pub use job::{Job, Preset};
