@@ -156,3 +156,85 @@ fn a_single_backup_can_look_for_databases_too() {
     assert_eq!(report["databases"][0]["integrity"], "ok", "{report}");
     assert!(fs::read_dir(bench.path("state")).unwrap().flatten().all(|entry| !entry.path().join("scratch").exists()));
 }
+
+/// The arguments that bring the database of the newest snapshot back.
+fn back<'a>(path: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["restore-db", "latest", path, "--key", "hearth-restore.key"], more].concat()
+}
+
+#[test]
+fn a_database_is_put_back_into_its_place_when_nobody_has_it_open() {
+    let bench = Bench::with_repository();
+    configure(&bench, |_| {});
+    let open = vault(&bench, "source/vault.db");
+    bench.json(&RUN);
+    open.execute_batch("UPDATE secret SET name = 'lost'").unwrap();
+    let path = bench.path("source/vault.db").to_str().unwrap().to_owned();
+    let error = bench.fails(&back(&path, &[]), 1);
+    assert!(error.contains("--replace"), "{error}");
+    // The test holds it open in the place of its service.
+    let error = bench.fails(&back(&path, &["--replace"]), 1);
+    assert!(error.contains("a program has it open") && error.contains("--service"), "{error}");
+    assert_eq!(secrets(&open), ["lost"]);
+    drop(open);
+    bench.ok(&back(&path, &["--replace"]));
+    assert_eq!(secrets(&Connection::open(&path).unwrap()), ["first"]);
+    assert!(!bench.path("source/vault.db.restoring").exists());
+}
+
+#[test]
+fn the_log_of_a_killed_program_never_reaches_the_restored_database() {
+    let bench = Bench::with_repository();
+    configure(&bench, |_| {});
+    let open = vault(&bench, "source/vault.db");
+    bench.json(&RUN);
+    open.execute_batch("INSERT INTO secret VALUES ('in the log')").unwrap();
+    let path = bench.path("source/vault.db");
+    let log = fs::read(bench.path("source/vault.db-wal")).unwrap();
+    drop(open);
+    fs::write(bench.path("source/vault.db-wal"), log).unwrap();
+    bench.ok(&back(path.to_str().unwrap(), &["--replace"]));
+    assert_eq!(secrets(&Connection::open(&path).unwrap()), ["first"]);
+}
+
+#[test]
+fn a_database_can_be_restored_to_another_place_with_its_owner_and_mode() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    let bench = Bench::with_repository();
+    configure(&bench, |_| {});
+    drop(vault(&bench, "source/vault.db"));
+    let path = bench.path("source/vault.db");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    if nix::unistd::geteuid().is_root() {
+        std::os::unix::fs::chown(&path, Some(12), Some(34)).unwrap();
+    }
+    bench.json(&RUN);
+    let was = fs::metadata(&path).unwrap();
+    bench.ok(&back(path.to_str().unwrap(), &["--to", "elsewhere.db"]));
+    let is = fs::metadata(bench.path("elsewhere.db")).unwrap();
+    assert_eq!((is.mode(), is.uid(), is.gid()), (was.mode(), was.uid(), was.gid()));
+    assert_eq!(secrets(&Connection::open(bench.path("elsewhere.db")).unwrap()), ["first"]);
+}
+
+#[test]
+fn services_stand_still_while_a_database_is_replaced() {
+    let bench = Bench::with_repository();
+    configure(&bench, |_| {});
+    drop(vault(&bench, "source/vault.db"));
+    bench.json(&RUN);
+    let path = bench.path("source/vault.db");
+    // A stand-in that writes down what it is asked for: no systemd runs where tests do.
+    let log = bench.path("asked");
+    let script = format!(
+        "#!/bin/sh\necho \"$1 $(sqlite3 {} 'select count(*) from secret')\" >> {}\n[ \"$1\" = show ] && printf 'LoadState=loaded\\nActiveState=active\\n' || true\n",
+        path.display(),
+        log.display()
+    );
+    bench.write("bin/systemctl", script.as_bytes());
+    std::process::Command::new("chmod").args(["+x", bench.path("bin/systemctl").to_str().unwrap()]).status().unwrap();
+    Connection::open(&path).unwrap().execute_batch("INSERT INTO secret VALUES ('second')").unwrap();
+    let search = format!("{}:{}", bench.path("bin").display(), std::env::var("PATH").unwrap());
+    let arguments = back(path.to_str().unwrap(), &["--replace", "--service", "vaultwarden.service"]);
+    cli_common::expect(bench.command(&arguments).env("PATH", search).output().unwrap(), 0, "restore-db");
+    assert_eq!(fs::read_to_string(&log).unwrap(), "show 2\nstop 2\nstart 1\n");
+}

@@ -24,5 +24,5 @@ mod streams;
 
 pub use error::JobError;
 pub use hooks::{HookLog, HookReport};
-pub use restore_database::{DatabaseKind, DatabaseRestore, MariadbRestore, PostgresqlRestore};
+pub use restore_database::{DatabaseKind, DatabaseRestore, MariadbRestore, PostgresqlRestore, SqliteRestore};
 pub use run::{Outcome, RunOptions, run, settle};

@@ -2,6 +2,7 @@
 //!
 //! May use `model` only. It knows no keys, no repository format and no terminal.
 
+pub mod archive;
 pub mod command;
 pub mod container;
 pub mod database;
@@ -10,6 +11,6 @@ pub mod exclude;
 pub mod metadata;
 pub mod snapshot;
 pub mod stream;
-pub mod tar;
+
 pub mod view;
 pub mod walk;

@@ -10,8 +10,9 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, UsageError};
 use crate::cli::listing;
 use crate::content::browse::OpenSnapshot;
-use crate::job::{DatabaseKind, DatabaseRestore, MariadbRestore, PostgresqlRestore};
+use crate::job::{DatabaseKind, DatabaseRestore, MariadbRestore, PostgresqlRestore, SqliteRestore};
 use crate::model::event::Monitor;
+use crate::model::id::SnapshotId;
 use crate::source::database::{mariadb, postgresql};
 
 /// Bring a database back from its dump in a snapshot
@@ -21,13 +22,17 @@ pub struct RestoreDb {
     #[arg(value_name = "SNAP")]
     snapshot: String,
 
-    /// The database, by the name that it had
+    /// The database, by the name that it had; a SQLite database by its absolute path
     #[arg(value_name = "DATABASE")]
     database: String,
 
-    /// Make a database of another name
+    /// Make a database of another name, or at another path
     #[arg(long, value_name = "DATABASE")]
     to: Option<String>,
+
+    /// SQLite: stop this unit of systemd while the database is replaced; repeatable
+    #[arg(long, value_name = "UNIT")]
+    service: Vec<String>,
 
     /// The kind of server, if the snapshot has databases of that name from several
     #[arg(long, value_name = "KIND")]
@@ -122,6 +127,12 @@ impl RestoreDb {
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let (vault, listed) = listing::open_content(context, &self.snapshot, &self.filter)?;
         let snapshot = OpenSnapshot::open(&vault, &listed.snapshot)?;
+        if self.database.starts_with('/') {
+            return self.sqlite(context, &snapshot, &listed.snapshot.id);
+        }
+        if !self.service.is_empty() {
+            return Err(UsageError::new("--service is for SQLite databases, which are named by their absolute path"));
+        }
         let kind = self.kind(&snapshot)?;
         let wanted = DatabaseRestore {
             database: self.database.clone(),
@@ -137,6 +148,20 @@ impl RestoreDb {
         context.document(&Report { snapshot: &id, kind: kind.to_string(), database: &wanted.database, target: &wanted.target })?;
         let as_name = if wanted.target == wanted.database { String::new() } else { format!(" as {}", wanted.target) };
         context.summary(&format!("Restored {}{as_name} from snapshot {}\n", wanted.database, listed.snapshot.id.short()))?;
+        Ok(context.end(&progress))
+    }
+
+    /// Brings a SQLite database back.
+    fn sqlite(self, context: &Context, snapshot: &OpenSnapshot<'_>, id: &SnapshotId) -> anyhow::Result<Exit> {
+        let target = self.to.clone().unwrap_or_else(|| self.database.clone());
+        let path = PathBuf::from(&self.database);
+        let restore = SqliteRestore { path, target: std::path::absolute(&target)?, replace: self.replace, services: self.service };
+        let progress = context.progress()?;
+        restore.run(snapshot, &progress)?;
+        progress.finish();
+        let report = Report { snapshot: &id.to_string(), kind: "sqlite".into(), database: &self.database, target: &target };
+        context.document(&report)?;
+        context.summary(&format!("Restored {} to {target} from snapshot {}\n", self.database, id.short()))?;
         Ok(context.end(&progress))
     }
 

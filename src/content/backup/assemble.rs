@@ -23,8 +23,8 @@ use crate::model::event::{Event, Monitor, Severity};
 use crate::model::id::ChunkId;
 use crate::sealed::limits;
 use crate::sealed::pack::Class;
+use crate::source::archive::{Member, MemberKind};
 use crate::source::metadata::Stat;
-use crate::source::tar::{Member, MemberKind};
 use crate::source::walk::OpenDir;
 
 /// Plaintext bytes after which a block is full; measured in `docs/decisions.md`.

@@ -6,8 +6,8 @@ use super::catalogue::{Fingerprint, Known};
 use crate::model::entry::{Entry, Metadata};
 use crate::model::event::Event;
 use crate::model::id::ChunkId;
+use crate::source::archive::Member;
 use crate::source::metadata::Stat;
-use crate::source::tar::Member;
 use crate::source::walk::OpenDir;
 
 /// A piece of a file's content.

@@ -7,9 +7,9 @@ use super::part::{Content, Part, Sink};
 use super::read::{FileReader, give};
 use crate::model::entry::{Metadata, Timestamp};
 use crate::model::event::Event;
+use crate::source::archive::{self, Found, Member, MemberKind};
 use crate::source::device::Runs;
 use crate::source::stream::{Form, VirtualFile};
-use crate::source::tar::{self, Found, Member, MemberKind};
 
 impl FileReader {
     /// Reads a stream. One that fails is left out, or fails the run.
@@ -50,7 +50,7 @@ impl FileReader {
     }
 
     fn read_archive(&self, file: &VirtualFile, input: &mut dyn Read, destinations: &Ranks, sink: &mut dyn Sink) -> io::Result<()> {
-        tar::read(input, &mut |found| match found {
+        archive::read(input, &mut |found| match found {
             Found::Odd(name, why) => {
                 let subject = format!("{}/{name}", file.display());
                 give(Part::Note(Event::warning(subject, format!("{why}; it is not in this snapshot"))), destinations, sink);

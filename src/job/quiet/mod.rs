@@ -7,7 +7,7 @@
 //! ```
 
 mod journal;
-mod service;
+pub(super) mod service;
 
 use std::io;
 use std::path::{Path, PathBuf};

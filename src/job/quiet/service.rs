@@ -51,3 +51,23 @@ pub(super) fn is_active(unit: &str) -> io::Result<bool> {
 pub(super) fn is_gone(unit: &str) -> bool {
     matches!(state(unit), Ok(Unit::Unknown))
 }
+
+/// Stops a unit; whether it ran.
+///
+/// # Errors
+/// If there is no such unit, or it does not stop.
+pub(in crate::job) fn stop(unit: &str) -> io::Result<bool> {
+    let ran = is_active(unit)?;
+    if ran {
+        Program::new(command("stop", unit)).output(ANSWER)?;
+    }
+    Ok(ran)
+}
+
+/// Starts a unit.
+///
+/// # Errors
+/// If it does not start.
+pub(in crate::job) fn start(unit: &str) -> io::Result<()> {
+    Program::new(command("start", unit)).output(ANSWER).map(drop)
+}

@@ -10,11 +10,13 @@
 mod dumps;
 mod mariadb;
 mod postgresql;
+mod sqlite;
 
 use std::fmt;
 
 pub use mariadb::MariadbRestore;
 pub use postgresql::PostgresqlRestore;
+pub use sqlite::SqliteRestore;
 
 use super::JobError;
 use crate::content::browse::OpenSnapshot;

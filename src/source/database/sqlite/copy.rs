@@ -239,8 +239,11 @@ fn online(source: &Connection, target: &Path, wanted: &dyn Fn() -> bool) -> Resu
     }
 }
 
-/// What SQLite says of a database.
-fn check(path: &Path, depth: Depth) -> Result<Integrity, CopyError> {
+/// What SQLite says of a database that nobody else has open.
+///
+/// # Errors
+/// If it cannot be opened.
+pub fn check(path: &Path, depth: Depth) -> Result<Integrity, CopyError> {
     let pragma = match depth {
         Depth::Off => return Ok(Integrity::NotChecked),
         Depth::Quick => "quick_check",

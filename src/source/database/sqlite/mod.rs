@@ -8,6 +8,7 @@
 //! `-wal`, `-shm` and `-journal` belong to the live database and are left out: the copy holds what they held.
 
 mod copy;
+mod retire;
 mod version;
 
 use std::collections::BTreeSet;
@@ -20,7 +21,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-pub use copy::{Copied, CopyError};
+pub use copy::{Copied, CopyError, check};
+pub use retire::retire;
 pub use version::Version;
 
 /// What every database begins with (<https://sqlite.org/fileformat2.html>).
