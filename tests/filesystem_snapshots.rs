@@ -168,6 +168,31 @@ fn an_unchanged_btrfs_is_not_read_again() {
 }
 
 #[test]
+fn a_database_in_a_snapshot_is_copied_as_it_was_with_its_log() {
+    let Some(disk) = btrfs() else { return };
+    let bench = Bench::with_repository();
+    let path = disk.top().join("vault.db");
+    let open = rusqlite::Connection::open(&path).unwrap();
+    open.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE secret (name TEXT); INSERT INTO secret VALUES ('before')").unwrap();
+    let insert = format!(
+        "import sqlite3; sqlite3.connect('{}', isolation_level=None).execute(\"INSERT INTO secret VALUES ('later')\")",
+        path.display()
+    );
+    let mut job = changing(&json!({ "paths": [disk.top()], "sqlite": { "discover": true } }), &[]);
+    job["quiesce"]["thaw"] = json!([{ "command": ["python3", "-c", insert] }]);
+    bench.configure(&job);
+    bench.ends(&RUN, 0);
+    let names = |database: &rusqlite::Connection| -> Vec<String> {
+        let mut rows = database.prepare("SELECT name FROM secret ORDER BY rowid").unwrap();
+        rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    assert_eq!(names(&open), ["before", "later"]);
+    bench.ok(&["restore", "latest", "--key", "hearth-restore.key", "--target", "restored"]);
+    let restored = bench.path("restored").join(path.strip_prefix("/").unwrap());
+    assert_eq!(names(&rusqlite::Connection::open(restored).unwrap()), ["before"]);
+}
+
+#[test]
 fn a_subvolume_is_found_behind_mounts_of_its_parts() {
     let Some(mut disk) = btrfs() else { return };
     let bench = Bench::with_repository();

@@ -221,6 +221,37 @@ fn a_second_run_of_a_job_says_who_runs_it_or_waits() {
     assert_eq!(bench.saved("/@commands/waits"), "second");
 }
 
+/// A time of day so many hours from now, by the machine's clock.
+fn hours_ahead(hours: i64) -> String {
+    let later = jiff::Zoned::now().checked_add(jiff::SignedDuration::from_hours(hours)).unwrap();
+    later.strftime("%H:%M").to_string()
+}
+
+#[test]
+fn outside_of_its_window_a_job_does_nothing_and_says_so() {
+    let services = Services::new(&json!({}));
+    let window =
+        |from, to| json!({ "quiesce": { "services": ["a.service"] }, "window": { "from": hours_ahead(from), "to": hours_ahead(to) } });
+    services.bench.configure(&window(2, 4));
+    let (_, said) = services.ends(&RUN, 3);
+    assert!(said.contains(&format!("from {} to {} only", hours_ahead(2), hours_ahead(4))) && said.contains("--now"), "{said}");
+    assert!(services.deeds().is_empty() && services.bench.snapshots().is_empty());
+    services.ends(&[&RUN[..], &["--now"]].concat(), 0);
+    assert_eq!(services.bench.snapshots().len(), 1);
+    services.bench.configure(&window(-2, 2));
+    services.ends(&RUN, 0);
+    assert_eq!(services.bench.snapshots().len(), 2);
+}
+
+#[test]
+fn what_a_job_starts_is_bound_by_its_limits() {
+    let bench = Bench::with_repository();
+    let limits = json!({ "nice": 5, "io": "idle", "threads": 1 });
+    bench.configure(&json!({ "limits": limits, "commands": { "bounds": { "command": ["sh", "-c", "nice; ionice; nproc"] } } }));
+    bench.ends(&RUN, 0);
+    assert_eq!(bench.saved("/@commands/bounds"), "5\nidle\n1\n");
+}
+
 /// A bench with volumes of containers, and the engine's stand-in.
 fn containers(engine: &str, options: &Value) -> (Bench, StandIns) {
     let bench = Bench::with_repository();

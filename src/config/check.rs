@@ -97,7 +97,21 @@ fn check_job(config: &Config, job: &Job) -> Option<(String, String)> {
             return Some((format!("{key}[{rank}].command"), "is empty; give a program and its arguments".into()));
         }
     }
-    check_quiet(job)
+    check_quiet(job).or_else(|| check_limits(job))
+}
+
+/// How much of the machine a job takes, and when.
+fn check_limits(job: &Job) -> Option<(String, String)> {
+    if job.limits.nice.is_some_and(|nice| nice > 19) {
+        return Some(("limits.nice".into(), "must be from 0 to 19".into()));
+    }
+    if job.limits.threads == Some(0) {
+        return Some(("limits.threads".into(), "must be at least 1".into()));
+    }
+    if job.window.as_ref().is_some_and(|window| window.from == window.to) {
+        return Some(("window".into(), "ends when it begins; leave it out for a job that may run at any time".into()));
+    }
+    None
 }
 
 /// What stands still while a job copies.

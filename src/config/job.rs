@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::database::{Mariadb, Postgresql};
 use super::hook::Hooks;
+use super::limits::{Limits, Window};
 use super::quiesce::{Containers, Quiesce};
 use super::size::ByteSize;
 use super::snapshot::FilesystemSnapshots;
@@ -66,6 +67,12 @@ pub struct Job {
     /// Commands that run before and after.
     #[serde(skip_serializing_if = "is_default")]
     pub hooks: Hooks,
+    /// How much of the machine the job may take.
+    #[serde(skip_serializing_if = "is_default")]
+    pub limits: Limits,
+    /// The time of day in which the job may run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
     /// Names of repositories.
     pub repositories: Vec<String>,
     /// Labels of the snapshots.

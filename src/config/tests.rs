@@ -85,6 +85,15 @@ fn names_that_do_not_fit_together_are_told() {
         ("\"state\"", "\"../state\"", "jobs.../state: names consist of"),
         ("\"paths\"", "\"quiesce\": { \"freeze\": [{ \"command\": [\"x\"] }] }, \"paths\"", "jobs.state.quiesce.thaw: is empty"),
         ("\"paths\"", "\"quiesce\": { \"services\": [\"--all\"] }, \"paths\"", "quiesce.services[0]: must be the name of a systemd unit"),
+        ("\"paths\"", "\"limits\": { \"nice\": 20 }, \"paths\"", "jobs.state.limits.nice: must be from 0 to 19"),
+        ("\"paths\"", "\"limits\": { \"threads\": 0 }, \"paths\"", "jobs.state.limits.threads: must be at least 1"),
+        ("\"paths\"", "\"window\": { \"from\": \"01:00\", \"to\": \"01:00\" }, \"paths\"", "jobs.state.window: ends when it begins"),
+        ("\"paths\"", "\"window\": { \"from\": \"25:00\", \"to\": \"01:00\" }, \"paths\"", "window.from: `25:00` is no time of day"),
+        (
+            "\"paths\"",
+            "\"window\": { \"from\": \"1:00\", \"to\": \"01:00\" }, \"paths\"",
+            "`1:00` is no time of day; write for example `22:00`",
+        ),
         ("\"paths\"", "\"containers\": {}, \"paths\"", "jobs.state.containers: names no volumes and no labels"),
     ] {
         let message = error(&GOOD.replace(from, to), Format::Json);

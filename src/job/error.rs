@@ -40,6 +40,24 @@ pub enum JobError {
         /// What that run says of itself.
         who: String,
     },
+    /// The job may not run at this time of day.
+    #[error("job `{job}` runs from {from} to {to} only; nothing was done. --now runs it all the same")]
+    OutsideWindow {
+        /// The job.
+        job: String,
+        /// When its window begins.
+        from: String,
+        /// When it ends.
+        to: String,
+    },
+    /// The time of day in which the job may run ended before the job did.
+    #[error("the window of job `{job}` ended at {to} before all was saved; what was stored stays, and the next run continues from it")]
+    WindowEnded {
+        /// The job.
+        job: String,
+        /// When the window ended.
+        to: String,
+    },
     /// Something did not hold still before anything was saved.
     #[error("{0}; what was stopped goes on, and nothing was saved")]
     Quiesce(std::io::Error),

@@ -14,6 +14,7 @@
 mod discover;
 mod error;
 mod hooks;
+mod limits;
 mod lock;
 mod names;
 mod quiet;
@@ -21,6 +22,7 @@ mod restore_database;
 mod run;
 mod standstill;
 mod streams;
+mod window;
 
 pub use error::JobError;
 pub use hooks::{HookLog, HookReport};

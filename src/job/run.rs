@@ -3,10 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Zoned;
+
 use super::hooks::{self, HookLog};
 use super::standstill::{self, Sources, Standstill};
 use super::streams::{self, Streams};
-use super::{JobError, discover, lock};
+use super::window::{self, Until};
+use super::{JobError, discover, limits, lock};
 use crate::config::{Config, FilesystemSnapshots, IntegrityCheck, Job, Preset, Repository};
 use crate::content::ContentError;
 use crate::content::backup::state::State;
@@ -36,6 +39,10 @@ pub struct RunOptions<'a> {
     pub only: Vec<String>,
     /// Wait for another run of the job to end, instead of failing.
     pub wait: bool,
+    /// Run also outside of the job's window.
+    pub now: bool,
+    /// What time it is; [`jiff::Zoned::now`], but for tests.
+    pub clock: &'a (dyn Fn() -> Zoned + Sync),
     /// Takes down what became of the commands around the job.
     pub log: &'a HookLog,
 }
@@ -62,7 +69,7 @@ pub struct Outcome {
 /// Runs a job: one outcome for each repository, in the job's order.
 ///
 /// # Errors
-/// If there is no such job, it runs already, a hook fails before it, something does not hold still that must, or nothing of what
+/// If there is no such job, it runs already, its window is closed or closes, a hook fails before it, something does not hold still that must, or nothing of what
 /// it shall save is there. What fails in one repository is in its outcome.
 pub fn run(options: &RunOptions<'_>, monitor: &dyn Monitor) -> Result<Vec<Outcome>, JobError> {
     let job = options.config.job(options.job)?;
@@ -73,9 +80,22 @@ pub fn run(options: &RunOptions<'_>, monitor: &dyn Monitor) -> Result<Vec<Outcom
     let (dir, log) = (options.job_state(), options.log);
     let _lock = lock::take(options.job, &dir, options.wait, monitor)?;
     standstill::settle((options.job, job), &dir, log, monitor)?;
+    let end = match job.window.as_ref().filter(|_| !options.now) {
+        Some(window) => Some(window::end(window, &(options.clock)()).ok_or_else(|| JobError::OutsideWindow {
+            job: options.job.to_owned(),
+            from: window.from.to_string(),
+            to: window.to.to_string(),
+        })?),
+        None => None,
+    };
+    limits::apply(&job.limits, monitor);
     let name = ("HEARTH_JOB", options.job);
     let result = hooks::run("before", &job.hooks.before, &[name], log, monitor).map_err(JobError::Hook);
-    let result = result.and_then(|()| save_everywhere(options, job, &mut still, monitor));
+    let until = Until::new(monitor, end, options.clock);
+    let mut result = result.and_then(|()| save_everywhere(options, job, &mut still, &until));
+    if let (true, Err(JobError::Content(ContentError::Cancelled)), Some(window)) = (until.has_ended(), &result, &job.window) {
+        result = Err(JobError::WindowEnded { job: options.job.to_owned(), to: window.to.to_string() });
+    }
     let released = still.end(log, monitor);
     let success = released && result.as_ref().is_ok_and(|outcomes| outcomes.iter().all(|outcome| outcome.result.is_ok()));
     let (when, after, word) = match success {

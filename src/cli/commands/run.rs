@@ -9,7 +9,7 @@ use super::backup::{host_name, summary_text};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, UsageError};
 use crate::content::backup::Summary;
-use crate::job::{self, HookLog, HookReport, Outcome, RunOptions};
+use crate::job::{self, HookLog, HookReport, JobError, Outcome, RunOptions};
 
 /// Run a job of this host's configuration
 #[derive(Debug, Args)]
@@ -32,6 +32,10 @@ pub struct Run {
     /// Wait for another run of the job to end, instead of failing
     #[arg(long)]
     wait: bool,
+
+    /// Run also outside of the job's window, and beyond its end
+    #[arg(long)]
+    now: bool,
 }
 
 impl Run {
@@ -55,6 +59,8 @@ impl Run {
             dry_run: self.dry_run,
             only: self.only.clone(),
             wait: self.wait,
+            now: self.now,
+            clock: &jiff::Zoned::now,
             log: &log,
         };
         let progress = context.progress()?;
@@ -68,7 +74,15 @@ impl Run {
             hooks: log.reports(),
             repositories: result.iter().flatten().map(Destination::of).collect(),
         })?;
-        let outcomes = result?;
+        let outcomes = match result {
+            Ok(outcomes) => outcomes,
+            // Nothing is wrong, but not everything is saved.
+            Err(error @ (JobError::OutsideWindow { .. } | JobError::WindowEnded { .. })) => {
+                tracing::warn!("{error}");
+                return Ok(Exit::Warnings);
+            }
+            Err(error) => return Err(error.into()),
+        };
         for outcome in &outcomes {
             let text = match &outcome.result {
                 Ok(summary) => summary_text(summary, self.dry_run, progress.warnings()),
