@@ -34,6 +34,7 @@ const CRATES: &[(&[&str], &[&str], &str)] = &[
     (&["aws_lc_rs"], &["content/", "sealed/signature.rs"], "without a key one verifies signatures"),
     (&["getrandom"], &["content/", "sealed/run_id.rs"], "keys, and names that nobody else draws"),
     (&["toml", "schemars", "serde_path_to_error", "strsim"], &["config/"], "one schema, and one place that reads it"),
+    (&["rusqlite"], &["source/database/sqlite/"], "copies of SQLite databases are made by SQLite, in one place"),
     (&["memchr"], &["source/database/"], "counts what passes in dumps"),
     (&["memmap2"], &["content/dedup/mapping.rs"], "one place proves that mapped files are not changed underneath us"),
     (&["clap", "clap_complete", "clap_mangen", "indicatif", "rpassword"], &["cli/"], "the library knows no terminal"),

@@ -215,3 +215,29 @@ fn the_schema_is_printed() {
     let schema: Value = serde_json::from_str(&bench.ok(&["config", "schema"])).unwrap();
     assert!(schema["$defs"]["Job"]["properties"]["optionalPaths"]["description"].is_string());
 }
+
+#[test]
+fn all_repositories_of_a_job_get_the_same_dump() {
+    let bench = Bench::with_repository();
+    second_repository(&bench);
+    let log = bench.path("log");
+    configure(&bench, &["main", "second"], |job| {
+        let script = format!("echo dumped >> {}; cat /proc/sys/kernel/random/uuid", log.display());
+        job["commands"] = json!({ "dump": { "command": ["sh", "-c", script] } });
+    });
+    bench.ends(&RUN, 0);
+    assert_eq!(fs::read_to_string(&log).unwrap(), "dumped\n");
+    let place = bench.path("second");
+    let second = bench.ok(&[
+        "dump",
+        "latest",
+        "/@commands/dump",
+        "--repo",
+        place.to_str().unwrap(),
+        "--key",
+        "second-restore.key",
+        "--job",
+        "state",
+    ]);
+    assert_eq!(dump(&bench, "/@commands/dump"), second);
+}

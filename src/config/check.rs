@@ -46,9 +46,15 @@ fn check_job(config: &Config, job: &Job) -> Option<(String, String)> {
             return Some((format!("repositories[{rank}]"), format!("`{name}` is named twice")));
         }
     }
-    let databases = job.postgresql.is_some() || job.mariadb.is_some() || job.mysql.is_some();
-    if job.paths.is_empty() && job.optional_paths.is_empty() && job.commands.is_empty() && !databases {
-        return wrong("paths", "a job needs something to save: paths, optionalPaths, commands, postgresql, mariadb or mysql");
+    let servers = job.postgresql.is_some() || job.mariadb.is_some() || job.mysql.is_some();
+    let no_databases = !servers && job.sqlite.as_ref().is_none_or(|sqlite| sqlite.databases.is_empty());
+    let no_paths = job.paths.is_empty() && job.optional_paths.is_empty() && job.lvm_volumes.is_empty() && job.containers.is_none();
+    if no_paths && job.commands.is_empty() && no_databases {
+        let sources = "paths, optionalPaths, commands, postgresql, mariadb, mysql, sqlite, lvmVolumes or containers";
+        return Some(("paths".into(), format!("a job needs something to save: {sources}")));
+    }
+    if job.sqlite.as_ref().is_some_and(|sqlite| sqlite.databases.is_empty() && !sqlite.discover) {
+        return wrong("sqlite.databases", "names none; `discover = true` finds those in the job's paths");
     }
     if let Some((key, why)) = job.postgresql.as_ref().and_then(check_postgresql) {
         return Some((format!("postgresql.{key}"), why.to_owned()));
@@ -59,7 +65,8 @@ fn check_job(config: &Config, job: &Job) -> Option<(String, String)> {
             return Some((format!("{name}.{key}"), why.to_owned()));
         }
     }
-    for (key, paths) in [("paths", &job.paths), ("optionalPaths", &job.optional_paths)] {
+    let databases = job.sqlite.as_ref().map(|sqlite| sqlite.databases.as_slice()).unwrap_or_default();
+    for (key, paths) in [("paths", job.paths.as_slice()), ("optionalPaths", &job.optional_paths), ("sqlite.databases", databases)] {
         if let Some((rank, path)) = paths.iter().enumerate().find(|(_, path)| !path.starts_with('/')) {
             return Some((format!("{key}[{rank}]"), format!("`{path}` is not absolute; services run in no particular directory")));
         }
@@ -78,10 +85,34 @@ fn check_job(config: &Config, job: &Job) -> Option<(String, String)> {
             return Some((format!("commands.{name}.success"), "names no exit status; 0 is the usual one".into()));
         }
     }
-    for (key, hooks) in job.hooks.all() {
+    let hooks = job.hooks.all().map(|(key, hooks)| (format!("hooks.{key}"), hooks));
+    let quiesce = [("quiesce.freeze".to_owned(), job.quiesce.freeze.as_slice()), ("quiesce.thaw".to_owned(), &job.quiesce.thaw)];
+    for (key, hooks) in hooks.into_iter().chain(quiesce) {
         if let Some(rank) = hooks.iter().position(|hook| hook.command.first().is_none_or(String::is_empty)) {
-            return Some((format!("hooks.{key}[{rank}].command"), "is empty; give a program and its arguments".into()));
+            return Some((format!("{key}[{rank}].command"), "is empty; give a program and its arguments".into()));
         }
+    }
+    check_quiet(job)
+}
+
+/// What stands still while a job copies.
+fn check_quiet(job: &Job) -> Option<(String, String)> {
+    if job.quiesce.thaw.is_empty() && !job.quiesce.freeze.is_empty() {
+        return Some(("quiesce.thaw".into(), "is empty, but `freeze` is not; what is frozen must be thawed".into()));
+    }
+    if let Some(rank) = job.quiesce.services.iter().position(|service| service.is_empty() || service.starts_with('-')) {
+        return Some((format!("quiesce.services[{rank}]"), "must be the name of a systemd unit, such as jellyfin.service".into()));
+    }
+    if let Some(directory) = job.filesystem_snapshots.options().mount_directory
+        && !directory.is_absolute()
+    {
+        return Some(("filesystemSnapshots.mountDirectory".into(), "must be an absolute path".into()));
+    }
+    if let Some(containers) = &job.containers
+        && containers.volumes.is_empty()
+        && containers.labels.is_empty()
+    {
+        return Some(("containers".into(), "names no volumes and no labels; volumes = [\"*\"] stands for all".into()));
     }
     None
 }

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::database::{Mariadb, Postgresql};
 use super::hook::Hooks;
+use super::quiesce::{Containers, Quiesce};
 use super::size::ByteSize;
+use super::snapshot::FilesystemSnapshots;
+use super::sqlite::Sqlite;
 use super::stream::CommandStream;
 
 /// A job: sources, what to leave out of them, and where they go.
@@ -44,6 +47,20 @@ pub struct Job {
     /// A MySQL server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mysql: Option<Mariadb>,
+    /// SQLite databases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sqlite: Option<Sqlite>,
+    /// LVM volumes whose files are saved, each from a snapshot: names or patterns of them, with the volume group and a `/` before
+    /// if wanted. One that begins with `!` leaves out again; the last that matches decides.
+    pub lvm_volumes: Vec<String>,
+    /// Volumes of containers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub containers: Option<Containers>,
+    /// Whether the paths are read from filesystem snapshots: `"auto"`, `"off"`, or a table.
+    pub filesystem_snapshots: FilesystemSnapshots,
+    /// What is stopped while the job copies, and started again whatever happens.
+    #[serde(skip_serializing_if = "is_default")]
+    pub quiesce: Quiesce,
     /// Commands that run before and after.
     #[serde(skip_serializing_if = "is_default")]
     pub hooks: Hooks,
@@ -61,8 +78,8 @@ pub struct Job {
     pub ignore_inode: bool,
 }
 
-fn is_default(hooks: &Hooks) -> bool {
-    *hooks == Hooks::default()
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn level() -> i32 {

@@ -14,8 +14,11 @@ mod error;
 mod hook;
 mod job;
 mod parse;
+mod quiesce;
 mod repository;
 mod size;
+mod snapshot;
+mod sqlite;
 mod stream;
 
 use std::collections::BTreeMap;
@@ -28,8 +31,11 @@ pub use database::{Databases, DumpFormat, Mariadb, Postgresql};
 pub use error::ConfigError;
 pub use hook::{Hook, Hooks};
 pub use job::{Job, Preset};
+pub use quiesce::{ContainerEngine, ContainerQuiesce, Containers, Quiesce};
 pub use repository::Repository;
 pub use size::ByteSize;
+pub use snapshot::{FilesystemSnapshots, Room, SnapshotKind, SnapshotOptions};
+pub use sqlite::{IntegrityCheck, Sqlite};
 pub use stream::CommandStream;
 
 /// Largest file that is read, in bytes.

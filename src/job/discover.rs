@@ -6,9 +6,14 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use super::JobError;
-use crate::config::Job;
+use super::names::Names;
+use super::quiet::ContainerVolumes;
+use crate::config::{ContainerEngine, Job};
 use crate::content::ContentError;
 use crate::model::event::{Event, Monitor};
+use crate::source::container::{self, Engine};
+use crate::source::snapshot::lvm;
+use crate::source::snapshot::mounts::Mounts;
 use crate::source::walk;
 
 /// Where a job remembers what its patterns found.
@@ -16,17 +21,34 @@ const FILE: &str = "discovered";
 
 /// The paths of a job that are there, each once. A path that is not there is a warning unless it is optional or a pattern;
 /// a pattern that finds nothing is one.
-pub(super) fn paths(job: &Job, monitor: &dyn Monitor) -> Result<Vec<PathBuf>, JobError> {
+pub(super) fn paths(job: &Job, containers: Option<&ContainerVolumes>, monitor: &dyn Monitor) -> Result<Vec<PathBuf>, JobError> {
     let mut found = BTreeSet::new();
     let optional = job.optional_paths.iter().map(|path| (path, false));
     for (path, expected) in job.paths.iter().map(|path| (path, true)).chain(optional) {
-        let matches = if is_pattern(path) { matching(path, monitor)? } else { there(Path::new(path), expected, monitor) };
-        if matches.is_empty() && is_pattern(path) && expected {
-            monitor.event(Event::warning(path.as_str(), "matches nothing"));
-        }
-        found.extend(matches);
+        found.extend(expand(path, expected, monitor)?);
+    }
+    for volume in containers.iter().flat_map(|found| &found.volumes) {
+        found.extend(there(&volume.mountpoint, true, monitor));
     }
     Ok(found.into_iter().collect())
+}
+
+/// The SQLite databases that the job names and that are there.
+pub(super) fn databases(job: &Job, monitor: &dyn Monitor) -> Result<Vec<PathBuf>, JobError> {
+    let mut found = BTreeSet::new();
+    for path in job.sqlite.iter().flat_map(|sqlite| &sqlite.databases) {
+        found.extend(expand(path, true, monitor)?);
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// What a path or a pattern stands for.
+fn expand(path: &str, expected: bool, monitor: &dyn Monitor) -> Result<Vec<PathBuf>, JobError> {
+    let matches = if is_pattern(path) { matching(path, monitor)? } else { there(Path::new(path), expected, monitor) };
+    if matches.is_empty() && is_pattern(path) && expected {
+        monitor.event(Event::warning(path, "matches nothing"));
+    }
+    Ok(matches)
 }
 
 /// Whether a path stands for all that match it.
@@ -62,9 +84,70 @@ fn matching(pattern: &str, monitor: &dyn Monitor) -> Result<Vec<PathBuf>, JobErr
     Ok(found)
 }
 
+/// The logical volumes whose files a job saves. That they cannot be had is an error that is told, and the rest of the job goes on.
+pub(super) fn logical_volumes(job: &Job, monitor: &dyn Monitor) -> Result<Vec<lvm::Volume>, JobError> {
+    if job.lvm_volumes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names = Names::new(&job.lvm_volumes)?;
+    let all = match lvm::volumes() {
+        Ok(all) => all,
+        Err(error) => {
+            monitor.event(Event::error("lvmVolumes", format!("{error}; no logical volume is in this snapshot")));
+            return Ok(Vec::new());
+        }
+    };
+    let own: Vec<(String, lvm::Volume)> =
+        all.into_iter().filter(lvm::Volume::has_own_data).map(|volume| (volume.full_name(), volume)).collect();
+    let known: Vec<&str> = own.iter().flat_map(|(full, volume)| [full.as_str(), volume.name.as_str()]).collect();
+    names.without(&known).for_each(|pattern| monitor.event(Event::warning(pattern, "matches no logical volume")));
+    let found = own.iter().filter(|(full, volume)| names.take(&[full, &volume.name]));
+    Ok(found.map(|(_, volume)| volume.clone()).collect())
+}
+
+/// The volumes of containers that a job saves. That they cannot be had is an error that is told, and the rest of the job goes on.
+pub(super) fn container_volumes(job: &Job, monitor: &dyn Monitor) -> Result<Option<ContainerVolumes>, JobError> {
+    let Some(options) = &job.containers else { return Ok(None) };
+    let names = Names::new(&options.volumes)?;
+    let engine = options.engine.map(|engine| match engine {
+        ContainerEngine::Docker => "docker",
+        ContainerEngine::Podman => "podman",
+    });
+    let found = Engine::find(engine).and_then(|engine| engine.volumes().map(|volumes| (engine, volumes)));
+    let (engine, all) = match found {
+        Ok(found) => found,
+        Err(error) => {
+            monitor.event(Event::error("containers", format!("{error}; no volume of a container is in this snapshot")));
+            return Ok(None);
+        }
+    };
+    let known: Vec<&str> = all.iter().map(|volume| volume.name.as_str()).collect();
+    names.without(&known).for_each(|pattern| monitor.event(Event::warning(pattern, "matches no volume of a container")));
+    let labelled = |volume: &container::Volume| options.labels.iter().any(|label| volume.has_label(label));
+    let chosen = all.iter().filter(|volume| names.take(&[&volume.name]) || labelled(volume));
+    let volumes = chosen.filter(|volume| is_there(volume, monitor)).cloned().collect();
+    Ok(Some(ContainerVolumes { engine, volumes }))
+}
+
+/// Whether a volume's files are on this machine now.
+fn is_there(volume: &container::Volume, monitor: &dyn Monitor) -> bool {
+    let subject = || format!("volume {}", volume.name);
+    if volume.mountpoint.as_os_str().is_empty() {
+        monitor.event(Event::warning(subject(), "has no directory on this machine; it is not in this snapshot"));
+        return false;
+    }
+    let mounted = || Mounts::read().is_ok_and(|mounts| mounts.of(&volume.mountpoint).is_some_and(|mount| mount.point == volume.mountpoint));
+    if volume.is_mounted_on_demand() && !mounted() {
+        monitor.event(Event::warning(subject(), "is mounted only while a container uses it, and none does; it looks empty now"));
+    }
+    true
+}
+
 /// Reports what the patterns of a job found that they did not find before, and what they no longer find; remembers it in `dir`.
 pub(super) fn report_changes(job: &Job, found: &[PathBuf], dir: &Path, monitor: &dyn Monitor) -> Result<(), ContentError> {
-    if !job.paths.iter().chain(&job.optional_paths).any(|path| is_pattern(path)) {
+    let databases = job.sqlite.iter().flat_map(|sqlite| &sqlite.databases);
+    let patterns = job.paths.iter().chain(&job.optional_paths).chain(databases).any(|path| is_pattern(path));
+    if !patterns && job.lvm_volumes.is_empty() && job.containers.is_none() {
         return Ok(());
     }
     let file = dir.join(FILE);

@@ -24,6 +24,28 @@ pub enum JobError {
         /// What is wrong with it.
         why: String,
     },
+    /// A pattern of names is not understood.
+    #[error("`{pattern}` is not a pattern of names: {why}")]
+    NamePattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Another run of the job is under way.
+    #[error("job `{job}` is being run by {who}; --wait waits for it to end")]
+    Running {
+        /// The job.
+        job: String,
+        /// What that run says of itself.
+        who: String,
+    },
+    /// Something did not hold still before anything was saved.
+    #[error("{0}; what was stopped goes on, and nothing was saved")]
+    Quiesce(std::io::Error),
+    /// Snapshots that are required were not to be had.
+    #[error("{0}; nothing was saved")]
+    Snapshot(std::io::Error),
     /// The repository's location is not understood, or nothing is there.
     #[error(transparent)]
     Location(#[from] LocationError),

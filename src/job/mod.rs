@@ -1,10 +1,12 @@
 //! Jobs: what a host's configuration says shall be saved becomes snapshots.
 //!
 //! ```text
-//!   Config, name --> hooks before
+//!   Config, name --> lock (one run at a time); what a killed run left is settled
+//!                --> hooks before
 //!                --> discover (patterns become paths; what is new, what has gone)
+//!                --> standstill: services stop, snapshots are taken
 //!                --> run: for each repository open it, save paths and streams --> Outcome
-//!                --> hooks after, whatever happened
+//!                --> everything goes on; hooks after, whatever happened
 //! ```
 //!
 //! May import everything but `cli`. Each repository of a job succeeds or fails by itself.
@@ -12,10 +14,15 @@
 mod discover;
 mod error;
 mod hooks;
+mod lock;
+mod names;
+mod quiet;
 mod restore_database;
 mod run;
+mod standstill;
 mod streams;
 
 pub use error::JobError;
+pub use hooks::{HookLog, HookReport};
 pub use restore_database::{DatabaseKind, DatabaseRestore, MariadbRestore, PostgresqlRestore};
-pub use run::{Outcome, RunOptions, run};
+pub use run::{Outcome, RunOptions, run, settle};

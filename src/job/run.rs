@@ -1,16 +1,23 @@
 //! One run of a job.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::hooks::{self, HookLog};
+use super::standstill::{self, Sources, Standstill};
 use super::streams::Streams;
-use super::{JobError, discover, hooks};
-use crate::config::{Config, Job, Preset, Repository};
+use super::{JobError, discover, lock};
+use crate::config::{Config, FilesystemSnapshots, IntegrityCheck, Job, Preset, Repository};
 use crate::content::ContentError;
 use crate::content::backup::state::State;
-use crate::content::backup::{BackupOptions, Summary, backup, open_for_writer};
+use crate::content::backup::{BackupOptions, Destination, Summary, backup_to, open_for_writer};
 use crate::content::keys::WriterKey;
 use crate::model::event::{Event, Monitor};
+use crate::sealed::repository::Repository as OpenRepository;
+use crate::source::database::sqlite;
 use crate::source::exclude::Excludes;
+use crate::source::snapshot::btrfs;
+use crate::source::snapshot::lvm::Volume;
 use crate::store::{Address, open};
 
 /// How to run a job.
@@ -27,6 +34,20 @@ pub struct RunOptions<'a> {
     pub dry_run: bool,
     /// Only to these of the job's repositories; to all if there are none.
     pub only: Vec<String>,
+    /// Wait for another run of the job to end, instead of failing.
+    pub wait: bool,
+    /// Takes down what became of the commands around the job.
+    pub log: &'a HookLog,
+}
+
+impl RunOptions<'_> {
+    fn state(&self) -> &Path {
+        self.config.state_dir.as_deref().unwrap_or(&self.state_base)
+    }
+
+    fn job_state(&self) -> PathBuf {
+        self.state().join("jobs").join(self.job)
+    }
 }
 
 /// What became of a job in one repository.
@@ -41,82 +62,163 @@ pub struct Outcome {
 /// Runs a job: one outcome for each repository, in the job's order.
 ///
 /// # Errors
-/// If there is no such job, a hook fails before it, or nothing of what it shall save is there. What fails in one repository is in
-/// its outcome.
+/// If there is no such job, it runs already, a hook fails before it, something does not hold still that must, or nothing of what
+/// it shall save is there. What fails in one repository is in its outcome.
 pub fn run(options: &RunOptions<'_>, monitor: &dyn Monitor) -> Result<Vec<Outcome>, JobError> {
     let job = options.config.job(options.job)?;
+    let mut still = Standstill::default();
     if options.dry_run {
-        return save_everywhere(options, job, monitor);
+        return save_everywhere(options, job, &mut still, monitor);
     }
+    let (dir, log) = (options.job_state(), options.log);
+    let _lock = lock::take(options.job, &dir, options.wait, monitor)?;
+    standstill::settle((options.job, job), &dir, log, monitor)?;
     let name = ("HEARTH_JOB", options.job);
-    let result = hooks::run(&job.hooks.before, &[name], monitor).map_err(JobError::Hook);
-    let result = result.and_then(|()| save_everywhere(options, job, monitor));
-    let success = result.as_ref().is_ok_and(|outcomes| outcomes.iter().all(|outcome| outcome.result.is_ok()));
-    let (after, word) = if success { (&job.hooks.after_success, "success") } else { (&job.hooks.after_failure, "failure") };
+    let result = hooks::run("before", &job.hooks.before, &[name], log, monitor).map_err(JobError::Hook);
+    let result = result.and_then(|()| save_everywhere(options, job, &mut still, monitor));
+    let released = still.end(log, monitor);
+    let success = released && result.as_ref().is_ok_and(|outcomes| outcomes.iter().all(|outcome| outcome.result.is_ok()));
+    let (when, after, word) = match success {
+        true => ("afterSuccess", &job.hooks.after_success, "success"),
+        false => ("afterFailure", &job.hooks.after_failure, "failure"),
+    };
     let environment = [name, ("HEARTH_RESULT", word)];
-    hooks::run_all(after, &environment, monitor);
-    hooks::run_all(&job.hooks.always, &environment, monitor);
+    hooks::run_all(when, after, &environment, log, monitor);
+    hooks::run_all("always", &job.hooks.always, &environment, log, monitor);
     result
 }
 
-fn save_everywhere(options: &RunOptions<'_>, job: &Job, monitor: &dyn Monitor) -> Result<Vec<Outcome>, JobError> {
-    let base = options.config.state_dir.as_deref().unwrap_or(&options.state_base);
-    let paths = discover::paths(job, monitor)?;
-    let dir = base.join("jobs").join(options.job);
-    let streams = Streams::prepare(job, &dir, monitor);
-    if paths.is_empty() && streams.files.is_empty() {
+/// Releases what a killed run of a job left: services and containers go on, snapshots are removed. Does nothing while the job runs.
+/// Whether all of it is back.
+///
+/// # Errors
+/// If there is no such job, or what the killed run wrote down cannot be read.
+pub fn settle(config: &Config, job: &str, state_base: &Path, monitor: &dyn Monitor) -> Result<bool, JobError> {
+    let dir = config.state_dir.as_deref().unwrap_or(state_base).join("jobs").join(job);
+    let named = (job, config.job(job)?);
+    let _lock = match lock::try_take(&dir)? {
+        Ok(lock) => lock,
+        Err(who) => {
+            monitor.event(Event::info(format!("job {job}"), format!("is run by {who}; there is nothing to settle")));
+            return Ok(true);
+        }
+    };
+    standstill::settle(named, &dir, &HookLog::default(), monitor)
+}
+
+fn save_everywhere(options: &RunOptions<'_>, job: &Job, still: &mut Standstill, monitor: &dyn Monitor) -> Result<Vec<Outcome>, JobError> {
+    let base = options.state();
+    let containers = discover::container_volumes(job, monitor)?;
+    let mut paths = discover::paths(job, containers.as_ref(), monitor)?;
+    let volumes = discover::logical_volumes(job, monitor)?;
+    let databases = discover::databases(job, monitor)?;
+    paths.extend(databases.iter().cloned());
+    paths.sort();
+    paths.dedup();
+    let streams = Streams::prepare(job, &options.job_state(), monitor);
+    if paths.is_empty() && streams.files.is_empty() && volumes.is_empty() {
         return Err(JobError::Nothing);
     }
-    if !options.dry_run {
-        discover::report_changes(job, &paths, &dir, monitor)?;
+    let rules = excludes(job)?;
+    if options.dry_run {
+        // Nothing is stopped, so nothing stands still.
+        volumes.iter().for_each(|volume| monitor.event(Event::info(volume.full_name(), "is not counted in a dry run")));
+    } else {
+        let found: Vec<PathBuf> = paths.iter().cloned().chain(volumes.iter().map(Volume::place)).collect();
+        discover::report_changes(job, &found, &options.job_state(), monitor)?;
+        let sources = Sources { paths: &paths, excludes: &rules, volumes: &volumes, containers: containers.as_ref(), devices: &[] };
+        still.begin((options.job, job), &sources, &options.job_state(), options.log, monitor)?;
+        paths.extend(still.volumes().iter().cloned());
+        if paths.is_empty() && streams.files.is_empty() {
+            return Err(JobError::Nothing);
+        }
     }
-    let skip = repository_folders(options.config, job, base);
-    let wanted = job.repositories.iter().filter(|name| options.only.is_empty() || options.only.contains(name));
+    let names = job.repositories.iter().filter(|name| options.only.is_empty() || options.only.contains(name));
+    let wanted = names.filter_map(|name| options.config.repositories.get(name).map(|repository| (name.clone(), repository)));
+    let saving = BackupOptions {
+        paths,
+        streams: streams.files.clone(),
+        databases: sqlite(job, &databases),
+        views: still.views().to_vec(),
+        excludes: rules,
+        one_file_system: job.one_file_system,
+        skip: still.skip(repository_folders(options.config, job, base)),
+        tags: job.tags.clone(),
+        host: options.config.host.clone().unwrap_or_else(|| options.host.clone()),
+        job: options.job.to_owned(),
+        level: job.compression,
+        dry_run: options.dry_run,
+        skip_if_unchanged: job.skip_if_unchanged,
+        trust_inodes: !job.ignore_inode,
+        ..BackupOptions::default()
+    };
+    let opened = wanted.map(|(name, repository)| (name, Opened::open(repository, base))).collect();
+    let outcomes = save(opened, &saving, monitor);
+    streams.tell(monitor);
+    outcomes
+}
+
+/// Saves once to all repositories that can be opened; an outcome for each.
+fn save(opened: Vec<(String, Result<Opened, JobError>)>, options: &BackupOptions, monitor: &dyn Monitor) -> Result<Vec<Outcome>, JobError> {
+    let destinations: Vec<_> = opened.iter().filter_map(|(_, opened)| opened.as_ref().ok()).map(Opened::destination).collect();
+    let mut results = backup_to(&destinations, options, monitor).into_iter();
+    drop(destinations);
     let mut outcomes = Vec::new();
-    for name in wanted {
-        let Some(repository) = options.config.repositories.get(name) else { continue };
-        let saving = BackupOptions {
-            paths: paths.clone(),
-            streams: streams.files.clone(),
-            excludes: excludes(job)?,
-            one_file_system: job.one_file_system,
-            skip: skip.clone(),
-            tags: job.tags.clone(),
-            host: options.config.host.clone().unwrap_or_else(|| options.host.clone()),
-            job: options.job.to_owned(),
-            level: job.compression,
-            dry_run: options.dry_run,
-            skip_if_unchanged: job.skip_if_unchanged,
-            trust_inodes: !job.ignore_inode,
-            ..BackupOptions::default()
+    for (repository, opened) in opened {
+        let result = match opened {
+            Ok(_) => results.next().unwrap_or(Err(ContentError::Cancelled)).map_err(JobError::from),
+            Err(error) => Err(error),
         };
-        let result = save(repository, saving, base, monitor);
         if matches!(result, Err(JobError::Content(ContentError::Cancelled))) {
-            result?;
-            break;
+            return result.map(|_| Vec::new());
         }
         if let Err(error) = &result {
-            monitor.event(Event::error(format!("repository {name}"), error.to_string()));
+            monitor.event(Event::error(format!("repository {repository}"), error.to_string()));
         }
-        outcomes.push(Outcome { repository: name.clone(), result });
+        outcomes.push(Outcome { repository, result });
     }
-    streams.tell(monitor);
     Ok(outcomes)
 }
 
-fn save(repository: &Repository, options: BackupOptions, base: &Path, monitor: &dyn Monitor) -> Result<Summary, JobError> {
-    let key = WriterKey::read(&repository.writer_key)?;
-    let location = open::open(&repository.url)?;
-    if let Some(url) = location.expected_id.filter(|id| *id != key.repository) {
-        return Err(JobError::OtherRepository { key: key.repository.to_bech32(), url: url.to_bech32() });
+/// A repository that this host may write to.
+struct Opened {
+    repository: OpenRepository,
+    key: WriterKey,
+    state: State,
+}
+
+impl Opened {
+    fn open(repository: &Repository, base: &Path) -> Result<Self, JobError> {
+        let key = WriterKey::read(&repository.writer_key)?;
+        let location = open::open(&repository.url)?;
+        if let Some(url) = location.expected_id.filter(|id| *id != key.repository) {
+            return Err(JobError::OtherRepository { key: key.repository.to_bech32(), url: url.to_bech32() });
+        }
+        let state = State::open(base, &key.repository)?;
+        let repository = open_for_writer(location.store, &key, &state)?;
+        Ok(Self { repository, key, state })
     }
-    let state = State::open(base, &key.repository)?;
-    let opened = open_for_writer(location.store, &key, &state)?;
-    Ok(backup(&opened, &key, options, &state, monitor)?)
+
+    fn destination(&self) -> Destination<'_> {
+        Destination { repository: &self.repository, key: &self.key, state: &self.state }
+    }
+}
+
+fn sqlite(job: &Job, named: &[PathBuf]) -> Option<Arc<sqlite::Databases>> {
+    let options = job.sqlite.as_ref()?;
+    let depth = match options.integrity_check {
+        IntegrityCheck::Full => sqlite::Depth::Full,
+        IntegrityCheck::Quick => sqlite::Depth::Quick,
+        IntegrityCheck::Off => sqlite::Depth::Off,
+    };
+    Some(Arc::new(sqlite::Databases::new(named, options.discover, depth)))
 }
 
 fn excludes(job: &Job) -> Result<Excludes, JobError> {
     let mut rules = Excludes::builder();
+    if job.filesystem_snapshots != FilesystemSnapshots::Off {
+        rules = rules.pattern(format!("{}/", btrfs::DIRECTORY))?;
+    }
     for preset in &job.exclude_presets {
         for pattern in preset.patterns() {
             rules = rules.pattern(pattern)?;

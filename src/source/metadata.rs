@@ -10,11 +10,11 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlinkat};
 use nix::libc::{S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK};
 use nix::sys::stat::{FileStat, Mode, fstat, fstatat, major, minor};
 use nix::unistd::{Gid, Group, Uid, User, Whence, lseek64};
@@ -147,6 +147,11 @@ pub fn open_file_at(dir: impl AsFd, name: &[u8]) -> io::Result<OwnedFd> {
 /// Opens the directory `name` in `dir` for listing, refusing a symbolic link.
 pub fn open_dir_at(dir: impl AsFd, name: &[u8]) -> io::Result<OwnedFd> {
     open_quietly(dir.as_fd(), name, OFlag::O_DIRECTORY)
+}
+
+/// Opens a directory by its absolute path for listing, refusing a symbolic link in the place of the last name.
+pub fn open_dir(path: &Path) -> io::Result<OwnedFd> {
+    open_quietly(AT_FDCWD, path.as_os_str().as_bytes(), OFlag::O_DIRECTORY)
 }
 
 /// `O_NOATIME` is for owners and root only; others read without it.

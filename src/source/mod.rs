@@ -3,8 +3,13 @@
 //! May use `model` only. It knows no keys, no repository format and no terminal.
 
 pub mod command;
+pub mod container;
 pub mod database;
+pub mod device;
 pub mod exclude;
 pub mod metadata;
+pub mod snapshot;
 pub mod stream;
+pub mod tar;
+pub mod view;
 pub mod walk;

@@ -8,6 +8,17 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// What becomes of a stream in the snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A file.
+    File,
+    /// A file of which long runs of zeros take no space.
+    Image,
+    /// It is an archive of `tar`: a directory with its members.
+    Tree,
+}
+
 /// Where a stream comes from.
 pub trait StreamSource: Send + Sync {
     /// Starts it from its beginning.
@@ -18,6 +29,11 @@ pub trait StreamSource: Send + Sync {
 
     /// Ends what was opened, from another thread; its reader then gets an error soon.
     fn stop(&self) {}
+
+    /// What its bytes are.
+    fn form(&self) -> Form {
+        Form::File
+    }
 
     /// Whether [`Self::open`] may be called again.
     fn opens_again(&self) -> bool {

@@ -6,7 +6,8 @@
 //!
 //! Directories are opened relative to their parents and never through a symbolic link, so paths may be longer than
 //! `PATH_MAX` and nothing that moves meanwhile can lead the walk astray. Entries of a directory come sorted by raw
-//! name, sub-directories at their place among them.
+//! name, sub-directories at their place among them. A directory that stands still elsewhere is read there ([`View`]); all
+//! that is said of it names the place where it is shown.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
@@ -18,9 +19,11 @@ use std::sync::Arc;
 
 use nix::dir::{Dir, Type};
 
+use super::database::sqlite::Databases;
 use super::exclude::Excludes;
 use super::metadata::{self, FileType, Stat};
 use super::stream::VirtualFile;
+use super::view::{View, Views, names_of};
 use crate::model::entry::Xattr;
 use crate::model::event::Event;
 
@@ -104,6 +107,10 @@ pub struct WalkOptions {
     pub skip: HashSet<(u64, u64)>,
     /// Streams, at their places among the paths.
     pub streams: Vec<VirtualFile>,
+    /// Databases, whose logs are left out as their copies hold what those hold.
+    pub databases: Option<Arc<Databases>>,
+    /// Directories that are read from elsewhere. A detached one is walked if it is an argument.
+    pub views: Vec<View>,
 }
 
 /// The arguments as a tree of components: a leaf is an argument, everything under it is walked, or a stream.
@@ -111,29 +118,31 @@ pub struct WalkOptions {
 struct Spine {
     chosen: bool,
     stream: Option<Arc<VirtualFile>>,
+    /// A view that is on no disk; only arguments have one.
+    view: Option<Arc<View>>,
     children: BTreeMap<Vec<u8>, Spine>,
 }
 
 impl Spine {
-    fn add(&mut self, components: &[&[u8]]) {
+    fn add(&mut self, components: &[Vec<u8>]) {
         match components.split_first() {
             None => {
                 self.chosen = true;
                 self.children.clear();
             }
             Some(_) if self.chosen => {}
-            Some((first, rest)) => self.children.entry(first.to_vec()).or_default().add(rest),
+            Some((first, rest)) => self.children.entry(first.clone()).or_default().add(rest),
         }
     }
 
-    fn add_stream(&mut self, stream: Arc<VirtualFile>) {
-        let place = stream.path.clone().into_iter().fold(self, |spine, name| spine.children.entry(name).or_default());
-        place.stream = Some(stream);
+    /// The place of something that is on no disk.
+    fn place(&mut self, names: &[Vec<u8>]) -> &mut Self {
+        names.iter().fold(self, |spine, name| spine.children.entry(name.clone()).or_default())
     }
 
     /// Whether nothing in it is on the disk.
     fn is_virtual(&self) -> bool {
-        !self.chosen && (self.stream.is_some() || self.children.values().all(Spine::is_virtual))
+        self.view.is_some() || !self.chosen && (self.stream.is_some() || self.children.values().all(Spine::is_virtual))
     }
 }
 
@@ -210,8 +219,17 @@ fn slice<'a>(text: &'a [u8], range: &(u32, u16, Kind)) -> &'a [u8] {
 }
 
 enum Children {
-    Listed { names: Names, position: usize },
+    Listed {
+        names: Names,
+        position: usize,
+    },
     Spine(std::collections::btree_map::IntoIter<Vec<u8>, Spine>),
+    /// The root directory, with what is on no disk.
+    Beside {
+        names: Names,
+        position: usize,
+        others: BTreeMap<Vec<u8>, Spine>,
+    },
 }
 
 struct Frame {
@@ -221,9 +239,21 @@ struct Frame {
     device: Option<u64>,
 }
 
+impl Frame {
+    /// The same directory with more in it.
+    fn beside(self, others: BTreeMap<Vec<u8>, Spine>) -> Self {
+        let children = match self.children {
+            Children::Listed { names, position } if !others.is_empty() => Children::Beside { names, position, others },
+            children => children,
+        };
+        Self { children, ..self }
+    }
+}
+
 /// The walk, as an iterator over [`Item`]s.
 pub struct Walk {
     options: WalkOptions,
+    views: Views,
     stack: Vec<Frame>,
     pending: std::collections::VecDeque<Item>,
     /// The directory whose files, named as arguments, are the current source.
@@ -237,24 +267,23 @@ impl Walk {
     /// If the root directory cannot be opened.
     pub fn new(paths: &[PathBuf], options: WalkOptions) -> io::Result<Self> {
         let mut spine = Spine::default();
-        for path in paths {
-            let components: Vec<&[u8]> = path
-                .components()
-                .filter_map(|component| match component {
-                    Component::Normal(name) => Some(name.as_bytes()),
-                    _ => None,
-                })
-                .collect();
-            spine.add(&components);
+        let detached = |path: &PathBuf| options.views.iter().find(|view| view.detached && view.at == *path);
+        for path in paths.iter().filter(|path| detached(path).is_none()) {
+            spine.add(&names_of(path));
+        }
+        for view in paths.iter().filter_map(detached) {
+            spine.place(&names_of(&view.at)).view = Some(Arc::new(view.clone()));
         }
         for stream in &options.streams {
-            spine.add_stream(Arc::new(stream.clone()));
+            spine.place(&stream.path).stream = Some(Arc::new(stream.clone()));
         }
-        let fd = std::fs::File::open("/")?.into();
-        let root = Arc::new(OpenDir { fd, path: b"/".to_vec() });
-        let mut walk = Self { options, stack: Vec::new(), pending: std::collections::VecDeque::new(), files_of: None };
+        let views = Views::new(&options.views);
+        let root = Arc::new(OpenDir { fd: metadata::open_dir(views.root())?, path: b"/".to_vec() });
+        let mut walk = Self { options, views, stack: Vec::new(), pending: std::collections::VecDeque::new(), files_of: None };
         let frame = if spine.chosen {
-            walk.list(&root, None)
+            let listed = walk.list(&root, None);
+            // What is on no disk has its place among what is.
+            listed.map(|frame| frame.beside(spine.children))
         } else {
             Some(Frame { dir: root, children: Children::Spine(spine.children.into_iter()), device: None })
         };
@@ -318,16 +347,39 @@ impl Walk {
             return;
         }
         if kind != Kind::Directory {
-            let file = kind == Kind::File;
-            return self.pending.push_back(Item::Entry { dir: Arc::clone(parent), name: name.to_vec(), file });
+            if self.is_log(parent, name) {
+                return;
+            }
+            return self.entry(parent, name, kind == Kind::File);
         }
         self.enter(parent, name, device, None);
+    }
+
+    /// Whether a file belongs to a database beside it, of which a copy is saved.
+    fn is_log(&self, parent: &OpenDir, name: &[u8]) -> bool {
+        let databases = self.options.databases.as_ref();
+        databases.is_some_and(|databases| databases.is_companion(parent.as_fd(), &parent.path_of(name), name))
+    }
+
+    /// Hands on what is no directory.
+    fn entry(&mut self, parent: &Arc<OpenDir>, name: &[u8], file: bool) {
+        let dir = match self.views.of(parent.path(), name).and_then(Path::parent).map(metadata::open_dir) {
+            None => Arc::clone(parent),
+            Some(Ok(fd)) => Arc::new(OpenDir { fd, path: parent.path().to_vec() }),
+            Some(Err(error)) => return self.note_missing(&parent.path_of(name), &error),
+        };
+        self.pending.push_back(Item::Entry { dir, name: name.to_vec(), file });
     }
 
     /// Enters a directory: announces it and, unless it is left out, puts its children on the stack.
     fn enter(&mut self, parent: &Arc<OpenDir>, name: &[u8], device: Option<u64>, spine: Option<Spine>) {
         let path = parent.path_of(name);
-        let opened = metadata::open_dir_at(parent.as_fd(), name);
+        let opened = match self.views.of(parent.path(), name).map(metadata::open_dir) {
+            None => metadata::open_dir_at(parent.as_fd(), name),
+            // What stands still does not go away meanwhile.
+            Some(Err(error)) => return self.note_missing(&path, &error),
+            Some(opened) => opened,
+        };
         let status = match &opened {
             Ok(fd) => metadata::stat_fd(fd.as_fd()),
             Err(_) => metadata::stat_at(parent.as_fd(), name),
@@ -338,16 +390,13 @@ impl Walk {
             Err(error) => return self.note_unreadable(&path, &error),
         };
         if stat.kind != FileType::Directory {
-            return self.pending.push_back(Item::Entry { dir: Arc::clone(parent), name: name.to_vec(), file: false });
+            return self.entry(parent, name, false);
         }
         let xattrs = match &opened {
             Ok(fd) => metadata::xattrs_fd(fd.as_fd()),
             Err(_) => metadata::xattrs_at(parent.as_fd(), name),
         };
-        let xattrs = xattrs.unwrap_or_else(|error| {
-            self.pending.push_back(Item::Note(Event::warning(display(&path), format!("its extended attributes cannot be read ({error})"))));
-            Vec::new()
-        });
+        let xattrs = self.noted(xattrs, &path);
         let foreign = self.options.one_file_system && device.is_some_and(|device| device != stat.device);
         let skipped = spine.is_none() && self.options.skip.contains(&(stat.device, stat.inode));
         self.pending.push_back(Item::Enter { name: name.to_vec(), stat, xattrs });
@@ -371,6 +420,14 @@ impl Walk {
         }
     }
 
+    /// Extended attributes; those that cannot be read are noted.
+    fn noted(&mut self, xattrs: io::Result<Vec<Xattr>>, path: &[u8]) -> Vec<Xattr> {
+        xattrs.unwrap_or_else(|error| {
+            self.pending.push_back(Item::Note(Event::warning(display(path), format!("its extended attributes cannot be read ({error})"))));
+            Vec::new()
+        })
+    }
+
     /// Handles one component of the way to the arguments.
     fn visit_spine(&mut self, parent: &Arc<OpenDir>, name: &[u8], spine: Spine) {
         if spine.is_virtual() {
@@ -385,13 +442,14 @@ impl Walk {
                 self.pending.push_back(Item::NextSource);
                 self.enter(parent, name, None, None);
             }
+            Ok(_) if self.is_log(parent, name) => {}
             Ok(_) => {
                 // Files of one directory, as a shell's `*` names them, are one source: a block each would waste space.
                 if self.files_of.as_ref().is_none_or(|dir| !Arc::ptr_eq(dir, parent)) {
                     self.files_of = Some(Arc::clone(parent));
                     self.pending.push_back(Item::NextSource);
                 }
-                self.pending.push_back(Item::Entry { dir: Arc::clone(parent), name: name.to_vec(), file: false });
+                self.entry(parent, name, false);
             }
             Err(error) => self.note_missing(&parent.path_of(name), &error),
         }
@@ -406,9 +464,28 @@ impl Walk {
         if let Some(stream) = spine.stream {
             return self.pending.push_back(Item::Stream(stream));
         }
+        if let Some(view) = spine.view {
+            return self.enter_detached(name, &view);
+        }
         self.pending.push_back(Item::EnterVirtual { name: name.to_vec() });
         let children = Children::Spine(spine.children.into_iter());
         self.stack.push(Frame { dir: Arc::clone(parent), children, device: None });
+    }
+
+    /// Enters a view that is on no disk.
+    fn enter_detached(&mut self, name: &[u8], view: &View) {
+        let path = view.at.as_os_str().as_bytes().to_vec();
+        let opened = metadata::open_dir(&view.from).and_then(|fd| metadata::stat_fd(fd.as_fd()).map(|stat| (fd, stat)));
+        let (fd, stat) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return self.note_missing(&path, &error),
+        };
+        let xattrs = self.noted(metadata::xattrs_fd(fd.as_fd()), &path);
+        self.pending.push_back(Item::Enter { name: name.to_vec(), stat, xattrs });
+        match self.list(&Arc::new(OpenDir { fd, path }), None) {
+            Some(frame) => self.stack.push(frame),
+            None => self.pending.push_back(Item::Leave),
+        }
     }
 }
 
@@ -437,6 +514,23 @@ impl Iterator for Walk {
                         None => self.leave(depth),
                     }
                 }
+                Children::Beside { names, position, others } => {
+                    let listed = names.get(*position).map(|(name, kind)| (name.to_vec(), kind));
+                    let other = others.first_entry().filter(|other| listed.as_ref().is_none_or(|(name, _)| other.key() <= name));
+                    match (other, listed) {
+                        (Some(other), listed) => {
+                            let (name, spine) = other.remove_entry();
+                            // Of two that have one name only one can be saved.
+                            *position += usize::from(listed.is_some_and(|(listed, _)| listed == name));
+                            self.visit_spine(&dir, &name, spine);
+                        }
+                        (None, Some((name, kind))) => {
+                            *position += 1;
+                            self.visit(&dir, &name, kind, device);
+                        }
+                        (None, None) => self.leave(depth),
+                    }
+                }
                 Children::Spine(children) => match children.next() {
                     Some((name, spine)) => self.visit_spine(&dir, &name, spine),
                     None => self.leave(depth),
@@ -454,3 +548,6 @@ impl Walk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,6 +95,20 @@ impl Bench {
         serde_json::from_str(&out).unwrap_or_else(|error| panic!("{arguments:?} printed no JSON document ({error}): {out}"))
     }
 
+    /// Writes `config.json` with the repository as `main` and a job `state` that saves the source to it, but for what `job` says.
+    pub fn configure(&self, job: &Value) {
+        let mut whole = serde_json::json!({ "paths": [self.source()], "repositories": ["main"] });
+        whole.as_object_mut().unwrap().extend(job.as_object().unwrap().clone());
+        let main = serde_json::json!({ "url": self.path("repo"), "writerKey": self.path("hearth-writer.key") });
+        let config = serde_json::json!({ "repositories": { "main": main }, "jobs": { "state": whole } });
+        self.write("config.json", config.to_string().as_bytes());
+    }
+
+    /// A file of the newest snapshot, as text.
+    pub fn saved(&self, path: impl AsRef<Path>) -> String {
+        self.ok(&["dump", "latest", path.as_ref().to_str().unwrap(), "--key", "hearth-restore.key"])
+    }
+
     /// Backs the source up with further arguments.
     pub fn backup(&self, arguments: &[&str]) -> Value {
         self.json(&[&["backup", "--key", "hearth-writer.key", &self.source()], arguments].concat())

@@ -20,6 +20,7 @@ use crate::cli::signals::Interrupt;
 use crate::content::backup::{BackupOptions, Summary, backup};
 use crate::model::event::{Event, Monitor as _};
 use crate::model::human;
+use crate::source::database::sqlite::{Databases, Depth};
 use crate::source::exclude::Excludes;
 use crate::source::stream::{Once, VirtualFile};
 use crate::source::walk;
@@ -54,6 +55,10 @@ pub struct Backup {
     /// Do not descend into other filesystems
     #[arg(long, short = 'x')]
     one_file_system: bool,
+
+    /// Save SQLite databases, found by their header, as consistent copies of one moment
+    #[arg(long)]
+    sqlite: bool,
 
     /// Label the snapshot
     #[arg(long = "tag", value_name = "TAG")]
@@ -133,6 +138,8 @@ impl Backup {
         Ok(BackupOptions {
             paths: self.paths(progress)?,
             streams: self.stream(context)?,
+            databases: self.sqlite.then(|| Arc::new(Databases::new(&[], true, Depth::Full))),
+            views: Vec::new(),
             excludes: self.excludes()?,
             one_file_system: self.one_file_system,
             skip: vec![context.address()?.path, context.state_base()?],

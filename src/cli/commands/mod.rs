@@ -16,6 +16,7 @@ mod prune;
 mod restore;
 mod restore_db;
 mod run;
+mod settle;
 mod snapshots;
 mod stats;
 mod trial;
@@ -45,6 +46,7 @@ pub enum Command {
     Prune(prune::Prune),
     Check(check::Check),
     Run(run::Run),
+    Settle(settle::Settle),
     #[command(subcommand)]
     Config(config::ConfigCommand),
     #[command(subcommand)]
@@ -77,6 +79,7 @@ impl Command {
             Command::Prune(command) => command.run(context),
             Command::Check(command) => command.run(context),
             Command::Run(command) => command.run(context),
+            Command::Settle(command) => command.run(context),
             Command::Config(command) => command.run(context),
             Command::Key(command) => command.run(context),
             Command::Completions(command) => command.run(context),

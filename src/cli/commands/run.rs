@@ -9,7 +9,7 @@ use super::backup::{host_name, summary_text};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, UsageError};
 use crate::content::backup::Summary;
-use crate::job::{self, Outcome, RunOptions};
+use crate::job::{self, HookLog, HookReport, Outcome, RunOptions};
 
 /// Run a job of this host's configuration
 #[derive(Debug, Args)]
@@ -28,6 +28,10 @@ pub struct Run {
     /// Store nothing, only count
     #[arg(long, short = 'n')]
     dry_run: bool,
+
+    /// Wait for another run of the job to end, instead of failing
+    #[arg(long)]
+    wait: bool,
 }
 
 impl Run {
@@ -42,6 +46,7 @@ impl Run {
             let known = job.repositories.join(", ");
             return Err(UsageError::new(format!("job `{}` does not go to `{stranger}`, but to: {known}", self.job)));
         }
+        let log = HookLog::default();
         let options = RunOptions {
             config: &config,
             job: &self.job,
@@ -49,16 +54,21 @@ impl Run {
             state_base: config.state_dir.clone().map_or_else(|| context.state_base(), Ok::<PathBuf, anyhow::Error>)?,
             dry_run: self.dry_run,
             only: self.only.clone(),
+            wait: self.wait,
+            log: &log,
         };
         let progress = context.progress()?;
-        let outcomes = job::run(&options, &progress)?;
+        let result = job::run(&options, &progress);
         progress.finish();
         context.document(&Report {
             job: &self.job,
             dry_run: self.dry_run,
             warnings: progress.warnings(),
-            repositories: outcomes.iter().map(Destination::of).collect(),
+            error: result.as_ref().err().map(ToString::to_string),
+            hooks: log.reports(),
+            repositories: result.iter().flatten().map(Destination::of).collect(),
         })?;
+        let outcomes = result?;
         for outcome in &outcomes {
             let text = match &outcome.result {
                 Ok(summary) => summary_text(summary, self.dry_run, progress.warnings()),
@@ -77,6 +87,10 @@ struct Report<'a> {
     job: &'a str,
     dry_run: bool,
     warnings: u64,
+    /// Why nothing was saved anywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    hooks: Vec<HookReport>,
     repositories: Vec<Destination<'a>>,
 }
 

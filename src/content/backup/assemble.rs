@@ -7,7 +7,10 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 
 use super::catalogue::{self, Fingerprint, Known};
-use super::read::{Content, FileReader, Inode, Part, Piece};
+use super::cut::Ranks;
+use super::part::{Content, Inode, Part, Piece, Sink};
+use super::read::{AllKnown, FileReader};
+use super::shelf::{Shelf, Shelved};
 use crate::content::ContentError;
 use crate::content::block::BlockBuilder;
 use crate::content::buffers::Buffers;
@@ -21,6 +24,7 @@ use crate::model::id::ChunkId;
 use crate::sealed::limits;
 use crate::sealed::pack::Class;
 use crate::source::metadata::Stat;
+use crate::source::tar::{Member, MemberKind};
 use crate::source::walk::OpenDir;
 
 /// Plaintext bytes after which a block is full; measured in `docs/decisions.md`.
@@ -28,6 +32,9 @@ pub const BLOCK_SIZE: usize = 2 << 20;
 
 /// Bytes of extended attributes that an entry may have; ext4 allows 4 KiB, XFS 64 KiB each, tmpfs any number.
 const ATTRIBUTES: usize = 512 << 10;
+
+/// Stands for the device of files that come out of archives.
+const ARCHIVES: u64 = u64::MAX;
 
 /// A block to be sealed.
 pub struct PlainBlock {
@@ -138,12 +145,31 @@ pub struct Assembler<'a> {
     directories: Vec<OpenDirectory>,
     root: PageBuilder,
     file: OpenFile,
+    shelf: Shelf,
     filesystems: HashMap<u64, u32>,
     statistics: Statistics,
     monitor: &'a dyn Monitor,
     /// Whether the next entry is a path argument.
     argument: bool,
     identity: blake3::Hasher,
+}
+
+/// Takes what is read once more, for this assembler alone.
+struct Again<'a, 'b> {
+    assembler: &'a mut Assembler<'b>,
+    result: Result<(), ContentError>,
+}
+
+impl Sink for Again<'_, '_> {
+    fn give(&mut self, _: usize, part: Part) {
+        if self.result.is_ok() {
+            self.result = self.assembler.take(part);
+        }
+    }
+
+    fn wants(&self, _: usize) -> bool {
+        self.result.is_ok()
+    }
 }
 
 /// An entry as trees hold it.
@@ -189,6 +215,7 @@ impl<'a> Assembler<'a> {
             directories: Vec::new(),
             root: PageBuilder::default(),
             file: OpenFile::default(),
+            shelf: Shelf::default(),
             filesystems: HashMap::new(),
             statistics: Statistics::default(),
             monitor,
@@ -204,6 +231,7 @@ impl<'a> Assembler<'a> {
     pub fn take(&mut self, part: Part) -> Result<(), ContentError> {
         match part {
             Part::Enter { name, metadata } => self.enter(name, metadata),
+            Part::EnterVirtual { name } => self.enter_virtual(name),
             Part::Leave => self.leave(),
             Part::NextSource => {
                 self.argument = true;
@@ -217,11 +245,14 @@ impl<'a> Assembler<'a> {
             Part::Content(content) => self.content(content),
             Part::Restart => {
                 self.file = OpenFile::default();
+                self.shelf = Shelf::default();
                 Ok(())
             }
+            Part::Member { member, content } => self.member(member, content),
+            Part::Archive { name, path } => self.archive(name, &path),
             Part::File { name, metadata, fingerprint, inode, content } => self.file(name, metadata, fingerprint, inode, content),
             Part::Stream { name, metadata, content } => self.stream(name, metadata, content),
-            Part::Failed { path, source } => Err(ContentError::File { action: "read", path, source }),
+            Part::Failed { path, why } => Err(ContentError::File { action: "read", path, source: io::Error::other(why) }),
             Part::Node { entry, fingerprint, inode } => self.node(entry, fingerprint, inode),
         }
     }
@@ -260,14 +291,28 @@ impl<'a> Assembler<'a> {
     fn enter(&mut self, name: Vec<u8>, mut metadata: Metadata) -> Result<(), ContentError> {
         self.bound(&name, &mut metadata);
         self.catalogue.enter(&name).map_err(catalogue_error)?;
-        let whole = self.is_inside() | std::mem::take(&mut self.argument);
-        self.directories.push(OpenDirectory { name, metadata, pages: PageBuilder::default(), whole });
+        self.open(name, metadata);
         Ok(())
     }
 
+    /// A directory that only holds streams is no argument: each stream is one.
+    fn enter_virtual(&mut self, name: Vec<u8>) -> Result<(), ContentError> {
+        self.argument = false;
+        self.enter(name, Metadata { mode: 0o700, ..Metadata::default() })
+    }
+
+    fn open(&mut self, name: Vec<u8>, metadata: Metadata) {
+        let whole = self.is_inside() | std::mem::take(&mut self.argument);
+        self.directories.push(OpenDirectory { name, metadata, pages: PageBuilder::default(), whole });
+    }
+
     fn leave(&mut self) -> Result<(), ContentError> {
-        let Some(directory) = self.directories.pop() else { return Ok(()) };
         self.catalogue.leave().map_err(catalogue_error)?;
+        self.close()
+    }
+
+    fn close(&mut self) -> Result<(), ContentError> {
+        let Some(directory) = self.directories.pop() else { return Ok(()) };
         let pages = directory.pages.finish(&mut self.store)?;
         let mut entry = Entry { name: directory.name, metadata: directory.metadata, kind: Kind::Directory { pages } };
         self.statistics.directories += 1;
@@ -339,13 +384,10 @@ impl<'a> Assembler<'a> {
 
     /// The repository misses a chunk of a file that did not change, or it stands in a block that is to be rewritten.
     fn read_again(&mut self, dir: &Arc<OpenDir>, name: Vec<u8>, stat: Stat) -> Result<(), ContentError> {
-        let mut result = Ok(());
         let mut rereader = self.rereader.clone();
-        rereader.read(dir, name, stat, &mut |part| {
-            result = self.take(part);
-            result.is_ok()
-        });
-        result
+        let mut again = Again { assembler: self, result: Ok(()) };
+        rereader.read(dir, name, stat, &mut AllKnown::new(), &Ranks::from_elem(0, 1), &mut again);
+        again.result
     }
 
     fn content(&mut self, content: Content) -> Result<(), ContentError> {
@@ -408,6 +450,59 @@ impl<'a> Assembler<'a> {
         let mut chunks = file.chunks;
         chunks.append(&mut self.store.nodes);
         Ok((Kind::File { size: file.size, content: elements }, chunks))
+    }
+
+    fn member(&mut self, member: Member, content: Content) -> Result<(), ContentError> {
+        let Member { path, mut metadata, kind } = member;
+        self.bound(path.last().map_or(b"", Vec::as_slice), &mut metadata);
+        let kind = match kind {
+            MemberKind::Directory => Kind::Directory { pages: Vec::new() },
+            MemberKind::Node(kind) => {
+                self.statistics.others += 1;
+                kind
+            }
+            MemberKind::File => self.end_content(content)?.0,
+            MemberKind::Link(target) => {
+                let inode = self.shelf.next_inode();
+                let link = self.link(Inode { device: ARCHIVES, inode });
+                if !self.shelf.link(&target, path.clone(), link) {
+                    let names = [path, vec![b"->".to_vec()], target].concat().join(&b'/');
+                    self.note(Event::warning(
+                        String::from_utf8_lossy(&names),
+                        "is a link to what the archive has not; it is not in this snapshot",
+                    ));
+                }
+                return Ok(());
+            }
+        };
+        self.shelf.put(path, metadata, kind);
+        Ok(())
+    }
+
+    /// The members of an archive, which came in any order, become a directory.
+    fn archive(&mut self, name: Vec<u8>, path: &str) -> Result<(), ContentError> {
+        let mut shelf = std::mem::take(&mut self.shelf);
+        let depth = self.directories.len();
+        self.argument = true;
+        self.open(name, shelf.root());
+        for step in shelf.steps() {
+            match step {
+                Shelved::Enter(name, metadata) => self.open(name, metadata),
+                Shelved::Leave => self.close()?,
+                Shelved::Entry(entry) => {
+                    let json = json_of(&entry);
+                    self.add(&entry.name, &json)?;
+                }
+                Shelved::Lost(lost) => {
+                    let message = "lies below a member that is no directory; it is not in this snapshot";
+                    self.note(Event::warning(format!("{path}/{}", String::from_utf8_lossy(&lost)), message));
+                }
+            }
+        }
+        while self.directories.len() > depth {
+            self.close()?;
+        }
+        Ok(())
     }
 
     fn node(&mut self, mut entry: Entry, fingerprint: Fingerprint, inode: Option<Inode>) -> Result<(), ContentError> {

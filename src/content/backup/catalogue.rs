@@ -20,10 +20,13 @@ use crate::content::dedup::Prefix;
 use crate::content::hashed_file::HashedFile;
 use crate::model::entry::Timestamp;
 use crate::model::id::RepositoryId;
+use crate::source::database::sqlite::Version;
 use crate::source::metadata::Stat;
 
 const MAGIC: &[u8; 8] = b"hbcatl01";
 const HEADER: u64 = 8 + 32 + 8;
+/// Marks the fingerprint of a database.
+const DATABASE: u64 = 1 << 63;
 const ENTER: u8 = 1;
 const LEAVE: u8 = 2;
 const ENTRY: u8 = 3;
@@ -45,6 +48,16 @@ impl Fingerprint {
     /// The fingerprint of a status.
     pub fn of(stat: &Stat) -> Self {
         Self { size: stat.size, mtime: stat.mtime, ctime: stat.ctime, inode: stat.inode }
+    }
+
+    /// The fingerprint of a database, which also tells of the files beside it. No other file has the highest bit of an inode.
+    pub fn of_database(stat: &Stat, version: Version) -> Self {
+        Self { inode: version.0 | DATABASE, ..Self::of(stat) }
+    }
+
+    /// Whether it is of a database.
+    pub fn is_database(&self) -> bool {
+        self.inode & DATABASE != 0
     }
 }
 

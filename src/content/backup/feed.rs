@@ -1,8 +1,10 @@
-//! Feeding: the walk is cut into jobs, several threads read them, and the assembler gets the parts in path order.
+//! Feeding: the walk is cut into jobs, several threads read them, and each destination's assembler gets its parts in path order.
 //!
 //! ```text
-//!   walk + catalogue --jobs--> readers (threads) --a queue for each job--> feed, in the order of the jobs --> Assembler
+//!   walk + catalogues --jobs--> readers (threads) --a queue for each job and destination--> Line, in the order of the jobs --> Assembler
 //! ```
+//!
+//! A destination that fails drops its line; the others go on. The slowest sets the pace, as no queue is without bounds.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,7 +13,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::assemble::Assembler;
 use super::catalogue::{self, Reader};
-use super::read::{FileReader, Part, Task};
+use super::part::{Part, Sink};
+use super::read::{AllKnown, FileReader, Task};
 use crate::content::ContentError;
 use crate::model::event::{Event, Monitor};
 use crate::source::walk::{Item, Walk};
@@ -27,42 +30,59 @@ const SHOW: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_millis(200);
 
 type Parts = Vec<Part>;
-type Job = (Vec<Task>, Sender<Parts>);
 
-/// Walks, reads on several threads, and gives the parts to the assembler in path order.
-pub fn feed<'scope>(
+/// Tasks for one reader, and where each destination waits for what becomes of them.
+struct Job {
+    tasks: Vec<Task>,
+    outlets: Vec<Outlet>,
+}
+
+/// One destination's end of the feed.
+pub struct Line {
+    in_order: Receiver<Receiver<Parts>>,
+}
+
+/// Starts to walk and to read on several threads; a line for each destination, in the order of their catalogues.
+pub fn start<'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
-    assembler: &mut Assembler<'_>,
     reader: &FileReader,
     walk: Walk,
-    known: Option<Reader>,
+    known: Vec<Option<Reader>>,
     threads: usize,
-    monitor: &dyn Monitor,
-) -> Result<(), ContentError> {
+) -> Vec<Line> {
     let (jobs, to_read) = bounded::<Job>(threads);
-    let (order, in_order) = bounded::<Receiver<Parts>>(2 * threads);
-    scope.spawn(move || list(walk, known, &jobs, &order));
+    let (orders, lines) = known.iter().map(|_| bounded(2 * threads)).map(|(order, in_order)| (Some(order), Line { in_order })).unzip();
+    scope.spawn(move || list(walk, known, &jobs, orders));
     for _ in 0..threads {
         let (mut reader, to_read) = (reader.clone(), to_read.clone());
         scope.spawn(move || to_read.iter().for_each(|job| read_job(&mut reader, job)));
     }
-    drop(to_read);
-    let mut shown = Instant::now();
-    while let Some(parts) = next(&in_order, monitor)? {
-        while let Some(batch) = next(&parts, monitor)? {
-            let mut entries = 0;
-            for part in batch {
-                entries += u64::from(matches!(part, Part::File { .. } | Part::Unchanged { .. } | Part::Node { .. }));
-                assembler.take(part)?;
-            }
-            monitor.event(Event::Progress { files: entries, bytes: 0 });
-            if shown.elapsed() >= SHOW {
-                monitor.event(Event::Current(assembler.current()));
-                shown = Instant::now();
+    lines
+}
+
+impl Line {
+    /// Gives everything to the assembler, in path order.
+    ///
+    /// # Errors
+    /// If the assembler cannot go on, or the run is asked to stop.
+    pub fn drain(self, assembler: &mut Assembler<'_>, monitor: &dyn Monitor) -> Result<(), ContentError> {
+        let mut shown = Instant::now();
+        while let Some(parts) = next(&self.in_order, monitor)? {
+            while let Some(batch) = next(&parts, monitor)? {
+                let mut entries = 0;
+                for part in batch {
+                    entries += u64::from(matches!(part, Part::File { .. } | Part::Unchanged { .. } | Part::Node { .. }));
+                    assembler.take(part)?;
+                }
+                monitor.event(Event::Progress { files: entries, bytes: 0 });
+                if shown.elapsed() >= SHOW {
+                    monitor.event(Event::Current(assembler.current()));
+                    shown = Instant::now();
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// What comes next, unless the run is asked to stop: a stream may be silent for hours.
@@ -79,17 +99,17 @@ fn next<T>(receiver: &Receiver<T>, monitor: &dyn Monitor) -> Result<Option<T>, C
     }
 }
 
-/// Cuts the walk into jobs, each with what the catalogue knows of its entries.
-fn list(walk: Walk, mut known: Option<Reader>, jobs: &Sender<Job>, order: &Sender<Receiver<Parts>>) {
+/// Cuts the walk into jobs, each with what the catalogues know of its entries.
+fn list(walk: Walk, mut known: Vec<Option<Reader>>, jobs: &Sender<Job>, mut orders: Vec<Option<Sender<Receiver<Parts>>>>) {
     let mut tasks = Vec::new();
-    let send = |tasks: Vec<Task>| {
-        let (parts, receiver) = bounded(2);
-        order.send(receiver).is_ok() && jobs.send((tasks, parts)).is_ok()
+    let mut send = |tasks: Vec<Task>| {
+        let outlets: Vec<Outlet> = orders.iter_mut().map(Outlet::open).collect();
+        outlets.iter().any(|outlet| outlet.parts.is_some()) && jobs.send(Job { tasks, outlets }).is_ok()
     };
     let mut weight = 0;
     for item in walk {
-        let known = known.as_mut().and_then(|known| look_up(known, &item));
-        weight += if known.is_some() { 1 } else { READING };
+        let known = look_up(&mut known, &item);
+        weight += if known.iter().any(Option::is_some) { 1 } else { READING };
         tasks.push(Task { item, known });
         if weight >= BATCH {
             weight = 0;
@@ -102,37 +122,76 @@ fn list(walk: Walk, mut known: Option<Reader>, jobs: &Sender<Job>, order: &Sende
     send(tasks);
 }
 
-fn look_up(known: &mut Reader, item: &Item) -> Option<Box<catalogue::Known>> {
+fn look_up(catalogues: &mut [Option<Reader>], item: &Item) -> AllKnown {
+    if let Item::Entry { name, .. } = item {
+        return catalogues.iter_mut().map(|catalogue| catalogue.as_mut()?.find(name)).collect();
+    }
+    for catalogue in catalogues.iter_mut().flatten() {
+        step(catalogue, item);
+    }
+    AllKnown::new()
+}
+
+fn step(catalogue: &mut catalogue::Reader, item: &Item) {
     match item {
-        Item::Enter { name, .. } | Item::EnterVirtual { name } => {
-            known.enter(name);
-            None
-        }
-        Item::Leave => {
-            known.leave();
-            None
-        }
-        Item::Entry { name, .. } => known.find(name),
-        Item::Stream(_) | Item::NextSource | Item::Note(_) => None,
+        Item::Enter { name, .. } | Item::EnterVirtual { name } => catalogue.enter(name),
+        Item::Leave => catalogue.leave(),
+        Item::Entry { .. } | Item::Stream(_) | Item::NextSource | Item::Note(_) => {}
     }
 }
 
-fn read_job(reader: &mut FileReader, (tasks, parts): Job) {
-    let mut batch = Vec::new();
-    let mut bytes = 0;
+/// What a job gives to one destination.
+struct Outlet {
+    /// Closed once the destination has failed.
+    parts: Option<Sender<Parts>>,
+    batch: Parts,
+    bytes: usize,
+}
+
+impl Outlet {
+    fn open(order: &mut Option<Sender<Receiver<Parts>>>) -> Self {
+        let (parts, receiver) = bounded(2);
+        if order.as_ref().is_some_and(|order| order.send(receiver).is_err()) {
+            *order = None;
+        }
+        Self { parts: order.is_some().then_some(parts), batch: Vec::new(), bytes: 0 }
+    }
+
+    fn take(&mut self, part: Part) {
+        self.bytes += part.weight();
+        self.batch.push(part);
+        if self.bytes >= BATCH_BYTES {
+            self.hand_on();
+        }
+    }
+
+    fn hand_on(&mut self) {
+        self.bytes = 0;
+        let batch = std::mem::take(&mut self.batch);
+        if self.parts.as_ref().is_some_and(|parts| parts.send(batch).is_err()) {
+            self.parts = None;
+        }
+    }
+}
+
+impl Sink for Vec<Outlet> {
+    fn give(&mut self, destination: usize, part: Part) {
+        if let Some(outlet) = self.get_mut(destination).filter(|outlet| outlet.parts.is_some()) {
+            outlet.take(part);
+        }
+    }
+
+    fn wants(&self, destination: usize) -> bool {
+        self.get(destination).is_some_and(|outlet| outlet.parts.is_some())
+    }
+}
+
+fn read_job(reader: &mut FileReader, Job { tasks, mut outlets }: Job) {
     for task in tasks {
-        let wanted = reader.run(task, &mut |part| {
-            bytes += part.weight();
-            batch.push(part);
-            if bytes < BATCH_BYTES {
-                return true;
-            }
-            bytes = 0;
-            parts.send(std::mem::take(&mut batch)).is_ok()
-        });
-        if !wanted {
+        reader.run(task, &mut outlets);
+        if outlets.iter().all(|outlet| outlet.parts.is_none()) {
             return;
         }
     }
-    let _ = parts.send(batch);
+    outlets.iter_mut().for_each(Outlet::hand_on);
 }

@@ -1,182 +1,64 @@
-//! Reading: from a name in an open directory to chunks with their ids. Runs on several threads.
+//! Reading: from a name in an open directory to chunks with their ids. Runs on several threads; each file is read once for all
+//! destinations that need it.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _};
+use std::io::{self, Seek as _};
 use std::os::fd::AsFd as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::catalogue::{Fingerprint, Known};
+use super::cut::{Cuts, Cutter, Ranks};
+use super::part::{Inode, Part, Sink};
+use super::read_database::FoundDatabase;
 use crate::content::buffers::Buffers;
-use crate::content::chunker::Chunker;
-use crate::content::secret::ChunkKeys;
-use crate::model::entry::{Entry, Kind, Metadata, Timestamp};
+use crate::model::entry::{Entry, Kind};
 use crate::model::event::Event;
-use crate::model::id::ChunkId;
-use crate::sealed::pack::Class;
+use crate::source::database::sqlite::Databases;
 use crate::source::metadata::{self, FileType, Owners, Stat};
-use crate::source::stream::VirtualFile;
 use crate::source::walk::{Item, OpenDir, display};
 
-/// Bytes that are read at once from a large file.
-const STRETCH: usize = 1 << 20;
+/// What the destinations' catalogues know of an entry, by rank.
+pub type AllKnown = smallvec::SmallVec<[Option<Box<Known>>; 1]>;
 
-/// A piece of a file's content.
-#[derive(Debug, Clone, Copy)]
-pub enum Piece {
-    /// A chunk at this place of the buffer.
-    Chunk {
-        /// Its id.
-        id: ChunkId,
-        /// Where it begins in the buffer.
-        start: usize,
-        /// Its length in bytes.
-        length: usize,
-    },
-    /// Zeros that take no space.
-    Hole(u64),
-}
-
-/// Content that was read.
-#[derive(Debug, Default)]
-pub struct Content {
-    /// The bytes of the chunks, and then any.
-    pub buffer: Vec<u8>,
-    /// Bytes of the chunks, a count.
-    pub filled: usize,
-    /// The content in order.
-    pub pieces: Vec<Piece>,
-}
-
-/// Device and inode of an entry with several names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Inode {
-    /// Device number.
-    pub device: u64,
-    /// Inode number.
-    pub inode: u64,
-}
-
-/// What readers hand to the assembler, in path order.
-pub enum Part {
-    /// A directory begins.
-    Enter {
-        /// Its name.
-        name: Vec<u8>,
-        /// Its metadata.
-        metadata: Metadata,
-    },
-    /// The directory entered last ends.
-    Leave,
-    /// Another path argument begins.
-    NextSource,
-    /// Something the user should know.
-    Note(Event),
-    /// A file or node that is as it was.
-    Unchanged {
-        /// Where it lies, in case a chunk of it is needed again.
-        dir: Arc<OpenDir>,
-        /// Its name.
-        name: Vec<u8>,
-        /// What the catalogue knows.
-        known: Box<Known>,
-        /// Its status now.
-        stat: Stat,
-    },
-    /// More content of the file that ends with the next [`Part::File`] or [`Part::Stream`].
-    Content(Content),
-    /// The file changed: its content so far does not count.
-    Restart,
-    /// A file ends.
-    File {
-        /// Its name.
-        name: Vec<u8>,
-        /// Its metadata.
-        metadata: Metadata,
-        /// As it was before it was read; absent if it changed meanwhile.
-        fingerprint: Option<Fingerprint>,
-        /// If it has several names.
-        inode: Option<Inode>,
-        /// The last of its content.
-        content: Content,
-    },
-    /// A stream ends, to be kept as a file. It is new each time, and so is the time in its metadata.
-    Stream {
-        /// The file's name.
-        name: Vec<u8>,
-        /// Its metadata.
-        metadata: Metadata,
-        /// The last of its content.
-        content: Content,
-    },
-    /// A stream without which there shall be no snapshot has failed.
-    Failed {
-        /// Its path in the snapshot.
-        path: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// A link or node.
-    Node {
-        /// All of it but the link id.
-        entry: Entry,
-        /// As it was.
-        fingerprint: Fingerprint,
-        /// If it has several names.
-        inode: Option<Inode>,
-    },
-}
-
-impl Part {
-    /// About how many bytes it holds in memory.
-    pub fn weight(&self) -> usize {
-        match self {
-            Part::Content(content) | Part::File { content, .. } | Part::Stream { content, .. } => content.buffer.capacity() + 512,
-            Part::Unchanged { known, .. } => known.entry.len() + 24 * known.chunks.len() + 512,
-            _ => 512,
-        }
-    }
-}
-
-/// Takes parts; false means that nobody wants more.
-pub type Emit<'a> = &'a mut dyn FnMut(Part) -> bool;
-
-/// An item of the walk with what the catalogue knows of it.
+/// An item of the walk with what the catalogues know of it.
 pub struct Task {
     /// What the walk met.
     pub item: Item,
-    /// What the catalogue knows of an entry.
-    pub known: Option<Box<Known>>,
+    /// What each destination's catalogue knows of an entry; empty if none does.
+    pub known: AllKnown,
 }
 
 /// What all readers share.
 #[derive(Clone)]
 pub struct ReadOptions {
-    /// Cuts content.
-    pub chunker: Chunker,
-    /// Names chunks.
-    pub keys: ChunkKeys,
     /// Regular files larger than this many bytes are left out.
     pub larger_than: Option<u64>,
     /// Whether the inode number counts when looking for changes.
     pub trust_inodes: bool,
+    /// Which files are SQLite databases.
+    pub databases: Option<Arc<Databases>>,
+    /// A private directory for copies of them.
+    pub scratch: PathBuf,
 }
 
 /// Reads entries; one per thread.
 #[derive(Clone)]
 pub struct FileReader {
-    options: ReadOptions,
-    owners: Arc<Owners>,
-    buffers: Buffers,
+    pub(super) options: ReadOptions,
+    pub(super) cutters: Arc<[Cutter]>,
+    pub(super) owners: Arc<Owners>,
+    pub(super) buffers: Buffers,
 }
 
-fn several_names(stat: &Stat) -> Option<Inode> {
+pub(super) fn several_names(stat: &Stat) -> Option<Inode> {
     (stat.links > 1).then_some(Inode { device: stat.device, inode: stat.inode })
 }
 
 impl FileReader {
-    /// A reader.
-    pub fn new(options: ReadOptions) -> Self {
-        Self { options, owners: Arc::new(Owners::default()), buffers: Buffers::default() }
+    /// A reader for destinations that cut as `cutters` say.
+    pub fn new(options: ReadOptions, cutters: Vec<Cutter>) -> Self {
+        Self { options, cutters: cutters.into(), owners: Arc::new(Owners::default()), buffers: Buffers::default() }
     }
 
     /// The pool that its buffers come from.
@@ -184,36 +66,58 @@ impl FileReader {
         self.buffers.clone()
     }
 
-    /// What names chunks.
-    pub fn keys(&self) -> ChunkKeys {
-        self.options.keys.clone()
+    /// A reader for one of the destinations, which gets rank 0.
+    pub fn only(&self, destination: usize) -> Self {
+        Self { cutters: self.cutters.get(destination).cloned().into_iter().collect(), ..self.clone() }
     }
 
-    /// Handles one task; false if nobody wants more.
-    pub fn run(&mut self, task: Task, emit: Emit<'_>) -> bool {
+    /// Those that take more.
+    pub(super) fn wanting(&self, sink: &dyn Sink) -> Ranks {
+        (0..self.cutters.len()).filter(|rank| sink.wants(*rank)).collect()
+    }
+
+    fn give_all(&self, part: Part, sink: &mut dyn Sink) {
+        give(part, &self.wanting(sink), sink);
+    }
+
+    /// Handles one task.
+    pub fn run(&mut self, task: Task, sink: &mut dyn Sink) {
         match task.item {
             Item::Enter { name, stat, xattrs } => {
                 let metadata = metadata::metadata(&stat, xattrs, &self.owners, None);
-                emit(Part::Enter { name, metadata })
+                self.give_all(Part::Enter { name, metadata }, sink);
             }
-            Item::EnterVirtual { name } => emit(Part::Enter { name, metadata: Metadata { mode: 0o700, ..Metadata::default() } }),
-            Item::Stream(file) => self.read_stream(&file, emit),
-            Item::Leave => emit(Part::Leave),
-            Item::NextSource => emit(Part::NextSource),
-            Item::Note(event) => emit(Part::Note(event)),
+            Item::EnterVirtual { name } => self.give_all(Part::EnterVirtual { name }, sink),
+            Item::Stream(file) => self.read_stream(&file, sink),
+            Item::Leave => self.give_all(Part::Leave, sink),
+            Item::NextSource => self.give_all(Part::NextSource, sink),
+            Item::Note(event) => self.give_all(Part::Note(event), sink),
+            Item::Entry { dir, name, file } => self.look(&dir, name, file, task.known, sink),
+        }
+    }
+
+    /// Reads an entry for those destinations whose catalogue does not know it as it is.
+    fn look(&mut self, dir: &Arc<OpenDir>, name: Vec<u8>, file: bool, mut known: AllKnown, sink: &mut dyn Sink) {
+        let wanting = self.wanting(sink);
+        if file && known.iter().all(Option::is_none) {
             // What is to be read anyway is not looked at twice.
-            Item::Entry { dir, name, file: true } if task.known.is_none() => {
-                let result = self.read_file(&dir, &name, emit);
-                settle(&dir, &name, result, emit)
+            let result = self.read_file(dir, &name, &mut known, &wanting, sink);
+            return settle(dir, &name, result, &wanting, sink);
+        }
+        let stat = match metadata::stat_at(dir.as_fd(), &name) {
+            Err(error) => return give(Part::Note(unreadable(dir, &name, &error)), &wanting, sink),
+            Ok(stat) if self.left_out(&stat) => return,
+            Ok(stat) => stat,
+        };
+        let mut changed = Ranks::new();
+        for rank in wanting {
+            match known.get_mut(rank).and_then(|known| known.take_if(|known| self.is_unchanged(known, &stat))) {
+                Some(known) => sink.give(rank, Part::Unchanged { dir: Arc::clone(dir), name: name.clone(), known, stat }),
+                None => changed.push(rank),
             }
-            Item::Entry { dir, name, .. } => match metadata::stat_at(dir.as_fd(), &name) {
-                Err(error) => emit(Part::Note(unreadable(&dir, &name, &error))),
-                Ok(stat) if self.left_out(&stat) => true,
-                Ok(stat) => match task.known {
-                    Some(known) if self.is_unchanged(&known, &stat) => emit(Part::Unchanged { dir, name, known, stat }),
-                    _ => self.read(&dir, name, stat, emit),
-                },
-            },
+        }
+        if !changed.is_empty() {
+            self.read(dir, name, stat, &mut known, &changed, sink);
         }
     }
 
@@ -223,25 +127,27 @@ impl FileReader {
 
     fn is_unchanged(&self, known: &Known, stat: &Stat) -> bool {
         let mut now = Fingerprint::of(stat);
-        if !self.options.trust_inodes {
+        // That of a database tells more than a status does.
+        if !known.fingerprint.is_database() && !self.options.trust_inodes {
             now.inode = known.fingerprint.inode;
         }
         known.fingerprint == now
     }
 
-    /// Reads an entry whatever the catalogue says; false if nobody wants more.
-    pub fn read(&mut self, dir: &Arc<OpenDir>, name: Vec<u8>, stat: Stat, emit: Emit<'_>) -> bool {
+    /// Reads an entry whatever the catalogues say.
+    pub fn read(&mut self, dir: &Arc<OpenDir>, name: Vec<u8>, stat: Stat, known: &mut AllKnown, destinations: &Ranks, sink: &mut dyn Sink) {
         let result = match stat.kind {
-            FileType::File => self.read_file(dir, &name, emit),
+            FileType::File => self.read_file(dir, &name, known, destinations, sink),
             FileType::Directory => {
-                return emit(Part::Note(Event::info(display(&dir.path_of(&name)), "became a directory meanwhile; the next run takes it")));
+                let event = Event::info(display(&dir.path_of(&name)), "became a directory meanwhile; the next run takes it");
+                return give(Part::Note(event), destinations, sink);
             }
-            _ => self.read_node(dir, &name, &stat).map(&mut *emit),
+            _ => self.read_node(dir, &name, &stat).map(|part| give(part, destinations, sink)),
         };
-        settle(dir, &name, result, emit)
+        settle(dir, &name, result, destinations, sink);
     }
 
-    fn read_node(&mut self, dir: &OpenDir, name: &[u8], stat: &Stat) -> io::Result<Part> {
+    fn read_node(&self, dir: &OpenDir, name: &[u8], stat: &Stat) -> io::Result<Part> {
         let kind = match stat.kind {
             FileType::Symlink => Kind::Symlink { target: metadata::read_link_at(dir.as_fd(), name)? },
             FileType::Fifo => Kind::Fifo,
@@ -256,8 +162,24 @@ impl FileReader {
         Ok(Part::Node { entry, fingerprint: Fingerprint::of(stat), inode: several_names(stat) })
     }
 
-    fn read_file(&mut self, dir: &OpenDir, name: &[u8], emit: Emit<'_>) -> io::Result<bool> {
+    fn read_file(
+        &self,
+        dir: &Arc<OpenDir>,
+        name: &[u8],
+        known: &mut AllKnown,
+        destinations: &Ranks,
+        sink: &mut dyn Sink,
+    ) -> io::Result<()> {
         let mut file = File::from(metadata::open_file_at(dir.as_fd(), name)?);
+        let mut lasting = true;
+        if let Some(databases) = self.options.databases.as_ref().filter(|databases| databases.covers(&dir.path_of(name), &file)) {
+            let found = FoundDatabase { databases, dir, name, file: &file };
+            if self.read_database(&found, known, destinations, sink)? {
+                return Ok(());
+            }
+            // What went wrong is told again by the next run.
+            lasting = false;
+        }
         let mut attempts = 0;
         loop {
             let stat = metadata::stat_fd(file.as_fd())?;
@@ -265,147 +187,76 @@ impl FileReader {
                 return Err(io::Error::other("its type changed while it was read"));
             }
             if self.left_out(&stat) {
-                return Ok(true);
+                return Ok(());
             }
             let xattrs = metadata::xattrs_fd(file.as_fd())?;
-            let mut wanted = true;
-            let content = self.read_content(&mut file, &stat, &mut |part| {
-                wanted = emit(part);
-                wanted
-            })?;
-            if !wanted {
-                return Ok(false);
+            let mut cuts = Cuts::new(&self.cutters, &self.buffers, destinations);
+            read_content(&mut file, &stat, &mut cuts, sink)?;
+            if cuts.unwanted() {
+                return Ok(());
             }
             attempts += 1;
             let changed = Fingerprint::of(&metadata::stat_fd(file.as_fd())?) != Fingerprint::of(&stat);
             if changed && attempts < 2 {
                 file.rewind()?;
-                if !emit(Part::Restart) {
-                    return Ok(false);
-                }
+                cuts.restart(sink);
                 continue;
             }
             if changed {
                 let message = "changed while it was read, twice; the snapshot has it as it was read, parts may be of different times";
-                if !emit(Part::Note(Event::info(display(&dir.path_of(name)), message))) {
-                    return Ok(false);
-                }
+                give(Part::Note(Event::info(display(&dir.path_of(name)), message)), destinations, sink);
             }
             let metadata = metadata::metadata(&stat, xattrs, &self.owners, None);
             // A changed file must not look unchanged to the next run.
-            let fingerprint = (!changed).then(|| Fingerprint::of(&stat));
-            return Ok(emit(Part::File { name: name.to_vec(), metadata, fingerprint, inode: several_names(&stat), content }));
-        }
-    }
-
-    /// Reads up to the size at the start; emits all but the last stretch, which is returned.
-    fn read_content(&self, file: &mut File, stat: &Stat, emit: Emit<'_>) -> io::Result<Content> {
-        let mut content = Content::default();
-        let mut position = 0;
-        let sparse = stat.may_have_holes();
-        while position < stat.size {
-            let range = if sparse { metadata::next_data(file.as_fd(), position, stat.size) } else { Some(position..stat.size) };
-            let Some(range) = range else {
-                content.pieces.push(Piece::Hole(stat.size - position));
-                break;
-            };
-            if range.start > position {
-                content.pieces.push(Piece::Hole(range.start - position));
+            let fingerprint = (lasting && !changed).then(|| Fingerprint::of(&stat));
+            let inode = several_names(&stat);
+            for (rank, content) in cuts.finish() {
+                sink.give(rank, Part::File { name: name.to_vec(), metadata: metadata.clone(), fingerprint, inode, content });
             }
-            if sparse {
-                file.seek(io::SeekFrom::Start(range.start))?;
-            }
-            let length = range.end - range.start;
-            let (read, wanted) = self.chunk_stream(&mut file.take(length), length, &mut content, emit)?;
-            if read < length || !wanted {
-                break;
-            }
-            position = range.end;
-        }
-        Ok(content)
-    }
-
-    /// Reads a stream to its end, as a file. One that fails is left out, or fails the run; false if nobody wants more.
-    fn read_stream(&self, file: &VirtualFile, emit: Emit<'_>) -> bool {
-        let now = jiff::Timestamp::now();
-        let mtime = Timestamp { seconds: now.as_second(), nanoseconds: now.subsec_nanosecond().unsigned_abs() };
-        let metadata = Metadata { mode: 0o600, mtime, ..Metadata::default() };
-        let mut content = Content::default();
-        let read = file.source.open().and_then(|mut input| self.chunk_stream(&mut input, u64::MAX, &mut content, emit));
-        match read {
-            Ok((_, wanted)) => {
-                let name = file.path.last().cloned().unwrap_or_default();
-                wanted && emit(Part::Stream { name, metadata, content })
-            }
-            Err(source) if file.required => emit(Part::Failed { path: file.display(), source }),
-            Err(error) => {
-                let message = format!("failed ({error}); it is not in this snapshot");
-                emit(Part::Restart) && emit(Part::Note(Event::error(file.display(), message)))
-            }
-        }
-    }
-
-    /// Cuts a stream into chunks that it appends to `content`, which it emits whenever a stretch is full.
-    fn chunk_stream(&self, input: &mut dyn io::Read, expected: u64, content: &mut Content, emit: Emit<'_>) -> io::Result<(u64, bool)> {
-        let max = self.options.chunker.max();
-        let mut total = 0;
-        let mut pending = content.filled;
-        loop {
-            let rest = usize::try_from(expected.saturating_sub(total)).unwrap_or(usize::MAX);
-            let want = rest.min(STRETCH);
-            if content.buffer.is_empty() {
-                content.buffer = self.buffers.take_filled(if want < STRETCH { want } else { STRETCH + max });
-            }
-            let end = content.filled + want;
-            if content.buffer.len() < end {
-                content.buffer.resize(end, 0);
-            }
-            let read = fill(input, content.buffer.get_mut(content.filled..end).unwrap_or_default())?;
-            content.filled += read;
-            total += read as u64;
-            let ended = read < want || total >= expected;
-            while let Some(bytes) =
-                content.buffer.get(pending..content.filled).filter(|bytes| !bytes.is_empty() && (ended || bytes.len() >= max))
-            {
-                let length = self.options.chunker.cut(bytes);
-                let id = self.options.keys.id(Class::Data, bytes.get(..length).unwrap_or_default());
-                content.pieces.push(Piece::Chunk { id, start: pending, length });
-                pending += length;
-            }
-            if ended {
-                return Ok((total, true));
-            }
-            let carried = content.buffer.get(pending..content.filled).unwrap_or_default();
-            let mut next = Content { buffer: self.buffers.take_filled(STRETCH + max), filled: carried.len(), pieces: Vec::new() };
-            if let Some(place) = next.buffer.get_mut(..carried.len()) {
-                place.copy_from_slice(carried);
-            }
-            content.filled = pending;
-            pending = 0;
-            if !emit(Part::Content(std::mem::replace(content, next))) {
-                return Ok((total, false));
-            }
+            return Ok(());
         }
     }
 }
 
-/// Reads until `place` is full; fewer bytes only at the end of the stream.
-fn fill(input: &mut dyn io::Read, place: &mut [u8]) -> io::Result<usize> {
-    let mut read = 0;
-    while read < place.len() {
-        match input.read(place.get_mut(read..).unwrap_or_default()) {
-            Ok(0) => break,
-            Ok(more) => read += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+/// Reads up to the size at the start.
+fn read_content(file: &mut File, stat: &Stat, cuts: &mut Cuts<'_>, sink: &mut dyn Sink) -> io::Result<()> {
+    let mut position = 0;
+    let sparse = stat.may_have_holes();
+    while position < stat.size {
+        let range = if sparse { metadata::next_data(file.as_fd(), position, stat.size) } else { Some(position..stat.size) };
+        let Some(range) = range else {
+            cuts.hole(stat.size - position);
+            break;
+        };
+        if range.start > position {
+            cuts.hole(range.start - position);
         }
+        if sparse {
+            file.seek(io::SeekFrom::Start(range.start))?;
+        }
+        let length = range.end - range.start;
+        let read = cuts.stream(&mut io::Read::take(&mut *file, length), length, sink)?;
+        if read < length || cuts.unwanted() {
+            break;
+        }
+        position = range.end;
     }
-    Ok(read)
+    Ok(())
 }
 
-/// What became of an entry: whether more is wanted. One that could not be read is noted.
-fn settle(dir: &OpenDir, name: &[u8], result: io::Result<bool>, emit: Emit<'_>) -> bool {
-    result.unwrap_or_else(|error| emit(Part::Restart) && emit(Part::Note(unreadable(dir, name, &error))))
+/// Gives a part to several destinations.
+pub(super) fn give(part: Part, destinations: &Ranks, sink: &mut dyn Sink) {
+    let Some((last, others)) = destinations.split_last() else { return };
+    others.iter().for_each(|rank| sink.give(*rank, part.clone()));
+    sink.give(*last, part);
+}
+
+/// Notes what could not be read.
+fn settle(dir: &OpenDir, name: &[u8], result: io::Result<()>, destinations: &Ranks, sink: &mut dyn Sink) {
+    if let Err(error) = result {
+        give(Part::Restart, destinations, sink);
+        give(Part::Note(unreadable(dir, name, &error)), destinations, sink);
+    }
 }
 
 fn unreadable(dir: &OpenDir, name: &[u8], error: &io::Error) -> Event {

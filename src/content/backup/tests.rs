@@ -63,13 +63,18 @@ impl Bench {
 
     /// Every file of the newest snapshot with its content.
     fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        self.files_of(self.source.path())
+    }
+
+    /// The same for another source.
+    fn files_of(&self, source: &Path) -> BTreeMap<String, Vec<u8>> {
         let vault = self.fixture.vault();
         let snapshots = Snapshots::load(vault.repository(), Folder::Snapshots).unwrap();
         let newest = snapshots.list.iter().max_by_key(|snapshot| snapshot.envelope.sequence).unwrap();
         assert!(newest.counts(), "the snapshot is committed and signed");
         let open = OpenSnapshot::open(&vault, newest).unwrap();
         let mut files = BTreeMap::new();
-        let prefix = self.source.path().as_os_str().as_bytes().to_vec();
+        let prefix = source.as_os_str().as_bytes().to_vec();
         open.list(&prefix.clone(), &mut |path, entry| {
             if let Kind::File { .. } = entry.kind {
                 let mut content = Vec::new();
@@ -297,3 +302,4 @@ fn the_repository_itself_and_the_state_are_left_out() {
 
 mod crash;
 mod hostile;
+mod several;

@@ -4,6 +4,7 @@ pub mod mariadb;
 pub mod postgresql;
 pub mod rows;
 pub mod scratch;
+pub mod sqlite;
 pub mod tap;
 
 use std::sync::Arc;

@@ -1,0 +1,37 @@
+//! `settle`: what a killed run left behind.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::job;
+
+/// Release what a killed run of a job left: start what it stopped, remove its snapshots
+///
+/// For the ExecStopPost of a job's unit. Does nothing while the job runs, or if its last run ended by itself.
+#[derive(Debug, Args)]
+pub struct Settle {
+    /// The job's name
+    #[arg(value_name = "JOB")]
+    job: String,
+
+    #[command(flatten)]
+    file: super::config::ConfigFile,
+}
+
+impl Settle {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If the configuration cannot be used, or what the killed run wrote down cannot be read.
+    pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        let config = self.file.read()?;
+        let base = config.state_dir.clone().map_or_else(|| context.state_base(), Ok::<PathBuf, anyhow::Error>)?;
+        let progress = context.progress()?;
+        let back = job::settle(&config, &self.job, &base, &progress)?;
+        let end = context.end(&progress);
+        Ok(if back { end } else { Exit::Failed })
+    }
+}

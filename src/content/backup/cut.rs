@@ -1,0 +1,176 @@
+//! Cutting: bytes that are read once become the chunks of every destination that needs them, each by its own secret.
+
+use std::io;
+
+use smallvec::SmallVec;
+
+use super::part::{Content, Part, Piece, Sink};
+use crate::content::buffers::Buffers;
+use crate::content::chunker::Chunker;
+use crate::content::secret::ChunkKeys;
+use crate::sealed::pack::Class;
+
+/// Bytes that are read at once from a large file.
+const STRETCH: usize = 1 << 20;
+
+/// Ranks of destinations; nearly always there is one.
+pub type Ranks = SmallVec<[usize; 1]>;
+
+/// How a destination cuts content and names chunks.
+#[derive(Clone)]
+pub struct Cutter {
+    /// Cuts content.
+    pub chunker: Chunker,
+    /// Names chunks.
+    pub keys: ChunkKeys,
+}
+
+/// The content of the file at hand, as one destination cuts it.
+struct Cut {
+    destination: usize,
+    content: Content,
+    /// Where the bytes begin that are not yet part of a chunk.
+    pending: usize,
+}
+
+impl Cut {
+    /// Room for `want` bytes after those that are there.
+    fn room(&mut self, want: usize, max: usize, buffers: &Buffers) -> &mut [u8] {
+        let Content { buffer, filled, .. } = &mut self.content;
+        if buffer.is_empty() {
+            *buffer = buffers.take_filled(if want < STRETCH { want } else { STRETCH + max });
+        }
+        let end = *filled + want;
+        if buffer.len() < end {
+            buffer.resize(end, 0);
+        }
+        buffer.get_mut(*filled..end).unwrap_or_default()
+    }
+
+    /// Cuts what can be cut before more is read, or all of it.
+    fn cut(&mut self, cutter: &Cutter, ended: bool) {
+        let max = cutter.chunker.max();
+        let content = &mut self.content;
+        while let Some(bytes) =
+            content.buffer.get(self.pending..content.filled).filter(|bytes| !bytes.is_empty() && (ended || bytes.len() >= max))
+        {
+            let length = cutter.chunker.cut(bytes);
+            let id = cutter.keys.id(Class::Data, bytes.get(..length).unwrap_or_default());
+            content.pieces.push(Piece::Chunk { id, start: self.pending, length });
+            self.pending += length;
+        }
+    }
+
+    /// Takes the finished chunks out; what is left begins a new buffer.
+    fn hand_on(&mut self, max: usize, buffers: &Buffers) -> Content {
+        let carried = self.content.buffer.get(self.pending..self.content.filled).unwrap_or_default();
+        let mut next = Content { buffer: buffers.take_filled(STRETCH + max), filled: carried.len(), pieces: Vec::new() };
+        if let Some(place) = next.buffer.get_mut(..carried.len()) {
+            place.copy_from_slice(carried);
+        }
+        self.content.filled = self.pending;
+        self.pending = 0;
+        std::mem::replace(&mut self.content, next)
+    }
+}
+
+/// The content of the file at hand, for every destination that needs it.
+pub struct Cuts<'a> {
+    cutters: &'a [Cutter],
+    buffers: &'a Buffers,
+    cuts: SmallVec<[Cut; 1]>,
+}
+
+impl<'a> Cuts<'a> {
+    /// No content yet.
+    pub fn new(cutters: &'a [Cutter], buffers: &'a Buffers, destinations: &Ranks) -> Self {
+        let begin = |destination: &usize| Cut { destination: *destination, content: Content::default(), pending: 0 };
+        Self { cutters, buffers, cuts: destinations.iter().map(begin).collect() }
+    }
+
+    /// Whether nobody needs the content any more.
+    pub fn unwanted(&self) -> bool {
+        self.cuts.is_empty()
+    }
+
+    /// Adds zeros that take no space.
+    pub fn hole(&mut self, length: u64) {
+        self.cuts.iter_mut().for_each(|cut| cut.content.pieces.push(Piece::Hole(length)));
+    }
+
+    fn max(&self, cut: &Cut) -> usize {
+        self.cutters.get(cut.destination).map_or(0, |cutter| cutter.chunker.max())
+    }
+
+    /// Adds up to `expected` bytes of a stream; gives what is complete to `sink` whenever a stretch is full, and returns how many bytes
+    /// there were.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub fn stream(&mut self, input: &mut dyn io::Read, expected: u64, sink: &mut dyn Sink) -> io::Result<u64> {
+        let mut total = 0;
+        loop {
+            let rest = usize::try_from(expected.saturating_sub(total)).unwrap_or(usize::MAX);
+            let want = rest.min(STRETCH);
+            let read = self.fill(input, want)?;
+            total += read as u64;
+            let ended = read < want || total >= expected;
+            for cut in &mut self.cuts {
+                if let Some(cutter) = self.cutters.get(cut.destination) {
+                    cut.cut(cutter, ended);
+                }
+            }
+            if ended || self.cuts.is_empty() {
+                return Ok(total);
+            }
+            for rank in 0..self.cuts.len() {
+                let Some(max) = self.cuts.get(rank).map(|cut| self.max(cut)) else { break };
+                let Some(cut) = self.cuts.get_mut(rank) else { break };
+                sink.give(cut.destination, Part::Content(cut.hand_on(max, self.buffers)));
+            }
+            self.cuts.retain(|cut| sink.wants(cut.destination));
+        }
+    }
+
+    /// Reads into the first destination's buffer; the others get copies.
+    fn fill(&mut self, input: &mut dyn io::Read, want: usize) -> io::Result<usize> {
+        let maxima: SmallVec<[usize; 1]> = self.cuts.iter().map(|cut| self.max(cut)).collect();
+        let mut maxima = maxima.into_iter();
+        let Some((first, others)) = self.cuts.split_first_mut() else { return Ok(0) };
+        let start = first.content.filled;
+        let read = fill(input, first.room(want, maxima.next().unwrap_or(0), self.buffers))?;
+        first.content.filled += read;
+        let fresh = first.content.buffer.get(start..start + read).unwrap_or_default();
+        for (other, max) in others.iter_mut().zip(maxima) {
+            if let Some(place) = other.room(want, max, self.buffers).get_mut(..read) {
+                place.copy_from_slice(fresh);
+            }
+            other.content.filled += read;
+        }
+        Ok(read)
+    }
+
+    /// The last of the content, for each destination that still wants it.
+    pub fn finish(self) -> impl Iterator<Item = (usize, Content)> {
+        self.cuts.into_iter().map(|cut| (cut.destination, cut.content))
+    }
+
+    /// Tells everyone that the content so far does not count.
+    pub fn restart(self, sink: &mut dyn Sink) {
+        self.cuts.iter().for_each(|cut| sink.give(cut.destination, Part::Restart));
+    }
+}
+
+/// Reads until `place` is full; fewer bytes only at the end of the stream.
+fn fill(input: &mut dyn io::Read, place: &mut [u8]) -> io::Result<usize> {
+    let mut read = 0;
+    while read < place.len() {
+        match input.read(place.get_mut(read..).unwrap_or_default()) {
+            Ok(0) => break,
+            Ok(more) => read += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
+}

@@ -1,0 +1,158 @@
+//! SQLite databases in a job: saved at their own path as of one moment, whoever writes to them meanwhile.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod cli_common;
+
+use std::fs;
+
+use cli_common::Bench;
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+const RUN: [&str; 4] = ["run", "state", "--config", "config.json"];
+
+fn configure(bench: &Bench, change: impl FnOnce(&mut Value)) {
+    let mut job = json!({ "paths": [bench.source()], "repositories": ["main"], "sqlite": { "discover": true } });
+    change(&mut job);
+    let config = json!({
+        "repositories": { "main": { "url": bench.path("repo"), "writerKey": bench.path("hearth-writer.key") } },
+        "jobs": { "state": job },
+    });
+    bench.write("config.json", config.to_string().as_bytes());
+}
+
+/// A database in the source with a log that holds all there is.
+fn vault(bench: &Bench, name: &str) -> Connection {
+    let database = Connection::open(bench.path(name)).unwrap();
+    database.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE secret (name TEXT); INSERT INTO secret VALUES ('first')").unwrap();
+    database
+}
+
+fn secrets(database: &Connection) -> Vec<String> {
+    let mut statement = database.prepare("SELECT name FROM secret ORDER BY rowid").unwrap();
+    statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn a_database_that_is_in_use_comes_back_whole_and_its_log_is_left_out() {
+    let bench = Bench::with_repository();
+    configure(&bench, |_| {});
+    let open = vault(&bench, "source/vault.db");
+    let report = bench.json(&RUN);
+    let databases = &report["repositories"][0]["databases"];
+    assert_eq!(databases[0]["path"], bench.path("source/vault.db").to_str().unwrap());
+    assert_eq!(databases[0]["integrity"], "ok");
+    open.execute_batch("INSERT INTO secret VALUES ('second')").unwrap();
+    let restored = bench.restore("hearth-restore.key", "latest", "restored");
+    let names: Vec<_> = fs::read_dir(&restored).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(names.contains(&"vault.db".into()) && !names.iter().any(|name| name.starts_with("vault.db-")), "{names:?}");
+    assert_eq!(secrets(&Connection::open(restored.join("vault.db")).unwrap()), ["first"]);
+    assert!(!bench.path("source/vault.db-journal").exists());
+}
+
+/// Moves money between a hundred accounts until its input ends: another process, as locks of files are per process.
+const TRANSFERS: &str = r#"
+import random, select, sqlite3, sys
+database = sqlite3.connect(sys.argv[1], timeout=60, isolation_level=None)
+database.execute(f"PRAGMA journal_mode = {sys.argv[2]}")
+database.execute("PRAGMA synchronous = OFF")
+database.execute("CREATE TABLE account (id INTEGER PRIMARY KEY, balance INTEGER)")
+database.executemany("INSERT INTO account VALUES (?, 10)", [(i,) for i in range(100)])
+# Larger than one step of a copy, so that transfers come in between.
+database.execute("CREATE TABLE filler AS SELECT randomblob(40000000) AS b")
+print("ready", flush=True)
+count = 0
+while not select.select([sys.stdin], [], [], 0)[0]:
+    a, b = random.sample(range(100), 2)
+    database.execute("BEGIN IMMEDIATE")
+    database.execute("UPDATE account SET balance = balance - 1 WHERE id = ?", (a,))
+    database.execute("UPDATE account SET balance = balance + 1 WHERE id = ?", (b,))
+    database.execute("COMMIT")
+    count += 1
+print(count)
+"#;
+
+#[test]
+fn a_database_saved_while_transfers_go_on_adds_up() {
+    use std::io::{BufRead as _, BufReader, Read as _};
+    for journal in ["WAL", "DELETE", "TRUNCATE", "PERSIST"] {
+        let bench = Bench::with_repository();
+        configure(&bench, |_| {});
+        let path = bench.path("source/bank.db");
+        let mut writer = std::process::Command::new("python3");
+        writer.args(["-c", TRANSFERS, path.to_str().unwrap(), journal]);
+        let mut writer = writer.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(writer.stdout.take().unwrap());
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        for round in ["one", "two"] {
+            let report = bench.json(&RUN);
+            assert_eq!(report["repositories"][0]["databases"][0]["integrity"], "ok", "{journal}: {report}");
+            let restored = bench.restore("hearth-restore.key", "latest", round);
+            let copy = Connection::open(restored.join("bank.db")).unwrap();
+            let sum: i64 = copy.query_row("SELECT sum(balance) FROM account", [], |row| row.get(0)).unwrap();
+            assert_eq!(sum, 1000, "{journal}");
+        }
+        drop(writer.stdin.take());
+        let mut count = String::new();
+        said.read_to_string(&mut count).unwrap();
+        assert!(writer.wait().unwrap().success() && count.trim().parse::<u64>().unwrap() > 0);
+    }
+}
+
+#[test]
+fn a_database_that_is_as_it_was_is_neither_copied_nor_read() {
+    let bench = Bench::with_repository();
+    configure(&bench, |_| {});
+    let open = vault(&bench, "source/vault.db");
+    bench.json(&RUN);
+    let second = bench.json(&RUN);
+    assert_eq!(second["repositories"][0]["databases"][0]["integrity"], "unchanged");
+    assert_eq!(second["repositories"][0]["statistics"]["files_read"], 0);
+    open.execute_batch("INSERT INTO secret VALUES ('second')").unwrap();
+    let third = bench.json(&RUN);
+    assert_eq!(third["repositories"][0]["databases"][0]["integrity"], "ok");
+    let restored = bench.restore("hearth-restore.key", "latest", "restored");
+    assert_eq!(secrets(&Connection::open(restored.join("vault.db")).unwrap()), ["first", "second"]);
+}
+
+#[test]
+fn named_databases_are_found_by_pattern_and_need_not_lie_in_a_path_of_the_job() {
+    let bench = Bench::with_repository();
+    for name in ["apps/one", "apps/two"] {
+        fs::create_dir_all(bench.path(name)).unwrap();
+    }
+    let pattern = bench.path("apps/*/data.db*");
+    configure(&bench, |job| {
+        job["paths"] = json!([]);
+        job["sqlite"] = json!({ "databases": [pattern], "integrityCheck": "quick" });
+    });
+    let _open = [vault(&bench, "apps/one/data.db"), vault(&bench, "apps/two/data.db")];
+    let report = bench.json(&RUN);
+    assert_eq!(report["repositories"][0]["statistics"]["files"], 2, "{report}");
+    assert_eq!(report["repositories"][0]["databases"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_damaged_database_is_an_error_that_is_told_each_time() {
+    let bench = Bench::with_repository();
+    configure(&bench, |_| {});
+    bench.write("source/broken.db", &[b"SQLite format 3\0".as_slice(), &[0xff; 4000]].concat());
+    for _ in 0..2 {
+        let (_, error) = bench.ends(&RUN, 3);
+        assert!(error.contains("broken.db: is a SQLite database of which no consistent copy could be made"), "{error}");
+    }
+    let restored = bench.restore("hearth-restore.key", "latest", "restored");
+    assert_eq!(fs::read(restored.join("broken.db")).unwrap(), fs::read(bench.path("source/broken.db")).unwrap());
+}
+
+#[test]
+fn a_single_backup_can_look_for_databases_too() {
+    let bench = Bench::with_repository();
+    let _open = vault(&bench, "source/vault.db");
+    let report = bench.backup(&["--sqlite"]);
+    assert_eq!(report["databases"][0]["integrity"], "ok", "{report}");
+    assert!(fs::read_dir(bench.path("state")).unwrap().flatten().all(|entry| !entry.path().join("scratch").exists()));
+}
