@@ -426,17 +426,20 @@ fn logical_volumes_are_found_by_pattern_and_saved_as_trees() {
 
 #[test]
 fn snapshots_of_volumes_that_a_killed_run_left_are_unmounted_and_removed() {
-    let Some(volumes) = Volumes::new("", &["mkfs.ext4", "-q"]) else { return };
+    let Some(mut volumes) = Volumes::new("", &["mkfs.ext4", "-q"]) else { return };
     let bench = Bench::with_repository();
     let note = bench.path("note");
-    bench.configure(&json!({ "paths": [volumes.mounted], "filesystemSnapshots": "auto", "commands": { "silent": lasting(&note) } }));
+    let place = volumes.disks[0].bind(&bench.path("source"), "mounts/mine").parent().unwrap().to_owned();
+    let snapshots = json!({ "mountDirectory": place });
+    bench.configure(&json!({ "paths": [volumes.mounted], "filesystemSnapshots": snapshots, "commands": { "silent": lasting(&note) } }));
     let (run, command) = started(&mut volumes.command(&bench, &RUN), &note);
     kill_hard(run, command);
     assert_eq!(volumes.names().len(), 4);
     expect(volumes.command(&bench, &SETTLE).output().unwrap(), 0, SETTLE);
     assert_eq!(volumes.names(), OWN);
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    assert!(!table.contains(bench.path("state/jobs").to_str().unwrap()), "{table}");
+    let left: Vec<_> = table.lines().filter(|line| line.contains(place.to_str().unwrap())).collect();
+    assert!(left.len() == 1 && left[0].contains("mounts/mine"), "what others have mounted there stays: {left:?}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::quiesce::{Containers, Quiesce};
 use super::size::ByteSize;
 use super::snapshot::FilesystemSnapshots;
 use super::sqlite::Sqlite;
-use super::stream::CommandStream;
+use super::stream::{CommandStream, Device};
 
 /// A job: sources, what to leave out of them, and where they go.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -38,6 +38,8 @@ pub struct Job {
     pub one_file_system: bool,
     /// Commands whose output is saved, by the name of the file.
     pub commands: BTreeMap<String, CommandStream>,
+    /// Block devices, by the name of the file that holds their content in the snapshot.
+    pub devices: BTreeMap<String, Device>,
     /// A PostgreSQL server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub postgresql: Option<Postgresql>,

@@ -36,7 +36,7 @@ pub use repository::Repository;
 pub use size::ByteSize;
 pub use snapshot::{FilesystemSnapshots, Room, SnapshotKind, SnapshotOptions};
 pub use sqlite::{IntegrityCheck, Sqlite};
-pub use stream::CommandStream;
+pub use stream::{CommandStream, Device, StreamFormat};
 
 /// Largest file that is read, in bytes.
 const LARGEST: u64 = 16 << 20;

@@ -93,6 +93,34 @@ fn names_that_do_not_fit_together_are_told() {
 }
 
 #[test]
+fn filesystem_snapshots_are_a_word_or_a_table() {
+    let with = |value: &str| {
+        let text = GOOD.replace("\"paths\"", &format!("\"filesystemSnapshots\": {value}, \"paths\""));
+        Config::parse(&text, Format::Json, "x").map(|config| config.jobs["state"].filesystem_snapshots.clone())
+    };
+    assert_eq!(with("\"off\"").unwrap(), FilesystemSnapshots::default());
+    assert_eq!(with("\"auto\"").unwrap(), FilesystemSnapshots::Auto);
+    let options = with(r#"{ "kinds": ["btrfs", "lvm"], "required": true, "lvmRoom": "5 GiB" }"#).unwrap().options();
+    assert_eq!(options.kinds, [SnapshotKind::Btrfs, SnapshotKind::Lvm]);
+    assert_eq!((options.required, options.lvm_room), (true, Room::Size(ByteSize(5 << 30))));
+    assert_eq!(with(r#"{ "lvmRoom": "25%" }"#).unwrap().options().lvm_room, Room::Percent(25));
+    for (value, expected) in [
+        ("\"atuo\"", "filesystemSnapshots: unknown value `atuo`; did you mean `auto`?"),
+        (r#"{ "lvmRom": "1%" }"#, "unknown key `lvmRom`; did you mean `lvmRoom`?"),
+        (r#"{ "lvmRoom": "110%" }"#, "`110%` is no part from 1% to 100%"),
+        (r#"{ "kinds": ["btrsf"] }"#, "unknown value `btrsf`; did you mean `btrfs`?"),
+        (r#"{ "mountDirectory": "mnt" }"#, "filesystemSnapshots.mountDirectory: must be an absolute path"),
+        ("true", "expected \"auto\", \"off\" or a table"),
+    ] {
+        let error = with(value).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    let config = Config::parse(GOOD, Format::Json, "x").unwrap();
+    let again = serde_json::to_string(&config).unwrap();
+    assert!(Config::parse(&again, Format::Json, "x").is_ok(), "what `config check --json` prints can be read: {again}");
+}
+
+#[test]
 fn databases_that_cannot_be_saved_as_asked_for_are_told() {
     for (server, expected) in [
         (r#""postgresql": { "databases": [] }"#, "jobs.state.postgresql.databases: names none"),
@@ -121,34 +149,6 @@ fn the_tools_run_as_the_servers_user_unless_another_program_leads_to_it() {
     assert_eq!(run_as(|server| server.through = vec!["docker".into()]), None);
     let both = |server: &mut Postgresql| (server.through, server.user) = (vec!["docker".into()], Some("me".into()));
     assert_eq!(run_as(both).as_deref(), Some("me"));
-}
-
-#[test]
-fn filesystem_snapshots_are_a_word_or_a_table() {
-    let with = |value: &str| {
-        let text = GOOD.replace("\"paths\"", &format!("\"filesystemSnapshots\": {value}, \"paths\""));
-        Config::parse(&text, Format::Json, "x").map(|config| config.jobs["state"].filesystem_snapshots.clone())
-    };
-    assert_eq!(with("\"off\"").unwrap(), FilesystemSnapshots::default());
-    assert_eq!(with("\"auto\"").unwrap(), FilesystemSnapshots::Auto);
-    let options = with(r#"{ "kinds": ["btrfs", "lvm"], "required": true, "lvmRoom": "5 GiB" }"#).unwrap().options();
-    assert_eq!(options.kinds, [SnapshotKind::Btrfs, SnapshotKind::Lvm]);
-    assert_eq!((options.required, options.lvm_room), (true, Room::Size(ByteSize(5 << 30))));
-    assert_eq!(with(r#"{ "lvmRoom": "25%" }"#).unwrap().options().lvm_room, Room::Percent(25));
-    for (value, expected) in [
-        ("\"atuo\"", "filesystemSnapshots: unknown value `atuo`; did you mean `auto`?"),
-        (r#"{ "lvmRom": "1%" }"#, "unknown key `lvmRom`; did you mean `lvmRoom`?"),
-        (r#"{ "lvmRoom": "110%" }"#, "`110%` is no part from 1% to 100%"),
-        (r#"{ "kinds": ["btrsf"] }"#, "unknown value `btrsf`; did you mean `btrfs`?"),
-        (r#"{ "mountDirectory": "mnt" }"#, "filesystemSnapshots.mountDirectory: must be an absolute path"),
-        ("true", "expected \"auto\", \"off\" or a table"),
-    ] {
-        let error = with(value).unwrap_err().to_string();
-        assert!(error.contains(expected), "{error}");
-    }
-    let config = Config::parse(GOOD, Format::Json, "x").unwrap();
-    let again = serde_json::to_string(&config).unwrap();
-    assert!(Config::parse(&again, Format::Json, "x").is_ok(), "what `config check --json` prints can be read: {again}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::hooks::{self, HookLog};
 use super::standstill::{self, Sources, Standstill};
-use super::streams::Streams;
+use super::streams::{self, Streams};
 use super::{JobError, discover, lock};
 use crate::config::{Config, FilesystemSnapshots, IntegrityCheck, Job, Preset, Repository};
 use crate::content::ContentError;
@@ -115,8 +115,9 @@ fn save_everywhere(options: &RunOptions<'_>, job: &Job, still: &mut Standstill, 
     paths.extend(databases.iter().cloned());
     paths.sort();
     paths.dedup();
+    let devices: Vec<PathBuf> = job.devices.values().map(|device| device.path.clone()).collect();
     let streams = Streams::prepare(job, &options.job_state(), monitor);
-    if paths.is_empty() && streams.files.is_empty() && volumes.is_empty() {
+    if paths.is_empty() && streams.files.is_empty() && devices.is_empty() && volumes.is_empty() {
         return Err(JobError::Nothing);
     }
     let rules = excludes(job)?;
@@ -126,10 +127,10 @@ fn save_everywhere(options: &RunOptions<'_>, job: &Job, still: &mut Standstill, 
     } else {
         let found: Vec<PathBuf> = paths.iter().cloned().chain(volumes.iter().map(Volume::place)).collect();
         discover::report_changes(job, &found, &options.job_state(), monitor)?;
-        let sources = Sources { paths: &paths, excludes: &rules, volumes: &volumes, containers: containers.as_ref(), devices: &[] };
+        let sources = Sources { paths: &paths, excludes: &rules, volumes: &volumes, containers: containers.as_ref(), devices: &devices };
         still.begin((options.job, job), &sources, &options.job_state(), options.log, monitor)?;
         paths.extend(still.volumes().iter().cloned());
-        if paths.is_empty() && streams.files.is_empty() {
+        if paths.is_empty() && streams.files.is_empty() && devices.is_empty() {
             return Err(JobError::Nothing);
         }
     }
@@ -137,7 +138,7 @@ fn save_everywhere(options: &RunOptions<'_>, job: &Job, still: &mut Standstill, 
     let wanted = names.filter_map(|name| options.config.repositories.get(name).map(|repository| (name.clone(), repository)));
     let saving = BackupOptions {
         paths,
-        streams: streams.files.clone(),
+        streams: streams.files.iter().cloned().chain(streams::devices(job, |device| still.device(device))).collect(),
         databases: sqlite(job, &databases),
         views: still.views().to_vec(),
         excludes: rules,

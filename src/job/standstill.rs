@@ -38,6 +38,8 @@ pub(super) struct Standstill {
     // In the order of their release after a panic: whoever waits goes on first.
     quiet: Option<Quiet>,
     frozen: Frozen,
+    /// Where snapshots of devices are mounted.
+    mounts: PathBuf,
 }
 
 impl Standstill {
@@ -54,6 +56,7 @@ impl Standstill {
         monitor: &dyn Monitor,
     ) -> Result<(), JobError> {
         let options = job.filesystem_snapshots.options();
+        self.mounts = mounts(job, dir);
         let wanted = Wanted {
             paths: sources.paths,
             excludes: sources.excludes,
@@ -67,10 +70,10 @@ impl Standstill {
                 Room::Percent(percent) => lvm::Room::Percent(percent),
                 Room::Size(size) => lvm::Room::Bytes(size.0),
             },
-            mounts: &mounts(job, dir),
+            mounts: &self.mounts,
             names: Names::new(name, dir, Timestamp::now()),
         };
-        let quiet = self.quiet.insert(Quiet::begin(job, sources.containers, dir, log, monitor)?);
+        let quiet = self.quiet.insert(Quiet::begin((name, job), sources.containers, dir, log, monitor)?);
         self.frozen = Frozen::take(wanted, monitor).map_err(JobError::Snapshot)?;
         let all_frozen = job.filesystem_snapshots != FilesystemSnapshots::Off && self.frozen.is_complete();
         if all_frozen && !quiet.is_empty() {
@@ -84,13 +87,19 @@ impl Standstill {
         self.frozen.views()
     }
 
+    /// The snapshot that a device is read from; none if it is read itself.
+    pub(super) fn device(&self, device: &Path) -> Option<PathBuf> {
+        self.frozen.device(device)
+    }
+
     /// The places of logical volumes that are read as trees, to be added to the paths.
     pub(super) fn volumes(&self) -> &[PathBuf] {
         self.frozen.volumes()
     }
 
-    /// Directories to skip, also where they are read in a snapshot.
+    /// Directories to skip, also where they are read in a snapshot; and where snapshots are mounted.
     pub(super) fn skip(&self, mut folders: Vec<PathBuf>) -> Vec<PathBuf> {
+        folders.push(self.mounts.clone());
         let frozen: Vec<PathBuf> = folders.iter().map(|folder| self.frozen.read_from(folder)).collect();
         folders.extend(frozen);
         folders
@@ -114,7 +123,7 @@ impl Standstill {
 /// # Errors
 /// If what it wrote down cannot be read.
 pub(super) fn settle((name, job): (&str, &Job), dir: &Path, log: &HookLog, monitor: &dyn Monitor) -> Result<bool, JobError> {
-    let back = quiet::settle(dir, log, monitor)?;
+    let back = quiet::settle(name, dir, log, monitor)?;
     let mut kinds = kinds(&job.filesystem_snapshots);
     if !job.lvm_volumes.is_empty() && !kinds.contains(&Kind::Lvm) {
         kinds.push(Kind::Lvm);

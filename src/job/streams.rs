@@ -6,20 +6,23 @@
 mod mariadb;
 mod postgresql;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{CommandStream, Databases, Job};
+use crate::config::{CommandStream, Databases, Device, Job, StreamFormat};
 use crate::model::event::{Event, Monitor};
 use crate::source::command::{CommandSource, Program};
 use crate::source::database::Dump;
 use crate::source::database::mariadb::Flavour;
 use crate::source::database::scratch::Scratch;
 use crate::source::database::tap::Ledger;
-use crate::source::stream::VirtualFile;
+use crate::source::device::DeviceSource;
+use crate::source::stream::{StreamSource, Tree, VirtualFile};
 
 /// The directory of commands' outputs in a snapshot.
 const COMMANDS: &str = "@commands";
+/// The directory of devices' contents in a snapshot.
+const DEVICES: &str = "@devices";
 
 /// The streams of a job, and what will be known when they have been read.
 #[derive(Default)]
@@ -83,5 +86,21 @@ fn chosen(wanted: &Databases, exclude: &[String], all: impl FnOnce() -> std::io:
 
 fn command(name: &str, stream: &CommandStream) -> VirtualFile {
     let program = Program { success: stream.success.clone(), minimum_size: stream.minimum_size.0, ..Program::new(stream.command.clone()) };
-    VirtualFile { path: vec![COMMANDS.into(), name.into()], source: Arc::new(CommandSource::from(program)), required: false }
+    let source = CommandSource::from(program);
+    let source: Arc<dyn StreamSource> = match stream.format {
+        StreamFormat::File => Arc::new(source),
+        StreamFormat::Tar => Arc::new(Tree(source)),
+    };
+    VirtualFile { path: vec![COMMANDS.into(), name.into()], source, required: false }
+}
+
+/// The devices of a job; `frozen` gives the snapshot of one that has one.
+pub(super) fn devices(job: &Job, frozen: impl Fn(&Path) -> Option<PathBuf>) -> Vec<VirtualFile> {
+    let read = |path: &Path| Arc::new(DeviceSource::new(frozen(path).unwrap_or_else(|| path.to_owned())));
+    let file = |(name, device): (&String, &Device)| VirtualFile {
+        path: vec![DEVICES.into(), name.clone().into_bytes()],
+        source: read(&device.path),
+        required: false,
+    };
+    job.devices.iter().map(file).collect()
 }

@@ -99,8 +99,9 @@ impl Step {
     }
 
     /// Lets it go on; nothing happens if it does already.
-    pub(super) fn undo(&self, log: &HookLog, monitor: &dyn Monitor) -> io::Result<()> {
-        let run = |command, timeout_seconds| hooks::run("quiesce", &[Hook { command, timeout_seconds }], &[], log, monitor);
+    pub(super) fn undo(&self, job: &str, log: &HookLog, monitor: &dyn Monitor) -> io::Result<()> {
+        let environment = [("HEARTH_JOB", job)];
+        let run = |command, timeout_seconds| hooks::run("quiesce", &[Hook { command, timeout_seconds }], &environment, log, monitor);
         match self {
             Step::Service { unit, timeout_seconds } => {
                 let started = run(service::command("start", unit), *timeout_seconds);
@@ -123,7 +124,9 @@ impl Step {
             },
             Step::Frozen { thaw } => {
                 // One that fails does not keep the others from being thawed.
-                thaw.iter().map(|hook| hooks::run("quiesce", std::slice::from_ref(hook), &[], log, monitor)).fold(Ok(()), Result::and)
+                thaw.iter()
+                    .map(|hook| hooks::run("quiesce", std::slice::from_ref(hook), &environment, log, monitor))
+                    .fold(Ok(()), Result::and)
             }
         }
     }

@@ -31,6 +31,7 @@ pub(super) struct ContainerVolumes {
 /// What holds still. Dropped, it goes on.
 #[derive(Debug)]
 pub(super) struct Quiet {
+    job: String,
     dir: PathBuf,
     /// What has been begun, in its order.
     begun: Vec<Step>,
@@ -42,7 +43,7 @@ impl Quiet {
     /// # Errors
     /// If something cannot be stopped, or what is stopped cannot be written down; then everything goes on.
     pub(super) fn begin(
-        job: &Job,
+        (name, job): (&str, &Job),
         containers: Option<&ContainerVolumes>,
         dir: &Path,
         log: &HookLog,
@@ -50,7 +51,7 @@ impl Quiet {
     ) -> Result<Self, JobError> {
         let steps = steps(job, containers).map_err(JobError::Quiesce)?;
         // What an earlier run could not let go on stays written down, and is tried again in the end.
-        let mut quiet = Self { dir: dir.to_owned(), begun: Journal::load(dir)?.steps };
+        let mut quiet = Self { job: name.to_owned(), dir: dir.to_owned(), begun: Journal::load(dir)?.steps };
         if steps.is_empty() {
             return Ok(quiet);
         }
@@ -58,7 +59,7 @@ impl Quiet {
         for (step, commands) in steps {
             monitor.event(Event::info(step.name(), step.held()));
             quiet.begun.push(step);
-            if let Err(error) = hooks::run("quiesce", &commands, &[], log, monitor) {
+            if let Err(error) = hooks::run("quiesce", &commands, &[("HEARTH_JOB", name)], log, monitor) {
                 quiet.end(log, monitor);
                 return Err(JobError::Quiesce(error));
             }
@@ -76,7 +77,7 @@ impl Quiet {
         if self.begun.is_empty() {
             return true;
         }
-        undo(std::mem::take(&mut self.begun), &self.dir, log, monitor)
+        undo(std::mem::take(&mut self.begun), (&self.job, &self.dir), log, monitor)
     }
 }
 
@@ -87,20 +88,20 @@ impl Drop for Quiet {
 }
 
 /// Lets go on what a killed run left stopped. Whether all of it does.
-pub(super) fn settle(dir: &Path, log: &HookLog, monitor: &dyn Monitor) -> Result<bool, JobError> {
+pub(super) fn settle(job: &str, dir: &Path, log: &HookLog, monitor: &dyn Monitor) -> Result<bool, JobError> {
     let steps = Journal::load(dir)?.steps;
     if steps.is_empty() {
         return Ok(true);
     }
     monitor.event(Event::info("quiesce", "an earlier run ended before what it had stopped went on; that is done now"));
-    Ok(undo(steps, dir, log, monitor))
+    Ok(undo(steps, (job, dir), log, monitor))
 }
 
 /// Undoes steps, the last first, and forgets those that are undone.
-fn undo(steps: Vec<Step>, dir: &Path, log: &HookLog, monitor: &dyn Monitor) -> bool {
+fn undo(steps: Vec<Step>, (job, dir): (&str, &Path), log: &HookLog, monitor: &dyn Monitor) -> bool {
     let mut left = Vec::new();
     for step in steps.into_iter().rev() {
-        if let Err(error) = step.undo(log, monitor) {
+        if let Err(error) = step.undo(job, log, monitor) {
             monitor.event(Event::error(step.name(), format!("{error}; {}", step.advice())));
             left.push(step);
         }
@@ -149,4 +150,54 @@ fn users(found: &ContainerVolumes) -> io::Result<Vec<Container>> {
     users.sort();
     users.dedup();
     Ok(users)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Quiesce;
+    use crate::model::event::{Collect, Severity};
+
+    /// A job that writes `freeze` and `thaw` with its name to `log`.
+    fn job(log: &Path, freeze: &str) -> Job {
+        let hook = |script: String| Hook { command: ["sh", "-c", &script].map(str::to_owned).to_vec(), timeout_seconds: 60 };
+        let say = |what: &str| hook(format!("echo {what} $HEARTH_JOB >> {}", log.display()));
+        let quiesce = Quiesce { freeze: vec![say("freeze"), hook(freeze.into())], thaw: vec![say("thaw")], ..Quiesce::default() };
+        Job { quiesce, ..Job::default() }
+    }
+
+    #[test]
+    fn a_bug_that_ends_the_run_does_not_leave_anything_frozen() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let run = std::panic::catch_unwind(|| {
+            let _quiet =
+                Quiet::begin(("state", &job(&log, "true")), None, folder.path(), &HookLog::default(), &Collect::default()).unwrap();
+            assert!(folder.path().join("quiesced").exists(), "it is written down");
+            panic!("a bug");
+        });
+        assert!(run.is_err());
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), "freeze state\nthaw state\n");
+        assert!(!folder.path().join("quiesced").exists());
+    }
+
+    #[test]
+    fn a_freeze_that_fails_is_thawed() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let heard = Collect::default();
+        let error = Quiet::begin(("state", &job(&log, "exit 3")), None, folder.path(), &HookLog::default(), &heard).unwrap_err();
+        assert!(error.to_string().contains("exit status: 3"), "{error}");
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), "freeze state\nthaw state\n");
+        assert!(heard.findings(Severity::Warning).is_empty());
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_read_is_told_and_not_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("quiesced"), "{ half").unwrap();
+        let error = settle("state", folder.path(), &HookLog::default(), &Collect::default()).unwrap_err().to_string();
+        assert!(error.contains("quiesced is damaged") && error.contains("start that by hand"), "{error}");
+        assert!(folder.path().join("quiesced").exists());
+    }
 }

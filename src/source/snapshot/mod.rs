@@ -224,11 +224,16 @@ fn remove(taken: &Taken, monitor: &dyn Monitor) {
     }
 }
 
-/// Removes what killed runs of a job left behind: mounts below `mounts`, and snapshots that `names` calls its own. How many they were.
+/// Removes what killed runs of a job left behind: snapshots that `names` calls its own, and where they are mounted in `mounts`. How many they were.
 /// No other run of the job may be under way.
 pub fn remove_leftovers(names: &Names, kinds: &[Kind], mounts: &Path, monitor: &dyn Monitor) -> usize {
     let Ok(table) = Mounts::read() else { return 0 };
-    let mut left: Vec<Taken> = table.at_or_below(mounts).into_iter().map(|mount| Taken::Mount(mount.point.clone())).collect();
+    // Others may have mounted something there as well.
+    let ours = |point: &Path| {
+        point.parent() == Some(mounts) && point.file_name().and_then(|name| name.to_str()).is_some_and(|name| names.is_ours(name))
+    };
+    let mounted = table.at_or_below(mounts).into_iter().map(|mount| mount.point.clone());
+    let mut left: Vec<Taken> = mounted.filter(|point| ours(point)).map(Taken::Mount).collect();
     if kinds.contains(&Kind::Btrfs) {
         left.extend(btrfs::leftovers(&table, names).into_iter().map(Taken::Btrfs));
     }

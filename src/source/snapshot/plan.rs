@@ -25,7 +25,6 @@ pub(super) fn take(wanted: Wanted<'_>, monitor: &dyn Monitor) -> io::Result<Froz
         datasets: None,
         subvolumes: BTreeMap::new(),
         copies: BTreeMap::new(),
-        mounted: 0,
     };
     freezer.freeze_paths()?;
     freezer.freeze_volumes();
@@ -45,7 +44,6 @@ struct Freezer<'a> {
     subvolumes: BTreeMap<u64, PathBuf>,
     /// Snapshots of logical volumes, by their full names.
     copies: BTreeMap<String, Copy>,
-    mounted: usize,
 }
 
 /// A logical volume's snapshot, and where it is mounted.
@@ -180,8 +178,6 @@ impl<'a> Freezer<'a> {
         if btrfs::is_read_only(&place.top) {
             return Ok(());
         }
-        let snapshot = self.subvolume(&place.top, &place.folder)?;
-        self.show(mount, below(&snapshot, &place.rest))?;
         let top = below(&place.top, &place.rest);
         let shown = |reached: &Path| Some(below(&mount.point, reached.strip_prefix(&top).ok()?));
         let own = self.table.of(&place.top).map(|mount| mount.id);
@@ -191,7 +187,10 @@ impl<'a> Freezer<'a> {
             shown(reached).is_some_and(|shown| self.wanted.paths.iter().any(|path| of_path(&shown, path)))
                 && self.table.of(reached).map(|mount| mount.id) == own
         };
+        // First, as a view without those within it would show empty directories in their place.
         let nested = place.nested(&wanted)?;
+        let snapshot = self.subvolume(&place.top, &place.folder)?;
+        self.show(mount, below(&snapshot, &place.rest))?;
         for (reached, at) in nested.iter().filter_map(|reached| Some((reached, shown(reached)?))) {
             let still = btrfs::is_read_only(reached) || self.wanted.one_file_system;
             let from = if still { Ok(at.clone()) } else { self.subvolume(reached, &place.folder) };
@@ -227,7 +226,8 @@ impl<'a> Freezer<'a> {
         zfs::take(&datasets, &name)?;
         self.frozen.taken.extend(datasets.iter().map(|dataset| Taken::Zfs(format!("{dataset}@{name}"))));
         for (mount, _, folder) in mounts {
-            self.show(mount, below(&folder.join(&name), mount.root.strip_prefix("/").unwrap_or(&mount.root)))?;
+            let from = below(&folder.join(&name), mount.root.strip_prefix("/").unwrap_or(&mount.root));
+            self.show(mount, from).or_else(|error| self.stays_live(mount, &mount.point, &error))?;
         }
         Ok(())
     }
@@ -273,8 +273,7 @@ impl<'a> Freezer<'a> {
             Some(kind) => kind.to_owned(),
             None => filesystem_on(&device)?.ok_or_else(|| io::Error::other("there is no filesystem on it"))?,
         };
-        self.mounted += 1;
-        let point = self.wanted.mounts.join(self.mounted.to_string());
+        let point = self.wanted.mounts.join(&copy.snapshot.name);
         mount_device(&device, &point, &kind).map_err(|error| io::Error::other(format!("its {kind} cannot be mounted: {error}")))?;
         self.frozen.taken.push(Taken::Mount(point.clone()));
         if let Some(copy) = self.copies.get_mut(&volume.full_name()) {
