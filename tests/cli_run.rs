@@ -241,3 +241,22 @@ fn all_repositories_of_a_job_get_the_same_dump() {
     ]);
     assert_eq!(dump(&bench, "/@commands/dump"), second);
 }
+
+#[test]
+fn a_job_reads_and_writes_no_faster_than_its_limits_say() {
+    let bench = Bench::with_repository();
+    let noise: Vec<u8> = (0..3_000_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    for limit in ["readRate", "uploadRate"] {
+        bench.write("source/large", &[limit.as_bytes(), noise.as_slice()].concat());
+        let mut limits = serde_json::Map::new();
+        limits.insert(limit.into(), json!(if limit == "readRate" { 10_000_000 } else { 100_000 }));
+        configure(&bench, &["main"], |job| job["limits"] = json!(limits));
+        let done = &bench.json(&RUN)["repositories"][0];
+        // Less than the limit allows is only a slow machine; more than it allows is a fault.
+        let moved = done["statistics"][if limit == "readRate" { "bytes_read" } else { "bytes_stored" }].as_f64().unwrap();
+        let least = moved / limits[limit].as_f64().unwrap() - 0.1;
+        assert!(least > 0.0 && done["seconds"].as_f64().unwrap() >= least, "{limit}: {done}");
+    }
+    configure(&bench, &["main"], |job| job["limits"] = json!({ "readRate": 0 }));
+    assert!(bench.fails(&RUN, 1).contains("limits.readRate: must be at least one byte a second"));
+}

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hearth_backup::model::pace::Pace;
 use hearth_backup::store::conformance::Subject;
-use hearth_backup::store::layer::{CountingStore, FaultStore};
+use hearth_backup::store::layer::{CountingStore, FaultStore, PacedStore};
 use hearth_backup::store::{DirectoryStore, MemoryStore};
 use hearth_backup::store_conformance;
 
@@ -31,6 +32,11 @@ store_conformance!(in_memory_with_lagging_listings, || {
 store_conformance!(counted, || {
     let (store, folder) = directory();
     Subject::new(CountingStore::new(Arc::new(store))).keeping(folder)
+});
+
+store_conformance!(at_a_pace, || {
+    let (store, folder) = directory();
+    Subject::new(PacedStore::new(Arc::new(store), Arc::new(Pace::new(1 << 40)))).keeping(folder)
 });
 
 store_conformance!(with_faults_that_do_not_strike, || {

@@ -105,6 +105,11 @@ fn check_limits(job: &Job) -> Option<(String, String)> {
     if job.limits.nice.is_some_and(|nice| nice > 19) {
         return Some(("limits.nice".into(), "must be from 0 to 19".into()));
     }
+    for (key, rate) in [("readRate", job.limits.read_rate), ("uploadRate", job.limits.upload_rate)] {
+        if rate.is_some_and(|rate| rate.0 == 0) {
+            return Some((format!("limits.{key}"), "must be at least one byte a second; leave it out for no limit".into()));
+        }
+    }
     if job.limits.threads == Some(0) {
         return Some(("limits.threads".into(), "must be at least 1".into()));
     }

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::size::ByteSize;
+
 /// How much of the machine a job may take. Programs that it starts, such as dumps, are bound by the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
@@ -22,6 +24,12 @@ pub struct Limits {
     #[schemars(range(min = 1))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<u32>,
+    /// How many bytes of the sources may be read in a second, such as `50MiB`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_rate: Option<ByteSize>,
+    /// How many bytes may be written in a second, to all repositories together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upload_rate: Option<ByteSize>,
 }
 
 /// A class of reads and writes.

@@ -168,10 +168,14 @@ fn a_job_that_is_not_there_is_told_with_the_near_miss() {
 }
 
 #[test]
-fn the_example_in_the_documentation_is_right() {
-    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md")).unwrap();
-    let example: String = text.split("```toml\n").skip(1).map(|block| block.split("```").next().unwrap()).collect();
-    let config = Config::parse(&example, Format::Toml, "docs/configuration.md").unwrap();
+fn the_examples_in_the_documentation_are_right() {
+    let parse = |file: &str| {
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        let examples: String = text.split("```toml\n").skip(1).map(|block| block.split("```").next().unwrap()).collect();
+        Config::parse(&examples, Format::Toml, file).unwrap()
+    };
+    assert!(parse("docs/sources.md").jobs.len() > 15);
+    let config = parse("docs/configuration.md");
     assert_eq!(config.jobs["state"].repositories, ["disk", "usb"]);
     assert_eq!(config.jobs["state"].hooks.always.len(), 1);
 }

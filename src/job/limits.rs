@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn programs_that_a_job_starts_are_bound_by_its_limits() {
-        let limits = Limits { nice: Some(7), io: Some(IoClass::Idle), threads: Some(1) };
+        let limits = Limits { nice: Some(7), io: Some(IoClass::Idle), threads: Some(1), ..Limits::default() };
         let (said, warnings) = under(limits, "nice; ionice; nproc");
         assert_eq!(said, "7\nidle\n1", "{warnings:?}");
         assert!(warnings.is_empty(), "{warnings:?}");

@@ -16,11 +16,13 @@ use crate::content::backup::state::State;
 use crate::content::backup::{BackupOptions, Destination, Summary, backup_to, open_for_writer};
 use crate::content::keys::WriterKey;
 use crate::model::event::{Event, Monitor};
+use crate::model::pace::Pace;
 use crate::sealed::repository::Repository as OpenRepository;
 use crate::source::database::sqlite;
 use crate::source::exclude::Excludes;
 use crate::source::snapshot::btrfs;
 use crate::source::snapshot::lvm::Volume;
+use crate::store::layer::PacedStore;
 use crate::store::{Address, open};
 
 /// How to run a job.
@@ -171,9 +173,11 @@ fn save_everywhere(options: &RunOptions<'_>, job: &Job, still: &mut Standstill, 
         dry_run: options.dry_run,
         skip_if_unchanged: job.skip_if_unchanged,
         trust_inodes: !job.ignore_inode,
+        pace: job.limits.read_rate.map(|rate| Arc::new(Pace::new(rate.0))),
         ..BackupOptions::default()
     };
-    let opened = wanted.map(|(name, repository)| (name, Opened::open(repository, base))).collect();
+    let upload = job.limits.upload_rate.map(|rate| Arc::new(Pace::new(rate.0)));
+    let opened = wanted.map(|(name, repository)| (name, Opened::open(repository, base, upload.clone()))).collect();
     let outcomes = save(opened, &saving, monitor);
     streams.tell(monitor);
     outcomes
@@ -209,14 +213,18 @@ struct Opened {
 }
 
 impl Opened {
-    fn open(repository: &Repository, base: &Path) -> Result<Self, JobError> {
+    fn open(repository: &Repository, base: &Path, upload: Option<Arc<Pace>>) -> Result<Self, JobError> {
         let key = WriterKey::read(&repository.writer_key)?;
         let location = open::open(&repository.url)?;
         if let Some(url) = location.expected_id.filter(|id| *id != key.repository) {
             return Err(JobError::OtherRepository { key: key.repository.to_bech32(), url: url.to_bech32() });
         }
         let state = State::open(base, &key.repository)?;
-        let repository = open_for_writer(location.store, &key, &state)?;
+        let store = match upload {
+            Some(pace) => Arc::new(PacedStore::new(location.store, pace)),
+            None => location.store,
+        };
+        let repository = open_for_writer(store, &key, &state)?;
         Ok(Self { repository, key, state })
     }
 

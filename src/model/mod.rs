@@ -4,5 +4,6 @@ pub mod entry;
 pub mod event;
 pub mod human;
 pub mod id;
+pub mod pace;
 pub mod size;
 pub mod span;

@@ -139,7 +139,6 @@ impl Backup {
             paths: self.paths(progress)?,
             streams: self.stream(context)?,
             databases: self.sqlite.then(|| Arc::new(Databases::new(&[], true, Depth::Full))),
-            views: Vec::new(),
             excludes: self.excludes()?,
             one_file_system: self.one_file_system,
             skip: vec![context.address()?.path, context.state_base()?],
@@ -152,6 +151,7 @@ impl Backup {
             read_all: self.read_all,
             trust_inodes: !self.ignore_inode,
             estimate: progress.is_display(),
+            ..BackupOptions::default()
         })
     }
 

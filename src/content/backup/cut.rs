@@ -8,6 +8,7 @@ use super::part::{Content, Part, Piece, Sink};
 use crate::content::buffers::Buffers;
 use crate::content::chunker::Chunker;
 use crate::content::secret::ChunkKeys;
+use crate::model::pace::Pace;
 use crate::sealed::pack::Class;
 
 /// Bytes that are read at once from a large file.
@@ -78,14 +79,15 @@ impl Cut {
 pub struct Cuts<'a> {
     cutters: &'a [Cutter],
     buffers: &'a Buffers,
+    pace: Option<&'a Pace>,
     cuts: SmallVec<[Cut; 1]>,
 }
 
 impl<'a> Cuts<'a> {
     /// No content yet.
-    pub fn new(cutters: &'a [Cutter], buffers: &'a Buffers, destinations: &Ranks) -> Self {
+    pub fn new(cutters: &'a [Cutter], buffers: &'a Buffers, pace: Option<&'a Pace>, destinations: &Ranks) -> Self {
         let begin = |destination: &usize| Cut { destination: *destination, content: Content::default(), pending: 0 };
-        Self { cutters, buffers, cuts: destinations.iter().map(begin).collect() }
+        Self { cutters, buffers, pace, cuts: destinations.iter().map(begin).collect() }
     }
 
     /// Whether nobody needs the content any more.
@@ -113,6 +115,9 @@ impl<'a> Cuts<'a> {
             let rest = usize::try_from(expected.saturating_sub(total)).unwrap_or(usize::MAX);
             let want = rest.min(STRETCH);
             let read = self.fill(input, want)?;
+            if let Some(pace) = self.pace {
+                pace.wait(read as u64, &|| self.cuts.iter().any(|cut| sink.wants(cut.destination)));
+            }
             total += read as u64;
             let ended = read < want || total >= expected;
             for cut in &mut self.cuts {

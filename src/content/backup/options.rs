@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::content::compress;
 use crate::content::payload::Statistics;
 use crate::model::id::SnapshotId;
+use crate::model::pace::Pace;
 use crate::source::database::sqlite::{Checked, Databases};
 use crate::source::exclude::Excludes;
 use crate::source::stream::VirtualFile;
@@ -45,6 +46,8 @@ pub struct BackupOptions {
     pub read_all: bool,
     /// Whether a changed inode number means a changed file.
     pub trust_inodes: bool,
+    /// How fast the sources are read.
+    pub pace: Option<Arc<Pace>>,
     /// Count what a first run will read, so that it can be told how much is left.
     pub estimate: bool,
 }
@@ -67,6 +70,7 @@ impl Default for BackupOptions {
             skip_if_unchanged: false,
             read_all: false,
             trust_inodes: true,
+            pace: None,
             estimate: false,
         }
     }

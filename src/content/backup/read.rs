@@ -14,6 +14,7 @@ use super::read_database::FoundDatabase;
 use crate::content::buffers::Buffers;
 use crate::model::entry::{Entry, Kind};
 use crate::model::event::Event;
+use crate::model::pace::Pace;
 use crate::source::database::sqlite::Databases;
 use crate::source::metadata::{self, FileType, Owners, Stat};
 use crate::source::walk::{Item, OpenDir, display};
@@ -40,6 +41,8 @@ pub struct ReadOptions {
     pub databases: Option<Arc<Databases>>,
     /// A private directory for copies of them.
     pub scratch: PathBuf,
+    /// How fast to read.
+    pub pace: Option<Arc<Pace>>,
 }
 
 /// Reads entries; one per thread.
@@ -69,6 +72,11 @@ impl FileReader {
     /// A reader for one of the destinations, which gets rank 0.
     pub fn only(&self, destination: usize) -> Self {
         Self { cutters: self.cutters.get(destination).cloned().into_iter().collect(), ..self.clone() }
+    }
+
+    /// The content of the next file, for these destinations.
+    pub(super) fn cuts(&self, destinations: &Ranks) -> Cuts<'_> {
+        Cuts::new(&self.cutters, &self.buffers, self.options.pace.as_deref(), destinations)
     }
 
     /// Those that take more.
@@ -190,7 +198,7 @@ impl FileReader {
                 return Ok(());
             }
             let xattrs = metadata::xattrs_fd(file.as_fd())?;
-            let mut cuts = Cuts::new(&self.cutters, &self.buffers, destinations);
+            let mut cuts = self.cuts(destinations);
             read_content(&mut file, &stat, &mut cuts, sink)?;
             if cuts.unwanted() {
                 return Ok(());

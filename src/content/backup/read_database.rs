@@ -7,7 +7,7 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
 use super::catalogue::Fingerprint;
-use super::cut::{Cuts, Ranks};
+use super::cut::Ranks;
 use super::part::{Part, Sink};
 use super::read::{AllKnown, FileReader, give, several_names};
 use crate::model::event::Event;
@@ -73,7 +73,7 @@ impl FileReader {
         let fingerprint = (!matches!(copied.integrity, Integrity::Failed { .. })).then_some(fingerprint);
         databases.note(path, copied.integrity.clone());
         let xattrs = metadata::xattrs_fd(file.as_fd())?;
-        let mut cuts = Cuts::new(&self.cutters, &self.buffers, &changed);
+        let mut cuts = self.cuts(&changed);
         cuts.stream(&mut copied.file, u64::MAX, sink)?;
         let metadata = metadata::metadata(&stat, xattrs, &self.owners, None);
         let inode = several_names(&stat);

@@ -41,7 +41,7 @@ impl FileReader {
         let now = jiff::Timestamp::now();
         let mtime = Timestamp { seconds: now.as_second(), nanoseconds: now.subsec_nanosecond().unsigned_abs() };
         let metadata = Metadata { mode: 0o600, mtime, ..Metadata::default() };
-        let mut cuts = Cuts::new(&self.cutters, &self.buffers, destinations);
+        let mut cuts = self.cuts(destinations);
         read(&mut cuts, sink)?;
         for (rank, content) in cuts.finish() {
             sink.give(rank, Part::Stream { name: name_of(file), metadata: metadata.clone(), content });
@@ -67,7 +67,7 @@ impl FileReader {
             give(Part::Member { member, content: Content::default() }, destinations, sink);
             return Ok(());
         }
-        let mut cuts = Cuts::new(&self.cutters, &self.buffers, destinations);
+        let mut cuts = self.cuts(destinations);
         if cuts.stream(content, size, sink)? < size {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the archive is cut off in the middle of a file"));
         }

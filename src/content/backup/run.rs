@@ -151,6 +151,7 @@ fn scan<'a>(runs: Vec<Run<'a>>, options: &BackupOptions, attempt: usize) -> Vec<
         trust_inodes: options.trust_inodes,
         databases: options.databases.clone(),
         scratch: scratch.clone(),
+        pace: options.pace.clone(),
     };
     let reader = FileReader::new(read_options, ready.iter().map(|(_, run, ..)| run.cutter()).collect());
     let threads = thread::available_parallelism().map_or(2, usize::from).clamp(1, 16);

@@ -3,9 +3,11 @@
 pub mod count;
 pub mod discard;
 pub mod fault;
-pub mod read_only;
+pub mod paced;
+mod read_only;
 
 pub use count::{Call, CountingStore, Operation};
 pub use discard::DiscardStore;
 pub use fault::{Damage, FaultStore, Moment};
+pub use paced::PacedStore;
 pub use read_only::ReadOnlyStore;

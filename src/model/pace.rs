@@ -1,0 +1,72 @@
+//! A pace: at most so many bytes a second, whoever moves them.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What may be moved at once after a pause, in seconds' worth.
+const BURST: Duration = Duration::from_millis(100);
+/// How often somebody who waits looks whether he shall go on waiting.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Shared by all that move bytes.
+#[derive(Debug)]
+pub struct Pace {
+    /// Bytes a second.
+    rate: u64,
+    /// When all that was promised so far is done.
+    free: Mutex<Option<Instant>>,
+}
+
+impl Pace {
+    /// A pace of so many bytes a second, at least one.
+    pub fn new(rate: u64) -> Self {
+        Self { rate: rate.max(1), free: Mutex::new(None) }
+    }
+
+    /// How long to wait at `now` before so many bytes count as moved.
+    fn promise(&self, bytes: u64, now: Instant) -> Duration {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let earliest = now.checked_sub(BURST).unwrap_or(now);
+        let begin = free.map_or(earliest, |free| free.max(earliest));
+        // Never past what a clock can tell.
+        let takes = Duration::try_from_secs_f64(bytes as f64 / self.rate as f64).unwrap_or(Duration::MAX);
+        let end = begin.checked_add(takes).unwrap_or(begin);
+        *free = Some(end);
+        end.saturating_duration_since(now)
+    }
+
+    /// Waits until so many bytes may have been moved, or `wanted` says that nobody wants them any more.
+    pub fn wait(&self, bytes: u64, wanted: &dyn Fn() -> bool) {
+        let mut left = self.promise(bytes, Instant::now());
+        while !left.is_zero() && wanted() {
+            let nap = left.min(LOOK);
+            std::thread::sleep(nap);
+            left -= nap;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_take_their_time_whoever_moves_them() {
+        let (pace, now) = (Pace::new(1000), Instant::now());
+        assert_eq!(pace.promise(1100, now), Duration::from_secs(1));
+        assert_eq!(pace.promise(500, now), Duration::from_millis(1500));
+        assert_eq!(pace.promise(500, now + Duration::from_millis(1500)), Duration::from_millis(500));
+    }
+
+    #[test]
+    fn a_pause_is_not_made_up_for() {
+        let (pace, now) = (Pace::new(1000), Instant::now());
+        pace.promise(1000, now);
+        assert_eq!(pace.promise(1100, now + Duration::from_secs(3600)), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn who_is_not_wanted_any_more_does_not_wait() {
+        Pace::new(1).wait(u64::MAX, &|| false);
+    }
+}
