@@ -22,6 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
 /// So often a copy begins anew because of writers; then they have to wait.
 const RESTARTS: u32 = 3;
+/// How live databases are opened.
+const READ_ONLY: OpenFlags = OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_NO_MUTEX).union(OpenFlags::SQLITE_OPEN_NOFOLLOW);
+/// What is set before a file is looked at that anybody may have made (<https://sqlite.org/security.html>).
+const GUARD: &str = "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;";
 /// Lines of what a check finds that are kept.
 const FINDINGS: u32 = 20;
 
@@ -160,7 +164,7 @@ fn copy_quiet(dir: BorrowedFd<'_>, name: &[u8], file: &File, target: &Path, want
     let before = read(file)?;
     let path = path_in(dir, name);
     let escaped: String = path.as_os_str().as_encoded_bytes().iter().map(|byte| escape(*byte)).collect();
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     let copied = Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)
         .map_err(CopyError::from)
         .and_then(|source| online(&source, target, wanted));
@@ -172,8 +176,7 @@ fn copy_quiet(dir: BorrowedFd<'_>, name: &[u8], file: &File, target: &Path, want
 }
 
 fn copy_live(dir: BorrowedFd<'_>, name: &[u8], target: &Path, wanted: &dyn Fn() -> bool) -> Result<(), CopyError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    online(&Connection::open_with_flags(path_in(dir, name), flags)?, target, wanted)
+    online(&Connection::open_with_flags(path_in(dir, name), READ_ONLY)?, target, wanted)
 }
 
 /// Copies what a program left that died in the middle of a transaction, without taking that back in the live database: that is for the
@@ -206,6 +209,7 @@ fn escape(byte: u8) -> String {
 /// Copies page by page. Writers to a database with a log are not held up; others get in between two steps, and the copy begins anew.
 fn online(source: &Connection, target: &Path, wanted: &dyn Fn() -> bool) -> Result<(), CopyError> {
     source.busy_timeout(PATIENCE)?;
+    source.execute_batch(GUARD)?;
     let journal: String = source.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
     let hold = || source.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema;");
     let mut held = journal == "wal";
@@ -251,6 +255,7 @@ pub fn check(path: &Path, depth: Depth) -> Result<Integrity, CopyError> {
     };
     let copy = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let look = || -> Result<Vec<String>, rusqlite::Error> {
+        copy.execute_batch(GUARD)?;
         let mut statement = copy.prepare(&format!("PRAGMA {pragma}({FINDINGS})"))?;
         statement.query_map([], |row| row.get(0))?.collect()
     };

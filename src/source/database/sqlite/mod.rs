@@ -161,9 +161,10 @@ fn begins_like_companion(file: &File) -> bool {
     known.iter().any(|magic| start.get(..read).unwrap_or_default().starts_with(magic))
 }
 
-/// A path that SQLite can open for a name in an open directory.
+/// The path of a name in an open directory, without symbolic links: SQLite opens by path, and shall refuse if somebody puts a link in its way.
 fn path_in(dir: BorrowedFd<'_>, name: &[u8]) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(std::ffi::OsStr::from_bytes(name))
+    let own = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd()));
+    std::fs::read_link(&own).unwrap_or(own).join(std::ffi::OsStr::from_bytes(name))
 }
 
 /// A regular file in an open directory, by a name and an ending.
