@@ -36,6 +36,7 @@ const CRATES: &[(&[&str], &[&str], &str)] = &[
     (&["toml", "schemars", "serde_path_to_error", "strsim"], &["config/"], "one schema, and one place that reads it"),
     (&["rusqlite"], &["source/database/sqlite/"], "copies of SQLite databases are made by SQLite, in one place"),
     (&["memchr"], &["source/database/"], "counts what passes in dumps"),
+    (&["tar"], &["source/tar.rs", "content/browse/archive.rs"], "one place reads archives, and one writes them"),
     (&["memmap2"], &["content/dedup/mapping.rs"], "one place proves that mapped files are not changed underneath us"),
     (&["clap", "clap_complete", "clap_mangen", "indicatif", "rpassword"], &["cli/"], "the library knows no terminal"),
     (&["anyhow", "tracing_subscriber", "signal_hook"], &["cli/", "main.rs"], "the library returns typed errors and owns no process"),

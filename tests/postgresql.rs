@@ -120,8 +120,8 @@ fn open_to_all(path: &Path) {
 }
 
 /// The recorded row counts of a database in the newest snapshot.
-fn recorded(bench: &Bench, database: &str) -> Value {
-    let path = format!("/@postgresql/{database}.rows.json");
+fn recorded(bench: &Bench, dump: &str) -> Value {
+    let path = format!("/@postgresql/{dump}.rows.json");
     serde_json::from_str(&bench.ok(&["dump", "latest", &path, "--key", "hearth-restore.key"])).unwrap()
 }
 
@@ -285,8 +285,8 @@ fn the_rows_of_each_table_are_recorded_and_compared_before_the_old_database_goes
         table("public", "goods", 1004),
         table("public", "parent", 0),
     ];
-    assert_eq!(recorded(&bench, "shop"), json!({ "tables": expected }));
-    assert_eq!(recorded(&bench, "postgres"), json!({ "tables": [] }));
+    assert_eq!(recorded(&bench, "shop.dump"), json!({ "tables": expected }));
+    assert_eq!(recorded(&bench, "postgres.dump"), json!({ "tables": [] }));
 
     bench.ok(&back(&cluster, &["shop", "--to", "again"]));
     assert_eq!(cluster.ask("again", "select count(*) from goods"), "1004");
@@ -318,7 +318,7 @@ fn without_recorded_rows_a_database_comes_back_all_the_same() {
     cluster.ask("shop", "create table goods (name text); insert into goods values ('tea')");
     configure(&bench, &cluster, |server| server["rowCounts"] = json!(false));
     bench.ends(&RUN, 0);
-    bench.fails(&["dump", "latest", "/@postgresql/shop.rows.json", "--key", "hearth-restore.key"], 1);
+    bench.fails(&["dump", "latest", "/@postgresql/shop.dump.rows.json", "--key", "hearth-restore.key"], 1);
     let (_, said) = bench.ends(&back(&cluster, &["shop", "--to", "again"]), 0);
     assert!(said.contains("cannot be compared"), "{said}");
     assert_eq!(cluster.ask("again", "select name from goods"), "tea");
@@ -401,10 +401,10 @@ fn a_large_database_is_dumped_as_a_directory_by_several_connections() {
     assert_eq!(fs::read_dir(bench.path("scratch")).unwrap().count(), 0, "nothing is left, of this run or an earlier one");
     let list = bench.ok(&["ls", "latest", "/@postgresql", "--key", "hearth-restore.key"]);
     assert!(
-        list.contains("bank.dir") && list.contains("bank.rows.json") && list.contains("small.dump") && !list.contains("absent"),
+        list.contains("bank.dir") && list.contains("bank.dir.rows.json") && list.contains("small.dump") && !list.contains("absent"),
         "{list}"
     );
-    let counts = recorded(&bench, "bank");
+    let counts = recorded(&bench, "bank.dir");
     let rows = |table: &str| counts["tables"].as_array().unwrap().iter().find(|counted| counted["table"] == table).unwrap()["rows"].clone();
     assert_eq!((rows("pgbench_accounts"), rows("pgbench_tellers"), rows("pgbench_history")), (json!(100_000), json!(10), json!(0)));
 

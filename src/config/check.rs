@@ -1,7 +1,7 @@
 //! What the types cannot say: names that must fit together.
 
 use super::Config;
-use super::database::{Databases, DumpFormat, Postgresql};
+use super::database::{Databases, DumpFormat, Mariadb, Postgresql};
 use super::error::{ConfigError, advice};
 use super::job::Job;
 
@@ -46,10 +46,11 @@ fn check_job(config: &Config, job: &Job) -> Option<(String, String)> {
             return Some((format!("repositories[{rank}]"), format!("`{name}` is named twice")));
         }
     }
-    let no_databases = job.postgresql.is_none() && job.sqlite.as_ref().is_none_or(|sqlite| sqlite.databases.is_empty());
+    let no_servers = job.postgresql.is_none() && job.mariadb.is_none() && job.mysql.is_none();
+    let no_databases = no_servers && job.sqlite.as_ref().is_none_or(|sqlite| sqlite.databases.is_empty());
     let no_paths = job.paths.is_empty() && job.optional_paths.is_empty() && job.lvm_volumes.is_empty() && job.containers.is_none();
-    if no_paths && job.commands.is_empty() && no_databases {
-        let sources = "paths, optionalPaths, commands, postgresql, sqlite, lvmVolumes or containers";
+    if no_paths && job.commands.is_empty() && job.devices.is_empty() && no_databases {
+        let sources = "paths, optionalPaths, commands, devices, postgresql, mariadb, mysql, sqlite, lvmVolumes or containers";
         return Some(("paths".into(), format!("a job needs something to save: {sources}")));
     }
     if job.sqlite.as_ref().is_some_and(|sqlite| sqlite.databases.is_empty() && !sqlite.discover) {
@@ -57,6 +58,12 @@ fn check_job(config: &Config, job: &Job) -> Option<(String, String)> {
     }
     if let Some((key, why)) = job.postgresql.as_ref().and_then(check_postgresql) {
         return Some((format!("postgresql.{key}"), why.to_owned()));
+    }
+    for (name, server) in [("mariadb", &job.mariadb), ("mysql", &job.mysql)] {
+        let check = |server: &Mariadb| check_server(&server.databases, &server.through, server.password_file.is_some());
+        if let Some((key, why)) = server.as_ref().and_then(check) {
+            return Some((format!("{name}.{key}"), why.to_owned()));
+        }
     }
     let databases = job.sqlite.as_ref().map(|sqlite| sqlite.databases.as_slice()).unwrap_or_default();
     for (key, paths) in [("paths", job.paths.as_slice()), ("optionalPaths", &job.optional_paths), ("sqlite.databases", databases)] {
@@ -67,10 +74,15 @@ fn check_job(config: &Config, job: &Job) -> Option<(String, String)> {
     if !(1..=22).contains(&job.compression) {
         return wrong("compression", "must be a zstd level from 1 to 22");
     }
-    for (name, stream) in &job.commands {
+    for (key, name) in job.commands.keys().map(|name| ("commands", name)).chain(job.devices.keys().map(|name| ("devices", name))) {
         if matches!(name.as_str(), "" | "." | "..") || name.contains(['/', '\0']) || name.len() > 255 {
-            return Some((format!("commands.{name}"), "must be the name of one file, such as vault.snap".into()));
+            return Some((format!("{key}.{name}"), "must be the name of one file, such as vault.snap".into()));
         }
+    }
+    if let Some((name, _)) = job.devices.iter().find(|(_, device)| !device.path.is_absolute()) {
+        return Some((format!("devices.{name}.path"), "must be absolute; services run in no particular directory".into()));
+    }
+    for (name, stream) in &job.commands {
         if stream.command.first().is_none_or(String::is_empty) {
             return Some((format!("commands.{name}.command"), "is empty; give a program and its arguments".into()));
         }

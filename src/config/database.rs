@@ -60,6 +60,59 @@ impl Postgresql {
     }
 }
 
+/// A MariaDB or MySQL server: a dump of each database, and the users that belong to all of them.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct Mariadb {
+    /// `"all"`, or a list of names.
+    pub databases: Databases,
+    /// Databases that `"all"` leaves out.
+    pub exclude: Vec<String>,
+    /// The system's user as whom the tools run; the user of the job if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// A host name; the local socket if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The port; the tools' default if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// The server's socket; the tools' default if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socket: Option<PathBuf>,
+    /// The database's user; that of the system if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// A file that holds the password and nothing else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// Whether users, roles and their rights are saved as well.
+    pub users: bool,
+    /// Whether the rows of each table are counted in the dump as it passes, for `restore-db` to compare.
+    pub row_counts: bool,
+    /// Words before each of the tools, such as `["docker", "exec", "-i", "NAME"]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub through: Vec<String>,
+}
+
+impl Default for Mariadb {
+    fn default() -> Self {
+        Self {
+            databases: Databases::All,
+            exclude: Vec::new(),
+            user: None,
+            host: None,
+            port: None,
+            socket: None,
+            username: None,
+            password_file: None,
+            users: true,
+            row_counts: true,
+            through: Vec::new(),
+        }
+    }
+}
+
 /// How `pg_dump` writes a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

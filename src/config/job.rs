@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::database::Postgresql;
+use super::database::{Mariadb, Postgresql};
 use super::hook::Hooks;
 use super::limits::{Limits, Window};
 use super::quiesce::{Containers, Quiesce};
 use super::size::ByteSize;
 use super::snapshot::FilesystemSnapshots;
 use super::sqlite::Sqlite;
-use super::stream::CommandStream;
+use super::stream::{CommandStream, Device};
 
 /// A job: sources, what to leave out of them, and where they go.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -39,9 +39,17 @@ pub struct Job {
     pub one_file_system: bool,
     /// Commands whose output is saved, by the name of the file.
     pub commands: BTreeMap<String, CommandStream>,
+    /// Block devices, by the name of the file that holds their content in the snapshot.
+    pub devices: BTreeMap<String, Device>,
     /// A PostgreSQL server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub postgresql: Option<Postgresql>,
+    /// A MariaDB server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mariadb: Option<Mariadb>,
+    /// A MySQL server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mysql: Option<Mariadb>,
     /// SQLite databases.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sqlite: Option<Sqlite>,

@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use database::{Databases, DumpFormat, Postgresql};
+pub use database::{Databases, DumpFormat, Mariadb, Postgresql};
 pub use error::ConfigError;
 pub use hook::{Hook, Hooks};
 pub use job::{Job, Preset};
@@ -38,7 +38,7 @@ pub use repository::Repository;
 pub use size::ByteSize;
 pub use snapshot::{FilesystemSnapshots, Room, SnapshotKind, SnapshotOptions};
 pub use sqlite::{IntegrityCheck, Sqlite};
-pub use stream::CommandStream;
+pub use stream::{CommandStream, Device, StreamFormat};
 
 /// Largest file that is read, in bytes.
 const LARGEST: u64 = 16 << 20;

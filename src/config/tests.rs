@@ -130,6 +130,37 @@ fn filesystem_snapshots_are_a_word_or_a_table() {
 }
 
 #[test]
+fn databases_that_cannot_be_saved_as_asked_for_are_told() {
+    for (server, expected) in [
+        (r#""postgresql": { "databases": [] }"#, "jobs.state.postgresql.databases: names none"),
+        (r#""mysql": { "databases": [] }"#, "jobs.state.mysql.databases: names none"),
+        (r#""postgresql": { "through": ["docker"], "passwordFile": "/p" }"#, "jobs.state.postgresql.passwordFile: does not pass through"),
+        (r#""mariadb": { "through": ["docker"], "passwordFile": "/p" }"#, "jobs.state.mariadb.passwordFile: does not pass through"),
+        (r#""mariadb": { "through": [""] }"#, "jobs.state.mariadb.through: must begin with a program"),
+        (r#""postgresql": { "through": ["docker"], "format": "directory" }"#, "jobs.state.postgresql.format: a directory would be written"),
+        (r#""postgresql": { "parallel": 0 }"#, "jobs.state.postgresql.parallel: must be from 1 to 64"),
+        (r#""postgresql": { "scratch": "tmp" }"#, "jobs.state.postgresql.scratch: must be an absolute path"),
+    ] {
+        let message = error(&GOOD.replace("\"paths\": [\"/var/lib\", \"/srv/*\"]", server), Format::Json);
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn the_tools_run_as_the_servers_user_unless_another_program_leads_to_it() {
+    let run_as = |change: fn(&mut Postgresql)| {
+        let mut server = Postgresql::default();
+        change(&mut server);
+        server.run_as().map(str::to_owned)
+    };
+    assert_eq!(run_as(|_| {}).as_deref(), Some("postgres"));
+    assert_eq!(run_as(|server| server.user = Some(String::new())), None);
+    assert_eq!(run_as(|server| server.through = vec!["docker".into()]), None);
+    let both = |server: &mut Postgresql| (server.through, server.user) = (vec!["docker".into()], Some("me".into()));
+    assert_eq!(run_as(both).as_deref(), Some("me"));
+}
+
+#[test]
 fn a_job_that_is_not_there_is_told_with_the_near_miss() {
     let config = Config::parse(GOOD, Format::Json, "x").unwrap();
     assert_eq!(config.job("sate").unwrap_err().to_string(), "there is no job `sate`; did you mean `state`?");

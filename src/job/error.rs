@@ -123,6 +123,23 @@ pub enum JobError {
         /// What it is called now, and what it shall be called.
         names: (String, String),
     },
+    /// An earlier restore was ended when the old database was gone and the new one was not complete yet.
+    #[error(
+        "a restore was ended after its trial: `{}` is complete but for events, and `{}` is not. Rename it or drop it (drop database `{}`), then restore again",
+        .names.0, .names.1, .names.0
+    )]
+    TrialLeft {
+        /// The trial, and what was to be made.
+        names: (String, String),
+    },
+    /// The dump could be loaded as a trial, and then not in the old database's place.
+    #[error("{error}; the old `{}` is gone, but all that it was restored to is in `{}`, where the trial succeeded", .names.0, .names.1)]
+    AfterTrial {
+        /// The database and the trial.
+        names: (String, String),
+        /// What failed.
+        error: Box<JobError>,
+    },
     /// A database has the name that a restore needs.
     #[error(
         "the database `{database}` is in the way: the restored one is called so until it is complete. Rename or drop it, then restore again"

@@ -26,5 +26,5 @@ mod window;
 
 pub use error::JobError;
 pub use hooks::{HookLog, HookReport};
-pub use restore_database::{DatabaseKind, DatabaseRestore, PostgresqlRestore};
+pub use restore_database::{DatabaseKind, DatabaseRestore, MariadbRestore, PostgresqlRestore};
 pub use run::{Outcome, RunOptions, run, settle};

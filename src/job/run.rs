@@ -7,7 +7,7 @@ use jiff::Zoned;
 
 use super::hooks::{self, HookLog};
 use super::standstill::{self, Sources, Standstill};
-use super::streams::Streams;
+use super::streams::{self, Streams};
 use super::window::{self, Until};
 use super::{JobError, discover, limits, lock};
 use crate::config::{Config, FilesystemSnapshots, IntegrityCheck, Job, Preset, Repository};
@@ -135,8 +135,9 @@ fn save_everywhere(options: &RunOptions<'_>, job: &Job, still: &mut Standstill, 
     paths.extend(databases.iter().cloned());
     paths.sort();
     paths.dedup();
+    let devices: Vec<PathBuf> = job.devices.values().map(|device| device.path.clone()).collect();
     let streams = Streams::prepare(job, &options.job_state(), monitor);
-    if paths.is_empty() && streams.files.is_empty() && volumes.is_empty() {
+    if paths.is_empty() && streams.files.is_empty() && devices.is_empty() && volumes.is_empty() {
         return Err(JobError::Nothing);
     }
     let rules = excludes(job)?;
@@ -146,10 +147,10 @@ fn save_everywhere(options: &RunOptions<'_>, job: &Job, still: &mut Standstill, 
     } else {
         let found: Vec<PathBuf> = paths.iter().cloned().chain(volumes.iter().map(Volume::place)).collect();
         discover::report_changes(job, &found, &options.job_state(), monitor)?;
-        let sources = Sources { paths: &paths, excludes: &rules, volumes: &volumes, containers: containers.as_ref(), devices: &[] };
+        let sources = Sources { paths: &paths, excludes: &rules, volumes: &volumes, containers: containers.as_ref(), devices: &devices };
         still.begin((options.job, job), &sources, &options.job_state(), options.log, monitor)?;
         paths.extend(still.volumes().iter().cloned());
-        if paths.is_empty() && streams.files.is_empty() {
+        if paths.is_empty() && streams.files.is_empty() && devices.is_empty() {
             return Err(JobError::Nothing);
         }
     }
@@ -157,7 +158,7 @@ fn save_everywhere(options: &RunOptions<'_>, job: &Job, still: &mut Standstill, 
     let wanted = names.filter_map(|name| options.config.repositories.get(name).map(|repository| (name.clone(), repository)));
     let saving = BackupOptions {
         paths,
-        streams: streams.files.clone(),
+        streams: streams.files.iter().cloned().chain(streams::devices(job, |device| still.device(device))).collect(),
         databases: sqlite(job, &databases),
         views: still.views().to_vec(),
         excludes: rules,

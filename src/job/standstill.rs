@@ -87,6 +87,11 @@ impl Standstill {
         self.frozen.views()
     }
 
+    /// The snapshot that a device is read from; none if it is read itself.
+    pub(super) fn device(&self, device: &Path) -> Option<PathBuf> {
+        self.frozen.device(device)
+    }
+
     /// The places of logical volumes that are read as trees, to be added to the paths.
     pub(super) fn volumes(&self) -> &[PathBuf] {
         self.frozen.volumes()

@@ -3,27 +3,26 @@
 //! Most streams begin when the scan comes to them. A dump in directory format is made here, before the scan, as its files
 //! are not known earlier; it lies in a scratch directory until the job has ended.
 
-use std::io;
-use std::path::Path;
+mod mariadb;
+mod postgresql;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use crossbeam_channel::{RecvTimeoutError, bounded};
-
-use crate::config::{CommandStream, Databases, DumpFormat, Job, Postgresql};
+use crate::config::{CommandStream, Databases, Device, Job, StreamFormat};
 use crate::model::event::{Event, Monitor};
 use crate::source::command::{CommandSource, Program};
-use crate::source::database::postgresql::{Dump, Server};
+use crate::source::database::Dump;
+use crate::source::database::mariadb::Flavour;
 use crate::source::database::scratch::Scratch;
 use crate::source::database::tap::Ledger;
-use crate::source::stream::{StreamSource as _, VirtualFile};
+use crate::source::device::DeviceSource;
+use crate::source::stream::{StreamSource, Tree, VirtualFile};
 
 /// The directory of commands' outputs in a snapshot.
 const COMMANDS: &str = "@commands";
-/// What a program may say that shall say nothing, in bytes.
-const ANSWER: u64 = 1 << 20;
-/// How often somebody looks whether a dump shall be stopped.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// The directory of devices' contents in a snapshot.
+const DEVICES: &str = "@devices";
 
 /// The streams of a job, and what will be known when they have been read.
 #[derive(Default)]
@@ -41,10 +40,20 @@ impl Streams {
     /// job goes on.
     pub fn prepare(job: &Job, dir: &Path, monitor: &dyn Monitor) -> Self {
         let mut streams = Self { files: job.commands.iter().map(|(name, stream)| command(name, stream)).collect(), ..Self::default() };
-        if let Some(server) = &job.postgresql
-            && let Err(error) = streams.postgresql(server, dir, monitor)
+        let failed = |name: &str, error: &std::io::Error| {
+            monitor.event(Event::error(name, format!("{error}; none of its databases is in this snapshot")));
+        };
+        if let Some(options) = &job.postgresql
+            && let Err(error) = streams.postgresql(options, dir, monitor)
         {
-            monitor.event(Event::error("postgresql", format!("{error}; none of its databases is in this snapshot")));
+            failed("postgresql", &error);
+        }
+        for (name, flavour, options) in [("mariadb", Flavour::Mariadb, &job.mariadb), ("mysql", Flavour::Mysql, &job.mysql)] {
+            if let Some(options) = options
+                && let Err(error) = streams.mariadb(flavour, options, monitor)
+            {
+                failed(name, &error);
+            }
         }
         streams
     }
@@ -57,83 +66,41 @@ impl Streams {
             }
         }
     }
+}
 
-    fn postgresql(&mut self, options: &Postgresql, dir: &Path, monitor: &dyn Monitor) -> io::Result<()> {
-        let server = Server {
-            user: options.run_as().map(str::to_owned),
-            host: options.host.clone(),
-            port: options.port,
-            username: options.username.clone(),
-            password_file: options.password_file.clone(),
-            through: options.through.clone(),
-        };
-        let databases = match &options.databases {
-            Databases::Named(names) => names.clone(),
-            Databases::All => server.databases()?.into_iter().filter(|name| !options.exclude.contains(name)).collect(),
-        };
-        let mut files = server.shared(options.globals)?;
-        let place = options.scratch.clone().unwrap_or_else(|| dir.join("scratch"));
-        for database in &databases {
-            let dump = if options.format == DumpFormat::Directory {
-                self.directory(&server, database, options, &place, monitor)
-            } else {
-                server.dump(database, options.row_counts)
-            };
-            match dump {
-                Ok(dump) => {
-                    let name = dump.files.first().map(VirtualFile::display).unwrap_or_default();
-                    self.counts.push((name, dump.ledger));
-                    files.extend(dump.files);
-                }
-                Err(error) => {
-                    let message = format!("its dump failed ({error}); it is not in this snapshot");
-                    monitor.event(Event::error(format!("postgresql database {database}"), message));
-                }
-            }
-        }
-        self.files.extend(files);
-        Ok(())
-    }
-
-    /// Dumps a database into a scratch directory, if it is large enough for that.
-    fn directory(
-        &mut self,
-        server: &Server,
-        database: &str,
-        options: &Postgresql,
-        place: &Path,
-        monitor: &dyn Monitor,
-    ) -> io::Result<Dump> {
-        if options.directory_from.0 > 0 && server.size(database)? < options.directory_from.0 {
-            return server.dump(database, options.row_counts);
-        }
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("the scratch directory {}: {error}", place.display()));
-        let scratch = Scratch::new(place, server.user.as_deref()).map_err(named)?;
-        run_to_end(&server.dump_directory(database, options.parallel, &scratch)?, monitor)?;
-        let dump = server.files_of_directory(database, &scratch, options.row_counts)?;
-        self.scratch.push(scratch);
-        Ok(dump)
+impl Streams {
+    fn add(&mut self, dump: Dump) {
+        let name = dump.files.first().map(VirtualFile::display).unwrap_or_default();
+        self.counts.push((name, dump.ledger));
+        self.files.extend(dump.files);
     }
 }
 
-/// Runs a program that says nothing, unless the run is stopped.
-fn run_to_end(program: &CommandSource, monitor: &dyn Monitor) -> io::Result<()> {
-    let (done, watched) = bounded::<()>(0);
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            while watched.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-                if monitor.cancelled() {
-                    program.stop();
-                }
-            }
-        });
-        let output = program.text(ANSWER);
-        drop(done);
-        output.map(drop)
-    })
+/// The databases that are wanted, of those that there are.
+fn chosen(wanted: &Databases, exclude: &[String], all: impl FnOnce() -> std::io::Result<Vec<String>>) -> std::io::Result<Vec<String>> {
+    match wanted {
+        Databases::Named(names) => Ok(names.clone()),
+        Databases::All => Ok(all()?.into_iter().filter(|name| !exclude.contains(name)).collect()),
+    }
 }
 
 fn command(name: &str, stream: &CommandStream) -> VirtualFile {
     let program = Program { success: stream.success.clone(), minimum_size: stream.minimum_size.0, ..Program::new(stream.command.clone()) };
-    VirtualFile { path: vec![COMMANDS.into(), name.into()], source: Arc::new(CommandSource::from(program)), required: false }
+    let source = CommandSource::from(program);
+    let source: Arc<dyn StreamSource> = match stream.format {
+        StreamFormat::File => Arc::new(source),
+        StreamFormat::Tar => Arc::new(Tree(source)),
+    };
+    VirtualFile { path: vec![COMMANDS.into(), name.into()], source, required: false }
+}
+
+/// The devices of a job; `frozen` gives the snapshot of one that has one.
+pub(super) fn devices(job: &Job, frozen: impl Fn(&Path) -> Option<PathBuf>) -> Vec<VirtualFile> {
+    let read = |path: &Path| Arc::new(DeviceSource::new(frozen(path).unwrap_or_else(|| path.to_owned())));
+    let file = |(name, device): (&String, &Device)| VirtualFile {
+        path: vec![DEVICES.into(), name.clone().into_bytes()],
+        source: read(&device.path),
+        required: false,
+    };
+    job.devices.iter().map(file).collect()
 }

@@ -97,6 +97,27 @@ impl StreamSource for FileSource {
     }
 }
 
+/// A stream that is an archive of `tar`, to be saved as a tree of files.
+pub struct Tree<S>(pub S);
+
+impl<S: StreamSource> StreamSource for Tree<S> {
+    fn open(&self) -> io::Result<Box<dyn Read + Send>> {
+        self.0.open()
+    }
+
+    fn stop(&self) {
+        self.0.stop();
+    }
+
+    fn form(&self) -> Form {
+        Form::Tree
+    }
+
+    fn opens_again(&self) -> bool {
+        self.0.opens_again()
+    }
+}
+
 /// A text that is known already.
 #[derive(Debug, Clone)]
 pub struct Text(pub String);

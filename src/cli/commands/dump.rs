@@ -1,4 +1,4 @@
-//! `dump`: one file's content.
+//! `dump`: one file's content, or a directory as an archive.
 
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -10,9 +10,12 @@ use crate::cli::args::SnapshotFilter;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, UsageError};
 use crate::cli::listing;
-use crate::content::browse::OpenSnapshot;
+use crate::content::browse::{OpenSnapshot, write_archive};
+use crate::content::restore::restore_image;
+use crate::model::entry::Kind;
+use crate::model::human;
 
-/// Write one file's content to standard output
+/// Write one file's content, or a directory as an archive, to standard output; or an image to a device
 #[derive(Debug, Args)]
 pub struct Dump {
     /// `latest`, or the start of an id
@@ -22,6 +25,18 @@ pub struct Dump {
     /// The file
     #[arg(value_name = "PATH")]
     path: PathBuf,
+
+    /// Write the directory and all that is in it as a tar archive
+    #[arg(long, conflicts_with = "to")]
+    tar: bool,
+
+    /// Write to this file or block device, with holes where the content has them
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+
+    /// Overwrite a file or device that is there
+    #[arg(long, requires = "to")]
+    replace: bool,
 
     #[command(flatten)]
     filter: SnapshotFilter,
@@ -42,8 +57,20 @@ impl Dump {
         let entry = found.ok_or_else(|| {
             anyhow::anyhow!("{} is not in snapshot {}; `ls` shows what is", self.path.display(), listed.snapshot.id.short())
         })?;
+        if let Some(target) = &self.to {
+            let (bytes, holes) = restore_image(&snapshot, &entry, target, self.replace)?;
+            let sizes = format!("{}, {} of them zeros that were not stored", human::size(bytes), human::size(holes));
+            context.summary(&format!("Wrote {} to {}: {sizes}\n", self.path.display(), target.display()))?;
+            return Ok(Exit::Done);
+        }
         let mut out = context.console.lines();
-        snapshot.dump(&entry, &mut out)?;
+        match (&entry.kind, self.tar) {
+            (Kind::Directory { .. }, false) => {
+                anyhow::bail!("{} is a directory; --tar writes it as an archive, `restore` as files", self.path.display())
+            }
+            (_, true) => drop(write_archive(&snapshot, self.path.as_os_str().as_bytes(), &mut out)?),
+            (_, false) => snapshot.dump(&entry, &mut out)?,
+        }
         out.flush()?;
         Ok(Exit::Done)
     }

@@ -2,18 +2,19 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::cli::args::SnapshotFilter;
 use crate::cli::context::Context;
-use crate::cli::exit::Exit;
+use crate::cli::exit::{Exit, UsageError};
 use crate::cli::listing;
 use crate::content::browse::OpenSnapshot;
-use crate::job::{DatabaseRestore, PostgresqlRestore};
-use crate::source::database::postgresql::Server;
+use crate::job::{DatabaseKind, DatabaseRestore, MariadbRestore, PostgresqlRestore};
+use crate::model::event::Monitor;
+use crate::source::database::{mariadb, postgresql};
 
-/// Bring a PostgreSQL database back from its dump in a snapshot
+/// Bring a database back from its dump in a snapshot
 #[derive(Debug, Args)]
 pub struct RestoreDb {
     /// `latest`, or the start of an id
@@ -28,11 +29,15 @@ pub struct RestoreDb {
     #[arg(long, value_name = "DATABASE")]
     to: Option<String>,
 
-    /// Replace a database that holds something; the old one goes when the new one is complete
+    /// The kind of server, if the snapshot has databases of that name from several
+    #[arg(long, value_name = "KIND")]
+    kind: Option<Kind>,
+
+    /// Replace a database that holds something; the old one goes when the new one has proved to be complete
     #[arg(long)]
     replace: bool,
 
-    /// Do not make roles and tablespaces that the server misses; those that are there are never changed
+    /// Do not make roles, tablespaces or users that the server misses; those that are there are never changed
     #[arg(long)]
     no_globals: bool,
 
@@ -40,23 +45,34 @@ pub struct RestoreDb {
     #[arg(long)]
     no_verify_rows: bool,
 
-    /// Tables to restore at once, from a dump in directory format
+    /// MariaDB and MySQL: replace the old database without loading the dump beside it first; saves time and room, and if the dump
+    /// does not load, the old one is gone
+    #[arg(long)]
+    no_trial: bool,
+
+    /// PostgreSQL: tables to restore at once, from a dump in directory format
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: u16,
 
-    /// Where a dump in directory format is put together; in the state directory if absent
+    /// PostgreSQL: where a dump in directory format is put together; in the state directory if absent
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
 
+    #[command(flatten)]
+    server: ServerArguments,
+
+    #[command(flatten)]
+    filter: SnapshotFilter,
+}
+
+/// How to reach the server.
+#[derive(Debug, Args)]
+struct ServerArguments {
     /// The system's user as whom the tools run, for peer authentication; empty for yours. For PostgreSQL without --through `postgres`
     #[arg(long, value_name = "USER")]
     run_as: Option<String>,
 
-    /// A word before each of the tools; repeatable: --through docker --through exec --through -i --through NAME
-    #[arg(long, value_name = "WORD", allow_hyphen_values = true, conflicts_with = "password_file")]
-    through: Vec<String>,
-
-    /// The server's host name, or the directory of its socket
+    /// The server's host name; for PostgreSQL also the directory of its socket
     #[arg(long, value_name = "HOST")]
     server: Option<String>,
 
@@ -64,62 +80,125 @@ pub struct RestoreDb {
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
 
+    /// MariaDB and MySQL: the server's socket
+    #[arg(long, value_name = "FILE")]
+    socket: Option<PathBuf>,
+
     /// The database's user
     #[arg(long, value_name = "USER")]
     username: Option<String>,
 
     /// A file that holds the password and nothing else
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "through")]
     password_file: Option<PathBuf>,
 
-    #[command(flatten)]
-    filter: SnapshotFilter,
+    /// A word before each of the tools; repeatable: --through docker --through exec --through -i --through NAME
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
+    through: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    Postgresql,
+    Mariadb,
+    Mysql,
+}
+
+impl From<Kind> for DatabaseKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Postgresql => DatabaseKind::Postgresql,
+            Kind::Mariadb => DatabaseKind::Mariadb,
+            Kind::Mysql => DatabaseKind::Mysql,
+        }
+    }
 }
 
 impl RestoreDb {
     /// Runs the command.
     ///
     /// # Errors
-    /// If there is no such dump, or the server does not take it; then its databases are as before.
+    /// If there is no such dump, or the server does not take it.
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let (vault, listed) = listing::open_content(context, &self.snapshot, &self.filter)?;
         let snapshot = OpenSnapshot::open(&vault, &listed.snapshot)?;
-        let target = self.to.unwrap_or_else(|| self.database.clone());
-        let default_user = if self.through.is_empty() { "postgres" } else { "" };
+        let kind = self.kind(&snapshot)?;
         let wanted = DatabaseRestore {
             database: self.database.clone(),
-            target,
+            target: self.to.clone().unwrap_or_else(|| self.database.clone()),
             replace: self.replace,
             globals: !self.no_globals,
             verify_rows: !self.no_verify_rows,
         };
-        let restore = PostgresqlRestore {
-            wanted: wanted.clone(),
-            server: Server {
-                user: Some(self.run_as.unwrap_or_else(|| default_user.to_owned())).filter(|user| !user.is_empty()),
-                host: self.server,
-                port: self.port,
-                username: self.username,
-                password_file: self.password_file,
-                through: self.through,
-            },
-            parallel: self.jobs,
-            scratch: self.scratch.map_or_else(|| context.state_base().map(|base| base.join("scratch")), Ok)?,
-        };
         let progress = context.progress()?;
-        restore.run(&snapshot, &progress)?;
+        self.restore(kind, wanted.clone(), &snapshot, context, &progress)?;
         progress.finish();
         let id = listed.snapshot.id.to_string();
-        context.document(&Report { snapshot: &id, database: &wanted.database, target: &wanted.target })?;
+        context.document(&Report { snapshot: &id, kind: kind.to_string(), database: &wanted.database, target: &wanted.target })?;
         let as_name = if wanted.target == wanted.database { String::new() } else { format!(" as {}", wanted.target) };
         context.summary(&format!("Restored {}{as_name} from snapshot {}\n", wanted.database, listed.snapshot.id.short()))?;
         Ok(context.end(&progress))
+    }
+
+    /// The kind of server whose dump is meant.
+    fn kind(&self, snapshot: &OpenSnapshot<'_>) -> anyhow::Result<DatabaseKind> {
+        if let Some(kind) = self.kind {
+            return Ok(kind.into());
+        }
+        match DatabaseKind::of(snapshot, &self.database)?.as_slice() {
+            [kind] => Ok(*kind),
+            several => {
+                let names: Vec<String> = several.iter().map(ToString::to_string).collect();
+                Err(UsageError::new(format!("the snapshot has `{}` from {}; say which with --kind", self.database, names.join(" and "))))
+            }
+        }
+    }
+
+    fn restore(
+        self,
+        kind: DatabaseKind,
+        wanted: DatabaseRestore,
+        snapshot: &OpenSnapshot<'_>,
+        context: &Context,
+        monitor: &dyn Monitor,
+    ) -> anyhow::Result<()> {
+        let at = self.server;
+        let flavour = match kind {
+            DatabaseKind::Postgresql => {
+                let default = if at.through.is_empty() { "postgres" } else { "" };
+                let server = postgresql::Server {
+                    user: Some(at.run_as.unwrap_or_else(|| default.to_owned())).filter(|user| !user.is_empty()),
+                    host: at.server,
+                    port: at.port,
+                    username: at.username,
+                    password_file: at.password_file,
+                    through: at.through,
+                };
+                let scratch = self.scratch.map_or_else(|| context.state_base().map(|base| base.join("scratch")), Ok)?;
+                PostgresqlRestore { wanted, server, parallel: self.jobs, scratch }.run(snapshot, monitor)?;
+                return Ok(());
+            }
+            DatabaseKind::Mariadb => mariadb::Flavour::Mariadb,
+            DatabaseKind::Mysql => mariadb::Flavour::Mysql,
+        };
+        let server = mariadb::Server::find(mariadb::Address {
+            flavour,
+            user: at.run_as.filter(|user| !user.is_empty()),
+            host: at.server,
+            port: at.port,
+            socket: at.socket,
+            username: at.username,
+            password_file: at.password_file,
+            through: at.through,
+        })?;
+        Ok(MariadbRestore { wanted, kind, server, trial: !self.no_trial }.run(snapshot, monitor)?)
     }
 }
 
 #[derive(Serialize)]
 struct Report<'a> {
     snapshot: &'a str,
+    kind: String,
     database: &'a str,
     target: &'a str,
 }

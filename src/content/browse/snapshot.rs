@@ -1,6 +1,6 @@
 //! A snapshot opened for reading.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use crate::content::ContentError;
 use crate::content::browse::{Step, TreeWalk};
@@ -107,33 +107,52 @@ impl<'a> OpenSnapshot<'a> {
     /// # Errors
     /// If it is not a file, a chunk is lost, or `out` fails.
     pub fn dump(&self, entry: &Entry, out: &mut dyn Write) -> Result<(), ContentError> {
+        let zeros = [0; 1 << 16];
+        self.stretches(entry, &mut |stretch| match stretch {
+            Stretch::Bytes(bytes) => out.write_all(bytes),
+            Stretch::Hole(mut left) => {
+                while left > 0 {
+                    let part = usize::try_from(left).unwrap_or(usize::MAX).min(zeros.len());
+                    out.write_all(zeros.get(..part).unwrap_or_default())?;
+                    left -= part as u64;
+                }
+                Ok(())
+            }
+        })
+    }
+
+    /// Calls `take` with a file's content, stretch by stretch.
+    ///
+    /// # Errors
+    /// If it is not a file, a chunk is lost, or `take` fails.
+    pub fn stretches(&self, entry: &Entry, take: &mut dyn FnMut(Stretch<'_>) -> io::Result<()>) -> Result<(), ContentError> {
         let Kind::File { content, .. } = &entry.kind else {
             return Err(ContentError::Other(format!("this is a {}, only files have content to dump", entry.kind.word())));
         };
         let failed = |error| ContentError::File { action: "write", path: "the output".into(), source: error };
         let mut lists = self.reader()?;
         let mut data = self.reader()?;
-        let zeros = [0; 1 << 16];
         tree::walk_elements(content, &mut lists, &mut |element| match element {
             Element::Chunk { id, length } => {
                 let bytes = data.chunk(Class::Data, id)?;
                 if bytes.len() != *length as usize {
                     return Err(ContentError::damaged("a file's list of chunks", "a chunk has another length than it says"));
                 }
-                out.write_all(&bytes).map_err(failed)
+                take(Stretch::Bytes(&bytes)).map_err(failed)
             }
-            Element::Hole { length } => {
-                let mut left = *length;
-                while left > 0 {
-                    let part = usize::try_from(left).unwrap_or(usize::MAX).min(zeros.len());
-                    out.write_all(zeros.get(..part).unwrap_or_default()).map_err(failed)?;
-                    left -= part as u64;
-                }
-                Ok(())
-            }
+            Element::Hole { length } => take(Stretch::Hole(*length)).map_err(failed),
             Element::List { .. } => Ok(()),
         })
     }
+}
+
+/// A stretch of a file's content.
+#[derive(Debug, Clone, Copy)]
+pub enum Stretch<'a> {
+    /// Bytes.
+    Bytes(&'a [u8]),
+    /// So many zeros that take no space.
+    Hole(u64),
 }
 
 fn normalise(path: &[u8]) -> Vec<u8> {

@@ -7,12 +7,14 @@
 //! ```
 
 mod compare;
+mod image;
 mod plan;
 mod run;
 pub mod target;
 mod write;
 
 pub use compare::{Difference, compare};
+pub use image::restore_image;
 pub use run::{RestoreOptions, RestoreSummary, restore};
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ pub(super) struct Dumps<'a> {
 
 /// A database's dump.
 pub(super) struct Dump {
+    pub name: Vec<u8>,
     pub path: Vec<u8>,
     pub entry: Entry,
 }
@@ -42,7 +43,7 @@ impl<'a> Dumps<'a> {
         for ending in self.kind.endings() {
             let name = file_name(database, ending);
             if let Some(entry) = self.entry(&name)? {
-                return Ok(Some(Dump { path: self.path(&name), entry }));
+                return Ok(Some(Dump { path: self.path(&name), name, entry }));
             }
         }
         Ok(None)
@@ -81,7 +82,7 @@ impl<'a> Dumps<'a> {
     }
 
     /// The rows of each table that shall be found again; `None` if they shall not be compared, or are not known.
-    pub fn recorded(&self, wanted: &DatabaseRestore, monitor: &dyn Monitor) -> Result<Option<Vec<TableRows>>, JobError> {
+    pub fn recorded(&self, dump: &Dump, wanted: &DatabaseRestore, monitor: &dyn Monitor) -> Result<Option<Vec<TableRows>>, JobError> {
         if !wanted.verify_rows {
             return Ok(None);
         }
@@ -89,7 +90,7 @@ impl<'a> Dumps<'a> {
             monitor.event(Event::info(&*wanted.database, format!("the rows of its tables cannot be compared: {why}")));
             Ok(None)
         };
-        match self.json(&file_name(&wanted.database, rows::ENDING))? {
+        match self.json(&[&dump.name, rows::ENDING.as_bytes()].concat())? {
             Some(RowCounts::Tables(tables)) => Ok(Some(tables)),
             Some(RowCounts::Unknown(why)) => tell(&why),
             None => tell("the snapshot has no counts of them"),
@@ -106,6 +107,21 @@ pub(super) fn places(kinds: &[DatabaseKind], database: &str) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
+/// Queries joined to longer ones of at most so many bytes each, or of one query.
+pub(super) fn together(queries: &[String], between: &str, most: usize) -> Vec<String> {
+    let mut joined: Vec<String> = Vec::new();
+    for query in queries {
+        match joined.last_mut() {
+            Some(last) if last.len() + between.len() + query.len() <= most => {
+                last.push_str(between);
+                last.push_str(query);
+            }
+            _ => joined.push(query.clone()),
+        }
+    }
+    joined
+}
+
 /// Takes a small file and no large one.
 struct Bounded(Vec<u8>);
 
@@ -120,5 +136,19 @@ impl Write for Bounded {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_joined_up_to_a_length_and_none_is_lost() {
+        let queries: Vec<String> = ["one", "two", "three", "four"].map(str::to_owned).to_vec();
+        assert_eq!(together(&queries, "+", 9), ["one+two", "three", "four"]);
+        assert_eq!(together(&queries, "+", 1), ["one", "two", "three", "four"]);
+        assert_eq!(together(&queries, "+", 100), ["one+two+three+four"]);
+        assert!(together(&[], "+", 9).is_empty());
     }
 }

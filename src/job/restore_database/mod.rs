@@ -8,14 +8,17 @@
 //! So a dump that is lost in part, or does not restore, leaves the server as it was.
 
 mod dumps;
+mod mariadb;
 mod postgresql;
 
 use std::fmt;
 
+pub use mariadb::MariadbRestore;
 pub use postgresql::PostgresqlRestore;
 
 use super::JobError;
 use crate::content::browse::OpenSnapshot;
+use crate::source::database::mariadb::{self as maria, Flavour};
 use crate::source::database::postgresql as pg;
 
 /// A kind of server.
@@ -23,16 +26,22 @@ use crate::source::database::postgresql as pg;
 pub enum DatabaseKind {
     /// PostgreSQL.
     Postgresql,
+    /// MariaDB.
+    Mariadb,
+    /// MySQL.
+    Mysql,
 }
 
 impl DatabaseKind {
     /// All there are.
-    pub const ALL: [Self; 1] = [Self::Postgresql];
+    pub const ALL: [Self; 3] = [Self::Postgresql, Self::Mariadb, Self::Mysql];
 
     /// The directory of its dumps in a snapshot.
     fn directory(self) -> &'static str {
         match self {
             DatabaseKind::Postgresql => pg::DIRECTORY,
+            DatabaseKind::Mariadb => Flavour::Mariadb.directory(),
+            DatabaseKind::Mysql => Flavour::Mysql.directory(),
         }
     }
 
@@ -40,6 +49,7 @@ impl DatabaseKind {
     fn endings(self) -> &'static [&'static str] {
         match self {
             DatabaseKind::Postgresql => &[pg::ENDING, pg::FOLDER_ENDING],
+            DatabaseKind::Mariadb | DatabaseKind::Mysql => &[maria::ENDING],
         }
     }
 
@@ -65,6 +75,8 @@ impl fmt::Display for DatabaseKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             DatabaseKind::Postgresql => "postgresql",
+            DatabaseKind::Mariadb => "mariadb",
+            DatabaseKind::Mysql => "mysql",
         })
     }
 }

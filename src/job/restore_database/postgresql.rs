@@ -15,7 +15,7 @@ use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use super::dumps::{Dump, Dumps};
+use super::dumps::{Dump, Dumps, together};
 use super::{DatabaseKind, DatabaseRestore};
 use crate::content::ContentError;
 use crate::content::browse::OpenSnapshot;
@@ -56,7 +56,7 @@ impl PostgresqlRestore {
     pub fn run(&self, snapshot: &OpenSnapshot<'_>, monitor: &dyn Monitor) -> Result<(), JobError> {
         let dumps = Dumps::new(snapshot, DatabaseKind::Postgresql);
         let dump = dumps.get(&self.wanted.database)?;
-        let recorded = dumps.recorded(&self.wanted, monitor)?;
+        let recorded = dumps.recorded(&dump, &self.wanted, monitor)?;
         let target = &self.wanted.target;
         let exists = self.check_target()?;
         let fresh = format!("{target}.restoring");
@@ -229,16 +229,8 @@ impl PostgresqlRestore {
                 None => {}
             }
         }
-        let mut rest = counts.as_slice();
-        while !rest.is_empty() {
-            let mut length = 0;
-            let fits = rest.iter().take_while(|count| {
-                length += count.len() + 11;
-                length < QUERY
-            });
-            let (now, later) = rest.split_at(fits.count().max(1));
-            rest = later;
-            for line in self.ask(database, &now.join(" union all "))? {
+        for query in together(&counts, " union all ", QUERY) {
+            for line in self.ask(database, &query)? {
                 found
                     .extend(line.split_once('|').and_then(|(place, rows)| Some((place.parse::<usize>().ok()?, rows.parse::<u64>().ok()?))));
             }

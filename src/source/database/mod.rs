@@ -1,10 +1,24 @@
 //! Databases, saved as what their own tools dump, streamed without touching the disk unless that is asked for.
 
+pub mod mariadb;
 pub mod postgresql;
 pub mod rows;
 pub mod scratch;
 pub mod sqlite;
 pub mod tap;
+
+use std::sync::Arc;
+
+use crate::source::stream::VirtualFile;
+use tap::Ledger;
+
+/// A dump and what is learnt from it.
+pub struct Dump {
+    /// The files that it becomes.
+    pub files: Vec<VirtualFile>,
+    /// Its row counts.
+    pub ledger: Arc<Ledger>,
+}
 
 /// A database's name as a file name: what a file name cannot hold is written as `%2F`.
 pub fn file_name(database: &str, ending: &str) -> Vec<u8> {
@@ -17,6 +31,11 @@ pub fn file_name(database: &str, ending: &str) -> Vec<u8> {
         }
     }
     format!("{name}{ending}").into_bytes()
+}
+
+/// The name of the file with the row counts of a dump: files are read in the order of their names, and it must come after the dump.
+pub fn counts_name(database: &str, ending: &str) -> Vec<u8> {
+    [&file_name(database, ending), rows::ENDING.as_bytes()].concat()
 }
 
 /// The database of a file name.
@@ -43,7 +62,8 @@ mod tests {
         fn any_name_of_a_database_comes_back_from_its_file(name in "[a-z./%\\x00-\\x1f äß-]{1,30}") {
             let file = String::from_utf8(file_name(&name, ".dump")).unwrap();
             prop_assert!(!file.contains('/') && !file.starts_with('.'));
-            prop_assert_eq!(database_of(&file, ".dump"), Some(name));
+            prop_assert_eq!(database_of(&file, ".dump"), Some(name.clone()));
+            prop_assert!(counts_name(&name, ".dump") > file_name(&name, ".dump"), "or they would wait for each other");
         }
     }
 }

@@ -7,7 +7,7 @@
 //!   @postgresql/version         of the server and of the tools
 //!   @postgresql/<name>.dump     pg_dump --format=custom --compress=0
 //!   @postgresql/<name>.dir/     or pg_dump --format=directory --jobs
-//!   @postgresql/<name>.rows.json  how many rows each table has in it, counted while it streams by
+//!   @postgresql/<name>.dump.rows.json  how many rows each table has in it, counted while it streams by
 //! ```
 
 pub mod archive;
@@ -21,9 +21,8 @@ use serde::Deserialize;
 
 use archive::Archive;
 
-use super::file_name;
-use super::rows;
 use super::tap::{Counted, CountsFile, Ledger};
+use super::{Dump, counts_name, file_name};
 use crate::source::command::{CommandSource, Program};
 use crate::source::stream::{StreamSource, Text, VirtualFile};
 
@@ -139,7 +138,7 @@ impl Server {
         let counted = Counted::new(source, Arc::clone(&ledger), 0, || Box::<Archive>::default());
         let mut files = vec![file(file_name(database, ENDING), Arc::new(counted))];
         if row_counts {
-            files.push(file(file_name(database, rows::ENDING), Arc::new(CountsFile::new(Arc::clone(&ledger)))));
+            files.push(file(counts_name(database, ENDING), Arc::new(CountsFile::new(Arc::clone(&ledger)))));
         }
         Ok(Dump { files, ledger })
     }
@@ -150,14 +149,6 @@ impl Server {
         let tools = Program { user: self.user.clone(), ..Program::new(words) }.output(ANSWER)?;
         Ok(format!("{server}\n{tools}"))
     }
-}
-
-/// A dump and what is learnt from it.
-pub struct Dump {
-    /// The files that it becomes.
-    pub files: Vec<VirtualFile>,
-    /// Its row counts.
-    pub ledger: Arc<Ledger>,
 }
 
 /// How a database was made.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// What the names of these files end with.
+/// What follows the dump's name in the names of these files, so that they always come after it.
 pub const ENDING: &str = ".rows.json";
 
 /// The rows of each table, or why nobody knows.

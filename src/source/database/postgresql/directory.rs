@@ -16,11 +16,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::archive::{TableFile, tables_of_directory};
-use super::{DIRECTORY, Dump, FOLDER_ENDING, Server, connection, file, file_name};
+use super::{DIRECTORY, FOLDER_ENDING, Server, connection, file};
 use crate::source::command::{CommandSource, Program};
-use crate::source::database::rows::{self, RowCounts, TableRows};
+use crate::source::database::rows::{RowCounts, TableRows};
 use crate::source::database::scratch::Scratch;
 use crate::source::database::tap::{Counted, CountsFile, Ledger, Tally};
+use crate::source::database::{Dump, counts_name, file_name};
 use crate::source::stream::{FileSource, StreamSource, VirtualFile};
 
 /// The dump's name in the scratch directory, and the file with its table of contents.
@@ -85,7 +86,7 @@ impl Server {
             });
         }
         if row_counts {
-            files.push(file(file_name(database, rows::ENDING), Arc::new(CountsFile::new(Arc::clone(&ledger)))));
+            files.push(file(counts_name(database, FOLDER_ENDING), Arc::new(CountsFile::new(Arc::clone(&ledger)))));
         }
         Ok(Dump { files, ledger })
     }
