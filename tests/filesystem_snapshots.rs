@@ -450,6 +450,22 @@ fn logical_volumes_are_found_by_pattern_and_saved_as_trees() {
 }
 
 #[test]
+fn a_device_that_is_a_logical_volume_is_read_from_a_snapshot_of_it() {
+    let Some(volumes) = Volumes::played("", &["mkfs.ext4", "-q"]) else { return };
+    let Some(stand_ins) = &volumes.stand_ins else { return };
+    let bench = Bench::with_repository();
+    let device = &volumes.disks[2].device;
+    for (snapshots, asked) in [("auto", true), ("off", false)] {
+        bench.configure(&json!({ "paths": [], "devices": { "disk": { "path": device } }, "filesystemSnapshots": snapshots }));
+        let said = volumes.run(&bench, 0);
+        assert!(!said.contains("read live"), "{said}");
+        let taken = stand_ins.asked().iter().any(|line| line.starts_with("lvcreate") && line.ends_with(" vg0/vm-1-pvc-3"));
+        assert_eq!(taken, asked, "filesystemSnapshots = {snapshots}");
+        assert_eq!(volumes.names(), OWN);
+    }
+}
+
+#[test]
 fn snapshots_of_volumes_that_a_killed_run_left_are_unmounted_and_removed() {
     let Some(mut volumes) = Volumes::new("", &["mkfs.ext4", "-q"]) else { return };
     let bench = Bench::with_repository();
