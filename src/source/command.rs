@@ -8,6 +8,7 @@ use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitSta
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::{Pid, User, geteuid};
@@ -16,6 +17,8 @@ use super::stream::StreamSource;
 
 /// Bytes of what a program says on standard error that are kept, from the end.
 const KEPT: usize = 4096;
+/// Bytes that a program may write ahead of us: the most that the kernel grants everyone.
+const PIPE: i32 = 1 << 20;
 
 /// A program to run.
 #[derive(Debug, Clone)]
@@ -170,6 +173,10 @@ impl StreamSource for CommandSource {
         let pid = Pid::from_raw(child.id().cast_signed());
         lock(&self.running).push(pid);
         let output = child.stdout.take();
+        if let Some(pipe) = &output {
+            // Dumps come in pieces of 4 KiB; with more room both sides are woken less often. Without it, it is slower and no more.
+            let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(PIPE));
+        }
         let complaints = child.stderr.take().map(|stderr| std::thread::spawn(move || tail(stderr)));
         Ok(Box::new(Running { source: self.clone(), child, pid, output, complaints, read: 0 }))
     }
