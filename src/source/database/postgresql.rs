@@ -95,12 +95,16 @@ impl Server {
         Ok(source.output(ANSWER)?.lines().map(str::to_owned).filter(|line| !line.is_empty()).collect())
     }
 
-    /// How the databases are made, as JSON: a list of [`Description`]s.
-    fn descriptions(&self) -> io::Result<String> {
-        let query = "select coalesce(json_agg(json_build_object('name', datname, 'owner', pg_get_userbyid(datdba), \
-                     'encoding', pg_encoding_to_char(encoding), 'collate', datcollate, 'ctype', datctype) order by datname), '[]') \
-                     from pg_database where datallowconn and not datistemplate";
-        Ok(self.ask("postgres", query)?.join("\n"))
+    /// The server's version, and how its databases are made, as JSON: a list of [`Description`]s.
+    fn describe(&self) -> io::Result<(String, String)> {
+        let databases = "select coalesce(json_agg(json_build_object('name', datname, 'owner', pg_get_userbyid(datdba), \
+                         'encoding', pg_encoding_to_char(encoding), 'collate', datcollate, 'ctype', datctype) order by datname), '[]')::text \
+                         from pg_database where datallowconn and not datistemplate";
+        // One question, as a client takes a while to start.
+        let both = format!("select answer from (values (1, version()), (2, ({databases}))) as answers (place, answer) order by place");
+        let lines = self.ask("postgres", &both)?;
+        let (version, descriptions) = lines.split_first().ok_or_else(|| io::Error::other("the server does not tell its version"))?;
+        Ok((version.clone(), descriptions.join("\n")))
     }
 
     /// Names of all databases that can be dumped.
@@ -116,9 +120,12 @@ impl Server {
     /// # Errors
     /// As [`Self::ask`].
     pub fn shared(&self, globals: bool) -> io::Result<Vec<VirtualFile>> {
+        let (server, descriptions) = self.describe()?;
+        let words = [self.through.as_slice(), &["pg_dump".into(), "--version".into()]].concat();
+        let tools = Program { user: self.user.clone(), ..Program::new(words) }.output(ANSWER)?;
         let mut streams = vec![
-            file(b"version".to_vec(), Arc::new(Text(self.versions()?))),
-            file(DESCRIPTIONS.into(), Arc::new(Text(self.descriptions()?))),
+            file(b"version".to_vec(), Arc::new(Text(format!("{server}\n{tools}")))),
+            file(DESCRIPTIONS.into(), Arc::new(Text(descriptions))),
         ];
         if globals {
             let dump = self.program("pg_dumpall", &["--globals-only", "--database=postgres"])?;
@@ -141,13 +148,6 @@ impl Server {
             files.push(file(counts_name(database, ENDING), Arc::new(CountsFile::new(Arc::clone(&ledger)))));
         }
         Ok(Dump { files, ledger })
-    }
-
-    fn versions(&self) -> io::Result<String> {
-        let server = self.ask("postgres", "select version()")?.join("\n");
-        let words = [self.through.as_slice(), &["pg_dump".into(), "--version".into()]].concat();
-        let tools = Program { user: self.user.clone(), ..Program::new(words) }.output(ANSWER)?;
-        Ok(format!("{server}\n{tools}"))
     }
 }
 

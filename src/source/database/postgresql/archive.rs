@@ -176,7 +176,6 @@ struct Data {
     table: Option<TableRows>,
     /// The file of the data in a directory.
     file: Option<String>,
-    lines: Lines,
     complete: bool,
 }
 
@@ -215,12 +214,14 @@ struct Reader {
     /// The dump id of the block that is being read, and whether it consists of large objects.
     current: u64,
     blobs: bool,
+    /// What was counted in it, if it has rows.
+    lines: Option<Lines>,
 }
 
 impl Reader {
     fn new(kind: u8) -> Self {
         let widths = Widths { integer: 4, offset: 8 };
-        Self { kind, version: 0, widths, state: State::Header, data: HashMap::new(), current: 0, blobs: false }
+        Self { kind, version: 0, widths, state: State::Header, data: HashMap::new(), current: 0, blobs: false, lines: None }
     }
 
     fn is_lost(&self) -> bool {
@@ -293,7 +294,7 @@ impl Reader {
                 return Step::Lost("its rows are not in the form of COPY");
             }
             let table = is_table.then_some(TableRows { schema: entry.namespace, table: entry.tag, rows: 0 });
-            let data = Data { description: entry.description, table, file: entry.file, lines: Lines::default(), complete: false };
+            let data = Data { description: entry.description, table, file: entry.file, complete: false };
             self.data.insert(entry.id, data);
         }
         self.go(if left == 1 { State::Block } else { State::Contents { left: left - 1 } }, used)
@@ -308,6 +309,7 @@ impl Reader {
             return Step::Lost("a block of its data is not understood");
         }
         (self.current, self.blobs) = (id, kind == BLOCK_BLOBS);
+        self.lines = self.data.get(&id).filter(|data| data.table.is_some()).map(|_| Lines::default());
         self.go(if self.blobs { State::Blob } else { State::Piece }, cursor.used())
     }
 
@@ -321,6 +323,10 @@ impl Reader {
     }
 
     fn piece(&mut self, bytes: &[u8]) -> Step {
+        let rows = self.whole_rows(bytes);
+        if rows > 0 {
+            return Step::Done(rows);
+        }
         let mut cursor = Cursor::new(bytes, self.widths);
         match cursor.integer().map(u64::try_from) {
             None => Step::More,
@@ -331,10 +337,23 @@ impl Reader {
         }
     }
 
+    /// Takes pieces that are there as a whole, and returns their bytes. A piece is a row, mostly, so there are millions of them.
+    fn whole_rows(&mut self, bytes: &[u8]) -> usize {
+        let Some(lines) = self.lines.as_mut().filter(|_| self.widths.integer == 4) else { return 0 };
+        let mut rest = bytes;
+        while let Some(([0, length @ ..], after)) = rest.split_first_chunk::<5>() {
+            let length = u32::from_le_bytes(*length) as usize;
+            let Some((piece, next)) = after.split_at_checked(length).filter(|_| length > 0) else { break };
+            lines.take(piece);
+            rest = next;
+        }
+        bytes.len() - rest.len()
+    }
+
     fn inside(&mut self, bytes: &[u8], left: u64) -> Step {
         let used = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
-        if let Some(data) = self.data.get_mut(&self.current).filter(|data| data.table.is_some()) {
-            data.lines.take(bytes.get(..used).unwrap_or_default());
+        if let Some(lines) = &mut self.lines {
+            lines.take(bytes.get(..used).unwrap_or_default());
         }
         let left = left - used as u64;
         self.go(if left == 0 { State::Piece } else { State::Inside { left } }, used)
@@ -345,7 +364,9 @@ impl Reader {
         let Some(data) = self.data.get_mut(&self.current) else { return Step::Lost("a block has no entry") };
         data.complete = true;
         if let Some(table) = &mut data.table {
-            let Some(rows) = data.lines.rows() else { return Step::Lost("the rows of a table do not end as they do in COPY") };
+            let Some(rows) = self.lines.as_ref().and_then(Lines::rows) else {
+                return Step::Lost("the rows of a table do not end as they do in COPY");
+            };
             table.rows = rows;
         }
         self.go(State::Block, used)
