@@ -220,3 +220,32 @@ fn what_is_no_device_is_told() {
     let (_, error) = bench.ends(&RUN, 3);
     assert!(error.contains("/@devices/file: failed (it is a file") && error.contains("/@devices/gone: failed"), "{error}");
 }
+
+#[test]
+fn links_of_two_archives_are_not_taken_for_one_another() {
+    let bench = Bench::with_repository();
+    for (folder, text) in [("one", "first"), ("two", "second")] {
+        bench.write(&format!("{folder}/a"), text.as_bytes());
+        fs::hard_link(bench.path(format!("{folder}/a")), bench.path(format!("{folder}/b"))).unwrap();
+    }
+    let command = |folder: &str| json!({ "command": ["tar", "-c", "-C", bench.path(folder), "."], "format": "tar" });
+    configure(&bench, |job| job["commands"] = json!({ "one": command("one"), "two": command("two") }));
+    bench.json(&RUN);
+    bench.ok(&[&["restore", "latest", "--target", "out", "--verify"][..], &KEY].concat());
+    for folder in ["one", "two"] {
+        assert_eq!(tree(&bench.path(format!("out/@commands/{folder}"))), tree(&bench.path(folder)));
+    }
+}
+
+#[test]
+fn an_image_in_many_small_pieces_is_handed_on_piece_by_piece() {
+    let bench = Bench::with_repository();
+    let disk = image(&bench, "disk", 1 << 30);
+    let file = fs::OpenOptions::new().write(true).open(&disk).unwrap();
+    for number in 0..5000_u64 {
+        file.write_all_at(&number.to_le_bytes(), number * (200 << 10)).unwrap();
+    }
+    bench.ok(&["backup", "--key", "hearth-writer.key", disk.to_str().unwrap()]);
+    bench.ok(&[&["dump", "latest", disk.to_str().unwrap(), "--to", "copy"][..], &KEY].concat());
+    system("cmp", &[disk.to_str().unwrap(), bench.path("copy").to_str().unwrap()]);
+}

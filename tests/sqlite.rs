@@ -238,3 +238,36 @@ fn services_stand_still_while_a_database_is_replaced() {
     cli_common::expect(bench.command(&arguments).env("PATH", search).output().unwrap(), 0, "restore-db");
     assert_eq!(fs::read_to_string(&log).unwrap(), "show 2\nstop 2\nstart 1\n");
 }
+
+#[test]
+fn a_job_that_begins_to_look_for_databases_takes_what_their_logs_hold() {
+    let bench = Bench::with_repository();
+    configure(&bench, |job| {
+        job.as_object_mut().unwrap().remove("sqlite");
+    });
+    let open = vault(&bench, "source/vault.db");
+    open.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    bench.json(&RUN);
+    // Only the log changes from here on.
+    open.execute_batch("INSERT INTO secret VALUES ('second')").unwrap();
+    for (place, sqlite) in [("one", json!({ "databases": [bench.path("source/vault.db")] })), ("two", json!({ "discover": true }))] {
+        configure(&bench, |job| job["sqlite"] = sqlite);
+        bench.json(&RUN);
+        let restored = bench.restore("hearth-restore.key", "latest", place);
+        assert_eq!(secrets(&Connection::open(restored.join("vault.db")).unwrap()), ["first", "second"], "{place}");
+    }
+}
+
+#[test]
+fn a_later_copy_is_restored_over_an_earlier_one_though_only_the_log_had_changed() {
+    let bench = Bench::with_repository();
+    configure(&bench, |_| {});
+    let open = vault(&bench, "source/vault.db");
+    open.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    bench.json(&RUN);
+    bench.restore("hearth-restore.key", "latest", "restored");
+    open.execute_batch("UPDATE secret SET name = 'later'").unwrap();
+    bench.json(&RUN);
+    let restored = bench.restore("hearth-restore.key", "latest", "restored");
+    assert_eq!(secrets(&Connection::open(restored.join("vault.db")).unwrap()), ["later"]);
+}

@@ -11,6 +11,7 @@
 //!
 //! May import everything but `cli`. Each repository of a job succeeds or fails by itself.
 
+mod destinations;
 mod discover;
 mod error;
 mod hooks;

@@ -5,25 +5,22 @@ use std::sync::Arc;
 
 use jiff::Zoned;
 
+use super::destinations::Destinations;
 use super::hooks::{self, HookLog};
 use super::standstill::{self, Sources, Standstill};
 use super::streams::{self, Streams};
 use super::window::{self, Until};
 use super::{JobError, discover, limits, lock};
-use crate::config::{Config, FilesystemSnapshots, IntegrityCheck, Job, Preset, Repository};
+use crate::config::{Config, FilesystemSnapshots, IntegrityCheck, Job, Preset};
 use crate::content::ContentError;
-use crate::content::backup::state::State;
-use crate::content::backup::{BackupOptions, Destination, Summary, backup_to, open_for_writer};
-use crate::content::keys::WriterKey;
+use crate::content::backup::{BackupOptions, Summary};
 use crate::model::event::{Event, Monitor};
 use crate::model::pace::Pace;
-use crate::sealed::repository::Repository as OpenRepository;
 use crate::source::database::sqlite;
 use crate::source::exclude::Excludes;
 use crate::source::snapshot::btrfs;
 use crate::source::snapshot::lvm::Volume;
-use crate::store::layer::PacedStore;
-use crate::store::{Address, open};
+use crate::store::Address;
 
 /// How to run a job.
 pub struct RunOptions<'a> {
@@ -129,7 +126,11 @@ pub fn settle(config: &Config, job: &str, state_base: &Path, monitor: &dyn Monit
 }
 
 fn save_everywhere(options: &RunOptions<'_>, job: &Job, still: &mut Standstill, monitor: &dyn Monitor) -> Result<Vec<Outcome>, JobError> {
-    let base = options.state();
+    // First of all: who has to wait for a repository shall not stop anything meanwhile.
+    let destinations = Destinations::open(options.config, job, &options.only, options.state(), monitor)?;
+    if destinations.is_empty() {
+        return destinations.save(&BackupOptions::default(), monitor);
+    }
     let containers = discover::container_volumes(job, monitor)?;
     let mut paths = discover::paths(job, containers.as_ref(), monitor)?;
     let volumes = discover::logical_volumes(job, monitor)?;
@@ -156,8 +157,6 @@ fn save_everywhere(options: &RunOptions<'_>, job: &Job, still: &mut Standstill, 
             return Err(JobError::Nothing);
         }
     }
-    let names = job.repositories.iter().filter(|name| options.only.is_empty() || options.only.contains(name));
-    let wanted = names.filter_map(|name| options.config.repositories.get(name).map(|repository| (name.clone(), repository)));
     let saving = BackupOptions {
         paths,
         streams: streams.files.iter().cloned().chain(streams::devices(job, |device| still.device(device))).collect(),
@@ -165,7 +164,7 @@ fn save_everywhere(options: &RunOptions<'_>, job: &Job, still: &mut Standstill, 
         views: still.views().to_vec(),
         excludes: rules,
         one_file_system: job.one_file_system,
-        skip: still.skip(repository_folders(options.config, job, base)),
+        skip: still.skip(repository_folders(options.config, job, options.state())),
         tags: job.tags.clone(),
         host: options.config.host.clone().unwrap_or_else(|| options.host.clone()),
         job: options.job.to_owned(),
@@ -176,61 +175,9 @@ fn save_everywhere(options: &RunOptions<'_>, job: &Job, still: &mut Standstill, 
         pace: job.limits.read_rate.map(|rate| Arc::new(Pace::new(rate.0))),
         ..BackupOptions::default()
     };
-    let upload = job.limits.upload_rate.map(|rate| Arc::new(Pace::new(rate.0)));
-    let opened = wanted.map(|(name, repository)| (name, Opened::open(repository, base, upload.clone()))).collect();
-    let outcomes = save(opened, &saving, monitor);
+    let outcomes = destinations.save(&saving, monitor);
     streams.tell(monitor);
     outcomes
-}
-
-/// Saves once to all repositories that can be opened; an outcome for each.
-fn save(opened: Vec<(String, Result<Opened, JobError>)>, options: &BackupOptions, monitor: &dyn Monitor) -> Result<Vec<Outcome>, JobError> {
-    let destinations: Vec<_> = opened.iter().filter_map(|(_, opened)| opened.as_ref().ok()).map(Opened::destination).collect();
-    let mut results = backup_to(&destinations, options, monitor).into_iter();
-    drop(destinations);
-    let mut outcomes = Vec::new();
-    for (repository, opened) in opened {
-        let result = match opened {
-            Ok(_) => results.next().unwrap_or(Err(ContentError::Cancelled)).map_err(JobError::from),
-            Err(error) => Err(error),
-        };
-        if matches!(result, Err(JobError::Content(ContentError::Cancelled))) {
-            return result.map(|_| Vec::new());
-        }
-        if let Err(error) = &result {
-            monitor.event(Event::error(format!("repository {repository}"), error.to_string()));
-        }
-        outcomes.push(Outcome { repository, result });
-    }
-    Ok(outcomes)
-}
-
-/// A repository that this host may write to.
-struct Opened {
-    repository: OpenRepository,
-    key: WriterKey,
-    state: State,
-}
-
-impl Opened {
-    fn open(repository: &Repository, base: &Path, upload: Option<Arc<Pace>>) -> Result<Self, JobError> {
-        let key = WriterKey::read(&repository.writer_key)?;
-        let location = open::open(&repository.url)?;
-        if let Some(url) = location.expected_id.filter(|id| *id != key.repository) {
-            return Err(JobError::OtherRepository { key: key.repository.to_bech32(), url: url.to_bech32() });
-        }
-        let state = State::open(base, &key.repository)?;
-        let store = match upload {
-            Some(pace) => Arc::new(PacedStore::new(location.store, pace)),
-            None => location.store,
-        };
-        let repository = open_for_writer(store, &key, &state)?;
-        Ok(Self { repository, key, state })
-    }
-
-    fn destination(&self) -> Destination<'_> {
-        Destination { repository: &self.repository, key: &self.key, state: &self.state }
-    }
 }
 
 fn sqlite(job: &Job, named: &[PathBuf]) -> Option<Arc<sqlite::Databases>> {

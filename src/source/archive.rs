@@ -4,6 +4,7 @@
 //!   a command's output --> members in the archive's order, each with its content --> end mark? --> rest, exit status
 //! ```
 
+use std::cell::Cell;
 use std::io::{self, Read};
 
 use tar::{Archive, EntryType, Header};
@@ -12,6 +13,11 @@ use crate::model::entry::{Device, Kind, Metadata, Timestamp, Xattr};
 
 /// An archive ends with so many bytes of zeros (POSIX, pax interchange format).
 const END: u64 = 1024;
+/// Headers of one member take at most so many bytes: long names, attributes.
+const HEADERS: u64 = 4 << 20;
+/// The longest name of a file, and of what a link points to, as Linux has them.
+const NAME_MAX: usize = 255;
+const PATH_MAX: usize = 4096;
 /// What compressed streams begin with.
 const COMPRESSED: [(&[u8], &str); 4] =
     [(&[0x1f, 0x8b], "gzip"), (&[0x28, 0xb5, 0x2f, 0xfd], "zstd"), (b"BZh", "bzip2"), (&[0xfd, b'7', b'z', b'X', b'Z'], "xz")];
@@ -53,11 +59,15 @@ pub enum Found<'a> {
 /// # Errors
 /// Those of the stream and of the visitor; if the stream is no archive, is compressed, or ends before the archive does.
 pub fn read(stream: &mut dyn Read, visit: &mut dyn FnMut(Found<'_>) -> io::Result<()>) -> io::Result<()> {
-    let mut watched = Watched { stream, first: Vec::new(), zeros: 0 };
+    let between = Cell::new(0);
+    let mut watched = Watched { stream, first: Vec::new(), zeros: 0, between: &between };
     {
         let mut archive = Archive::new(&mut watched);
-        archive.set_ignore_zeros(false);
-        for entry in archive.entries()? {
+        let mut entries = archive.entries()?;
+        loop {
+            between.set(HEADERS);
+            let Some(entry) = entries.next() else { break };
+            between.set(u64::MAX);
             let mut entry = entry?;
             let size = entry.size();
             match member(&mut entry) {
@@ -68,10 +78,22 @@ pub fn read(stream: &mut dyn Read, visit: &mut dyn FnMut(Found<'_>) -> io::Resul
                     visit(Found::Odd(name, why))?;
                 }
             }
+            // What nobody wanted, so that only headers are read when the next member is looked for.
+            io::copy(&mut entry, &mut io::sink())?;
         }
     }
+    between.set(u64::MAX);
     // How the command ended is told at the end of what it writes.
-    io::copy(&mut watched, &mut io::sink())?;
+    let mut rest = vec![0; 64 << 10];
+    loop {
+        let read = watched.read(&mut rest)?;
+        if read == 0 {
+            break;
+        }
+        if rest.iter().take(read).any(|byte| *byte != 0) {
+            return Err(io::Error::other("something follows the end of the archive; let the command write one archive, with all in it"));
+        }
+    }
     if watched.zeros < END {
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the archive has no end mark; it is cut off"));
     }
@@ -83,11 +105,16 @@ struct Watched<'a> {
     stream: &'a mut dyn Read,
     first: Vec<u8>,
     zeros: u64,
+    /// How many bytes may still be read before the next member is found.
+    between: &'a Cell<u64>,
 }
 
 impl Read for Watched<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.stream.read(buffer)?;
+        let left = self.between.get().checked_sub(read as u64);
+        let too_long = || io::Error::other(format!("the headers of a member take more than {HEADERS} bytes"));
+        self.between.set(left.ok_or_else(too_long)?);
         let bytes = buffer.get(..read).unwrap_or_default();
         if self.first.len() < 8 {
             self.first.extend_from_slice(bytes.get(..bytes.len().min(8)).unwrap_or_default());
@@ -123,6 +150,12 @@ fn member(entry: &mut tar::Entry<'_, impl Read>) -> Result<Option<Member>, Strin
     };
     if path.is_empty() && kind != MemberKind::Directory {
         return Err("has no name".into());
+    }
+    if path.iter().any(|name| name.len() > NAME_MAX) {
+        return Err(format!("has a name of more than {NAME_MAX} bytes"));
+    }
+    if matches!(&kind, MemberKind::Node(Kind::Symlink { target }) if target.len() > PATH_MAX) {
+        return Err(format!("points to a path of more than {PATH_MAX} bytes"));
     }
     let mut metadata = plain_metadata(&header)?;
     extended(entry, &mut metadata)?;
@@ -165,6 +198,10 @@ fn extended(entry: &mut tar::Entry<'_, impl Read>, metadata: &mut Metadata) -> R
         let extension = extension.map_err(odd)?;
         let (key, value) = (extension.key_bytes(), extension.value_bytes());
         let text = || std::str::from_utf8(value).ok();
+        let name = || text().filter(|name| name.len() <= NAME_MAX).map(str::to_owned);
+        if key.starts_with(b"GNU.sparse.") {
+            return Err("is sparse in a form that is not understood; let tar write --format=gnu".into());
+        }
         if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
             metadata.xattrs.push(Xattr { name: name.to_vec(), value: value.to_vec() });
         }
@@ -172,8 +209,8 @@ fn extended(entry: &mut tar::Entry<'_, impl Read>, metadata: &mut Metadata) -> R
             b"mtime" => metadata.mtime = text().and_then(time).unwrap_or(metadata.mtime),
             b"uid" => metadata.uid = text().and_then(|text| text.parse().ok()).unwrap_or(metadata.uid),
             b"gid" => metadata.gid = text().and_then(|text| text.parse().ok()).unwrap_or(metadata.gid),
-            b"uname" => metadata.user = text().map(str::to_owned),
-            b"gname" => metadata.group = text().map(str::to_owned),
+            b"uname" => metadata.user = name(),
+            b"gname" => metadata.group = name(),
             _ => {}
         }
     }
@@ -269,6 +306,41 @@ mod tests {
             assert!(members(&bytes[..length]).is_err(), "cut at {length} of {}", bytes.len());
         }
         assert!(members(&bytes).is_ok());
+    }
+
+    #[test]
+    fn two_archives_in_one_stream_are_an_error() {
+        let one = archive("printf hello > a", &["--format=gnu"]);
+        let error = members(&[one.as_slice(), &one].concat()).unwrap_err().to_string();
+        assert!(error.contains("something follows"), "{error}");
+    }
+
+    #[test]
+    fn sparse_files_in_a_form_that_is_not_understood_are_odd() {
+        let bytes = archive("truncate -s 300000 holes; printf end >> holes; printf x > plain", &["--sparse", "--format=posix"]);
+        let (found, odd) = members(&bytes).unwrap();
+        assert!(odd.iter().any(|line| line.contains("--format=gnu")), "{odd:?}");
+        assert!(found.iter().any(|(member, _)| member.path == [b"plain".to_vec()]));
+    }
+
+    #[test]
+    fn headers_and_names_that_no_system_has_are_refused() {
+        let pax = |key: &str, value: &str| {
+            let mut builder = tar::Builder::new(Vec::new());
+            builder.append_pax_extensions([(key, value.as_bytes())]).unwrap();
+            let mut header = Header::new_ustar();
+            header.set_size(1);
+            header.set_mode(0o644);
+            header.set_cksum();
+            builder.append_data(&mut header, "file", &b"x"[..]).unwrap();
+            builder.into_inner().unwrap()
+        };
+        let (found, odd) = members(&pax("path", &"n".repeat(300))).unwrap();
+        assert!(found.is_empty() && odd[0].contains("255"), "{odd:?}");
+        let (found, _) = members(&pax("uname", &"u".repeat(300))).unwrap();
+        assert_eq!(found[0].0.metadata.user, None);
+        let error = members(&pax("comment", &"c".repeat(5 << 20))).unwrap_err().to_string();
+        assert!(error.contains("headers of a member"), "{error}");
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub const BLOCK_SIZE: usize = 2 << 20;
 /// Bytes of extended attributes that an entry may have; ext4 allows 4 KiB, XFS 64 KiB each, tmpfs any number.
 const ATTRIBUTES: usize = 512 << 10;
 
-/// Stands for the device of files that come out of archives.
+/// Stands for the device of files that come out of the first archive; the others count down from it.
 const ARCHIVES: u64 = u64::MAX;
 
 /// A block to be sealed.
@@ -124,6 +124,8 @@ struct OpenDirectory {
     name: Vec<u8>,
     metadata: Metadata,
     pages: PageBuilder,
+    /// The name that came last.
+    last: Vec<u8>,
     /// Whether it is a path argument or lies in one; others only lead to one.
     whole: bool,
 }
@@ -144,6 +146,8 @@ pub struct Assembler<'a> {
     rereader: FileReader,
     directories: Vec<OpenDirectory>,
     root: PageBuilder,
+    /// The name that came last in the root directory.
+    last: Vec<u8>,
     file: OpenFile,
     shelf: Shelf,
     filesystems: HashMap<u64, u32>,
@@ -151,6 +155,8 @@ pub struct Assembler<'a> {
     monitor: &'a dyn Monitor,
     /// Whether the next entry is a path argument.
     argument: bool,
+    /// How many archives came before.
+    archives: u64,
     identity: blake3::Hasher,
 }
 
@@ -168,7 +174,7 @@ impl Sink for Again<'_, '_> {
     }
 
     fn wants(&self, _: usize) -> bool {
-        self.result.is_ok()
+        self.result.is_ok() && !self.assembler.monitor.cancelled()
     }
 }
 
@@ -214,12 +220,14 @@ impl<'a> Assembler<'a> {
             rereader,
             directories: Vec::new(),
             root: PageBuilder::default(),
+            last: Vec::new(),
             file: OpenFile::default(),
             shelf: Shelf::default(),
             filesystems: HashMap::new(),
             statistics: Statistics::default(),
             monitor,
             argument: false,
+            archives: 0,
             identity: blake3::Hasher::new(),
         }
     }
@@ -303,7 +311,7 @@ impl<'a> Assembler<'a> {
 
     fn open(&mut self, name: Vec<u8>, metadata: Metadata) {
         let whole = self.is_inside() | std::mem::take(&mut self.argument);
-        self.directories.push(OpenDirectory { name, metadata, pages: PageBuilder::default(), whole });
+        self.directories.push(OpenDirectory { name, metadata, pages: PageBuilder::default(), last: Vec::new(), whole });
     }
 
     fn leave(&mut self) -> Result<(), ContentError> {
@@ -347,7 +355,16 @@ impl<'a> Assembler<'a> {
     }
 
     fn push(&mut self, name: &[u8], json: &[u8]) -> Result<(), ContentError> {
-        let pages = self.directories.last_mut().map_or(&mut self.root, |directory| &mut directory.pages);
+        let (pages, last) =
+            self.directories.last_mut().map_or((&mut self.root, &mut self.last), |directory| (&mut directory.pages, &mut directory.last));
+        if !last.is_empty() && name <= last.as_slice() {
+            // Nobody could read a page in which a name stands twice, or behind its place.
+            let path = self.path_of(name);
+            self.note(Event::error(path, "was met a second time in its directory; the snapshot has it as it was met first"));
+            return Ok(());
+        }
+        last.clear();
+        last.extend_from_slice(name);
         // Sharing the key would borrow the store twice; it is 96 bytes.
         let keys = self.store.keys.clone();
         pages.push(name, json, &keys, &mut self.store)
@@ -386,7 +403,7 @@ impl<'a> Assembler<'a> {
     fn read_again(&mut self, dir: &Arc<OpenDir>, name: Vec<u8>, stat: Stat) -> Result<(), ContentError> {
         let mut rereader = self.rereader.clone();
         let mut again = Again { assembler: self, result: Ok(()) };
-        rereader.read(dir, name, stat, &mut AllKnown::new(), &Ranks::from_elem(0, 1), &mut again);
+        rereader.read(dir, name, stat, &mut AllKnown::new(), Ranks::from_elem(0, 1), &mut again);
         again.result
     }
 
@@ -429,6 +446,7 @@ impl<'a> Assembler<'a> {
 
     fn stream(&mut self, name: Vec<u8>, metadata: Metadata, content: Content) -> Result<(), ContentError> {
         let (kind, _) = self.end_content(content)?;
+        self.argument = false;
         let mut entry = Entry { name, metadata, kind };
         let json = json_of(&entry);
         entry.metadata.mtime = Timestamp::default();
@@ -464,7 +482,7 @@ impl<'a> Assembler<'a> {
             MemberKind::File => self.end_content(content)?.0,
             MemberKind::Link(target) => {
                 let inode = self.shelf.next_inode();
-                let link = self.link(Inode { device: ARCHIVES, inode });
+                let link = self.link(Inode { device: ARCHIVES - self.archives, inode });
                 if !self.shelf.link(&target, path.clone(), link) {
                     let names = [path, vec![b"->".to_vec()], target].concat().join(&b'/');
                     self.note(Event::warning(
@@ -482,6 +500,7 @@ impl<'a> Assembler<'a> {
     /// The members of an archive, which came in any order, become a directory.
     fn archive(&mut self, name: Vec<u8>, path: &str) -> Result<(), ContentError> {
         let mut shelf = std::mem::take(&mut self.shelf);
+        self.archives += 1;
         let depth = self.directories.len();
         self.argument = true;
         self.open(name, shelf.root());

@@ -5,7 +5,7 @@
 //! against cuts and flips, as a wrong catalogue would make a wrong snapshot.
 //!
 //! ```text
-//!   "hbcatl01" | repository id | full read: i64 seconds | record* | blake3 of all before
+//!   "hbcatl01" or "hbcatl02" | repository id | full read: i64 seconds | record* | blake3 of all before
 //!   record = 1 name            enter a directory
 //!          | 2                 leave it
 //!          | 3 name status u32 length, entry JSON, u32 count, { chunk prefix (20), u32 length }*
@@ -23,7 +23,11 @@ use crate::model::id::RepositoryId;
 use crate::source::database::sqlite::Version;
 use crate::source::metadata::Stat;
 
-const MAGIC: &[u8; 8] = b"hbcatl01";
+/// The first seven bytes say what it is, the last whether SQLite databases were looked for: where they were not, a file's status does not tell
+/// whether it is as it was.
+const MAGIC: &[u8; 7] = b"hbcatl0";
+const PLAIN: u8 = b'1';
+const DISCOVERED: u8 = b'2';
 const HEADER: u64 = 8 + 32 + 8;
 /// Marks the fingerprint of a database.
 const DATABASE: u64 = 1 << 63;
@@ -52,7 +56,7 @@ impl Fingerprint {
 
     /// The fingerprint of a database, which also tells of the files beside it. No other file has the highest bit of an inode.
     pub fn of_database(stat: &Stat, version: Version) -> Self {
-        Self { inode: version.0 | DATABASE, ..Self::of(stat) }
+        Self { inode: version.number | DATABASE, ..Self::of(stat) }
     }
 
     /// Whether it is of a database.
@@ -93,13 +97,15 @@ fn put_time(out: &mut impl Write, time: Timestamp) -> io::Result<()> {
 }
 
 impl Writer {
-    /// Starts a catalogue that will stand at `path`; `full_read` is when everything was last read, in Unix seconds.
+    /// Starts a catalogue that will stand at `path`; `full_read` is when everything was last read, in Unix seconds, and `discovered` whether
+    /// databases are looked for.
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn create(path: &Path, repository: &RepositoryId, full_read: i64) -> io::Result<Self> {
+    pub fn create(path: &Path, repository: &RepositoryId, full_read: i64, discovered: bool) -> io::Result<Self> {
         let mut out = HashedFile::create(path)?;
         out.write_all(MAGIC)?;
+        out.write_all(&[if discovered { DISCOVERED } else { PLAIN }])?;
         out.write_all(repository.as_bytes())?;
         out.write_all(&full_read.to_le_bytes())?;
         Ok(Self { out })
@@ -191,8 +197,9 @@ fn hash_matches(path: &Path) -> io::Result<bool> {
 }
 
 impl Reader {
-    /// Opens the catalogue at `path`; `None` if there is none, or it is damaged or another repository's.
-    pub fn open(path: &Path, repository: &RepositoryId) -> Option<Self> {
+    /// Opens the catalogue at `path`; `None` if there is none, or it is damaged or another repository's, or databases are `discovered` now
+    /// and were not then.
+    pub fn open(path: &Path, repository: &RepositoryId, discovered: bool) -> Option<Self> {
         if !hash_matches(path).ok()? {
             return None;
         }
@@ -204,7 +211,8 @@ impl Reader {
         input.read_exact(&mut header).ok()?;
         let (magic, rest) = header.split_at(8);
         let (id, time) = rest.split_at(32);
-        if magic != MAGIC || id != repository.as_bytes() {
+        let fits = |kind: &u8| *kind == DISCOVERED || *kind == PLAIN && !discovered;
+        if !magic.strip_prefix(MAGIC).is_some_and(|kind| kind.first().is_some_and(fits)) || id != repository.as_bytes() {
             return None;
         }
         let full_read = i64::from_le_bytes(time.try_into().ok()?);
@@ -357,7 +365,7 @@ mod tests {
 
     /// a/ (b, c/ (d), e), f
     fn write(path: &Path) {
-        let mut writer = Writer::create(path, &RepositoryId::from_bytes([1; 32]), 77).unwrap();
+        let mut writer = Writer::create(path, &RepositoryId::from_bytes([1; 32]), 77, false).unwrap();
         writer.enter(b"a").unwrap();
         writer.entry(b"b", &known(1)).unwrap();
         writer.enter(b"c").unwrap();
@@ -370,7 +378,7 @@ mod tests {
     }
 
     fn open(path: &Path) -> Reader {
-        Reader::open(path, &RepositoryId::from_bytes([1; 32])).unwrap()
+        Reader::open(path, &RepositoryId::from_bytes([1; 32]), false).unwrap()
     }
 
     #[test]
@@ -429,13 +437,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("catalogue");
         write(&path);
-        assert!(Reader::open(&path, &RepositoryId::from_bytes([2; 32])).is_none());
+        assert!(Reader::open(&path, &RepositoryId::from_bytes([2; 32]), false).is_none());
         let bytes = std::fs::read(&path).unwrap();
         for position in 0..bytes.len() {
             let mut changed = bytes.clone();
             changed[position] ^= 1;
             std::fs::write(&path, changed).unwrap();
-            assert!(Reader::open(&path, &RepositoryId::from_bytes([1; 32])).is_none(), "byte {position}");
+            assert!(Reader::open(&path, &RepositoryId::from_bytes([1; 32]), false).is_none(), "byte {position}");
         }
     }
 }

@@ -13,6 +13,8 @@ use crate::sealed::pack::Class;
 
 /// Bytes that are read at once from a large file.
 const STRETCH: usize = 1 << 20;
+/// Chunks and holes of a file that are handed on at the latest.
+const PIECES: usize = 4096;
 
 /// Ranks of destinations; nearly always there is one.
 pub type Ranks = SmallVec<[usize; 1]>;
@@ -125,15 +127,20 @@ impl<'a> Cuts<'a> {
                     cut.cut(cutter, ended);
                 }
             }
+            for cut in &mut self.cuts {
+                let max = self.cutters.get(cut.destination).map_or(0, |cutter| cutter.chunker.max());
+                // Many short runs between holes add up as well.
+                if !ended {
+                    sink.give(cut.destination, Part::Content(cut.hand_on(max, self.buffers)));
+                } else if cut.content.filled >= STRETCH || cut.content.pieces.len() >= PIECES {
+                    cut.pending = 0;
+                    sink.give(cut.destination, Part::Content(std::mem::take(&mut cut.content)));
+                }
+            }
+            self.cuts.retain(|cut| sink.wants(cut.destination));
             if ended || self.cuts.is_empty() {
                 return Ok(total);
             }
-            for rank in 0..self.cuts.len() {
-                let Some(max) = self.cuts.get(rank).map(|cut| self.max(cut)) else { break };
-                let Some(cut) = self.cuts.get_mut(rank) else { break };
-                sink.give(cut.destination, Part::Content(cut.hand_on(max, self.buffers)));
-            }
-            self.cuts.retain(|cut| sink.wants(cut.destination));
         }
     }
 

@@ -48,6 +48,8 @@ pub struct Destination<'a> {
     pub key: &'a WriterKey,
     /// Where the host keeps its caches.
     pub state: &'a State,
+    /// Whether the caller holds the lock of the state.
+    pub locked: bool,
 }
 
 /// What a destination gets of one scan.
@@ -75,16 +77,16 @@ pub(super) struct Run<'a> {
     previous: GroupState,
     publisher: Publisher<'a>,
     index: ChunkIndex,
-    _lock: RunLock,
+    _lock: Option<RunLock>,
 }
 
 impl<'a> Run<'a> {
     /// Locks the state, settles what an earlier run left, and learns what the repository has.
     pub(super) fn prepare(destination: &Destination<'a>, options: &'a BackupOptions, monitor: &'a Voice<'a>) -> Result<Self, ContentError> {
-        let Destination { repository, key, state } = *destination;
+        let Destination { repository, key, state, locked } = *destination;
         repository.may_write()?;
         check_writer(repository, key)?;
-        let lock = state.lock(monitor)?;
+        let lock = if locked { None } else { Some(state.lock(monitor)?) };
         monitor.event(Event::Phase("prepare"));
         let group = group_id(key.signing.seed(), &options.host, &options.job);
         let past = Past::load(repository, key)?;
@@ -144,9 +146,11 @@ impl<'a> Run<'a> {
         let path = self.state.catalogue(&self.group)?;
         let now = jiff::Timestamp::now().as_second();
         let due = |read: &Reader| now - read.full_read >= FULL_READ.as_secs().cast_signed();
-        let reader = if self.options.read_all { None } else { Reader::open(&path, &self.repository.id()).filter(|reader| !due(reader)) };
+        let discovered = self.options.databases.as_ref().is_some_and(|databases| databases.discovers());
+        let known = || Reader::open(&path, &self.repository.id(), discovered).filter(|reader| !due(reader));
+        let reader = if self.options.read_all { None } else { known() };
         let full_read = reader.as_ref().map_or(now, |reader| reader.full_read);
-        let writer = catalogue::Writer::create(&path, &self.repository.id(), full_read)
+        let writer = catalogue::Writer::create(&path, &self.repository.id(), full_read, discovered)
             .map_err(|error| ContentError::file("write", &path, error))?;
         Ok((reader, writer))
     }

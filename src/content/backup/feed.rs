@@ -6,6 +6,8 @@
 //!
 //! A destination that fails drops its line; the others go on. The slowest sets the pace, as no queue is without bounds.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,6 +42,21 @@ struct Job {
 /// One destination's end of the feed.
 pub struct Line {
     in_order: Receiver<Receiver<Parts>>,
+    closed: Arc<AtomicBool>,
+}
+
+/// The other end.
+struct Order {
+    jobs: Sender<Receiver<Parts>>,
+    closed: Arc<AtomicBool>,
+}
+
+impl Drop for Line {
+    /// Readers see at once that nothing more is taken, not only when their next batch is full: they may be copying a large database, or be about
+    /// to start a command.
+    fn drop(&mut self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Starts to walk and to read on several threads; a line for each destination, in the order of their catalogues.
@@ -51,7 +68,12 @@ pub fn start<'scope>(
     threads: usize,
 ) -> Vec<Line> {
     let (jobs, to_read) = bounded::<Job>(threads);
-    let (orders, lines) = known.iter().map(|_| bounded(2 * threads)).map(|(order, in_order)| (Some(order), Line { in_order })).unzip();
+    let ends = known.iter().map(|_| {
+        let (jobs, in_order) = bounded(2 * threads);
+        let closed = Arc::new(AtomicBool::new(false));
+        (Order { jobs, closed: Arc::clone(&closed) }, Line { in_order, closed })
+    });
+    let (orders, lines) = ends.unzip();
     scope.spawn(move || list(walk, known, &jobs, orders));
     for _ in 0..threads {
         let (mut reader, to_read) = (reader.clone(), to_read.clone());
@@ -100,11 +122,11 @@ fn next<T>(receiver: &Receiver<T>, monitor: &dyn Monitor) -> Result<Option<T>, C
 }
 
 /// Cuts the walk into jobs, each with what the catalogues know of its entries.
-fn list(walk: Walk, mut known: Vec<Option<Reader>>, jobs: &Sender<Job>, mut orders: Vec<Option<Sender<Receiver<Parts>>>>) {
+fn list(walk: Walk, mut known: Vec<Option<Reader>>, jobs: &Sender<Job>, orders: Vec<Order>) {
     let mut tasks = Vec::new();
-    let mut send = |tasks: Vec<Task>| {
-        let outlets: Vec<Outlet> = orders.iter_mut().map(Outlet::open).collect();
-        outlets.iter().any(|outlet| outlet.parts.is_some()) && jobs.send(Job { tasks, outlets }).is_ok()
+    let send = |tasks: Vec<Task>| {
+        let outlets: Vec<Outlet> = orders.iter().map(Outlet::open).collect();
+        outlets.iter().any(Outlet::is_open) && jobs.send(Job { tasks, outlets }).is_ok()
     };
     let mut weight = 0;
     for item in walk {
@@ -142,19 +164,22 @@ fn step(catalogue: &mut catalogue::Reader, item: &Item) {
 
 /// What a job gives to one destination.
 struct Outlet {
-    /// Closed once the destination has failed.
-    parts: Option<Sender<Parts>>,
+    parts: Sender<Parts>,
+    closed: Arc<AtomicBool>,
     batch: Parts,
     bytes: usize,
 }
 
 impl Outlet {
-    fn open(order: &mut Option<Sender<Receiver<Parts>>>) -> Self {
+    fn open(order: &Order) -> Self {
         let (parts, receiver) = bounded(2);
-        if order.as_ref().is_some_and(|order| order.send(receiver).is_err()) {
-            *order = None;
-        }
-        Self { parts: order.is_some().then_some(parts), batch: Vec::new(), bytes: 0 }
+        // If nobody takes it, the line is closed.
+        let _ = order.jobs.send(receiver);
+        Self { parts, closed: Arc::clone(&order.closed), batch: Vec::new(), bytes: 0 }
+    }
+
+    fn is_open(&self) -> bool {
+        !self.closed.load(Ordering::Relaxed)
     }
 
     fn take(&mut self, part: Part) {
@@ -167,31 +192,29 @@ impl Outlet {
 
     fn hand_on(&mut self) {
         self.bytes = 0;
-        let batch = std::mem::take(&mut self.batch);
-        if self.parts.as_ref().is_some_and(|parts| parts.send(batch).is_err()) {
-            self.parts = None;
-        }
+        // If nobody takes it, the line is closed.
+        let _ = self.parts.send(std::mem::take(&mut self.batch));
     }
 }
 
 impl Sink for Vec<Outlet> {
     fn give(&mut self, destination: usize, part: Part) {
-        if let Some(outlet) = self.get_mut(destination).filter(|outlet| outlet.parts.is_some()) {
+        if let Some(outlet) = self.get_mut(destination).filter(|outlet| outlet.is_open()) {
             outlet.take(part);
         }
     }
 
     fn wants(&self, destination: usize) -> bool {
-        self.get(destination).is_some_and(|outlet| outlet.parts.is_some())
+        self.get(destination).is_some_and(Outlet::is_open)
     }
 }
 
 fn read_job(reader: &mut FileReader, Job { tasks, mut outlets }: Job) {
     for task in tasks {
-        reader.run(task, &mut outlets);
-        if outlets.iter().all(|outlet| outlet.parts.is_none()) {
+        if !outlets.iter().any(Outlet::is_open) {
             return;
         }
+        reader.run(task, &mut outlets);
     }
     outlets.iter_mut().for_each(Outlet::hand_on);
 }

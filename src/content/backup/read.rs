@@ -106,10 +106,13 @@ impl FileReader {
 
     /// Reads an entry for those destinations whose catalogue does not know it as it is.
     fn look(&mut self, dir: &Arc<OpenDir>, name: Vec<u8>, file: bool, mut known: AllKnown, sink: &mut dyn Sink) {
-        let wanting = self.wanting(sink);
+        let mut wanting = self.wanting(sink);
+        if wanting.is_empty() {
+            return;
+        }
         if file && known.iter().all(Option::is_none) {
             // What is to be read anyway is not looked at twice.
-            let result = self.read_file(dir, &name, &mut known, &wanting, sink);
+            let result = self.read_file(dir, &name, &mut known, &mut wanting, sink);
             return settle(dir, &name, result, &wanting, sink);
         }
         let stat = match metadata::stat_at(dir.as_fd(), &name) {
@@ -118,14 +121,15 @@ impl FileReader {
             Ok(stat) => stat,
         };
         let mut changed = Ranks::new();
+        let named = self.options.databases.as_ref().is_some_and(|databases| databases.is_named(&dir.path_of(&name)));
         for rank in wanting {
-            match known.get_mut(rank).and_then(|known| known.take_if(|known| self.is_unchanged(known, &stat))) {
+            match known.get_mut(rank).and_then(|known| known.take_if(|known| !named && self.is_unchanged(known, &stat))) {
                 Some(known) => sink.give(rank, Part::Unchanged { dir: Arc::clone(dir), name: name.clone(), known, stat }),
                 None => changed.push(rank),
             }
         }
         if !changed.is_empty() {
-            self.read(dir, name, stat, &mut known, &changed, sink);
+            self.read(dir, name, stat, &mut known, changed, sink);
         }
     }
 
@@ -143,7 +147,16 @@ impl FileReader {
     }
 
     /// Reads an entry whatever the catalogues say.
-    pub fn read(&mut self, dir: &Arc<OpenDir>, name: Vec<u8>, stat: Stat, known: &mut AllKnown, destinations: &Ranks, sink: &mut dyn Sink) {
+    pub fn read(
+        &mut self,
+        dir: &Arc<OpenDir>,
+        name: Vec<u8>,
+        stat: Stat,
+        known: &mut AllKnown,
+        mut destinations: Ranks,
+        sink: &mut dyn Sink,
+    ) {
+        let destinations = &mut destinations;
         let result = match stat.kind {
             FileType::File => self.read_file(dir, &name, known, destinations, sink),
             FileType::Directory => {
@@ -175,14 +188,18 @@ impl FileReader {
         dir: &Arc<OpenDir>,
         name: &[u8],
         known: &mut AllKnown,
-        destinations: &Ranks,
+        destinations: &mut Ranks,
         sink: &mut dyn Sink,
     ) -> io::Result<()> {
         let mut file = File::from(metadata::open_file_at(dir.as_fd(), name)?);
         let mut lasting = true;
         if let Some(databases) = self.options.databases.as_ref().filter(|databases| databases.covers(&dir.path_of(name), &file)) {
+            if self.left_out(&metadata::stat_fd(file.as_fd())?) {
+                return Ok(());
+            }
             let found = FoundDatabase { databases, dir, name, file: &file };
-            if self.read_database(&found, known, destinations, sink)? {
+            self.read_database(&found, known, destinations, sink)?;
+            if destinations.is_empty() {
                 return Ok(());
             }
             // What went wrong is told again by the next run.

@@ -16,6 +16,8 @@ impl FileReader {
     pub(super) fn read_stream(&self, file: &VirtualFile, sink: &mut dyn Sink) {
         let wanting = self.wanting(sink);
         let read = file.source.open().and_then(|mut input| match file.source.form() {
+            // The run may have been stopped just before it began.
+            _ if self.wanting(sink).is_empty() => Ok(()),
             Form::File => self.read_whole(file, &mut |cuts, sink| cuts.stream(&mut input, u64::MAX, sink).map(drop), &wanting, sink),
             Form::Image => self.read_whole(file, &mut |cuts, sink| read_image(&mut input, cuts, sink), &wanting, sink),
             Form::Tree => self.read_archive(file, &mut input, &wanting, sink),

@@ -44,7 +44,7 @@ pub fn backup(
     state: &State,
     monitor: &dyn Monitor,
 ) -> Result<Summary, ContentError> {
-    let mut results = backup_to(&[Destination { repository, key, state }], &options, monitor);
+    let mut results = backup_to(&[Destination { repository, key, state, locked: false }], &options, monitor);
     results.pop().unwrap_or_else(|| Err(ContentError::Other("there is nowhere to back up to".into())))
 }
 
@@ -144,7 +144,11 @@ fn scan<'a>(runs: Vec<Run<'a>>, options: &BackupOptions, attempt: usize) -> Vec<
     let to_count = ready.first().filter(|(_, run, ..)| options.estimate && run.is_first()).map(|(_, run, ..)| run.monitor());
     let scratch = ready.first().map(|(_, run, ..)| run.state_dir().join(SCRATCH)).unwrap_or_default();
     // Also what a run that was killed left there: we hold the lock.
-    let clear = || options.databases.iter().for_each(|_| drop(std::fs::remove_dir_all(&scratch)));
+    let clear = || {
+        if options.databases.is_some() {
+            let _ = std::fs::remove_dir_all(&scratch);
+        }
+    };
     clear();
     let read_options = ReadOptions {
         larger_than: options.excludes.larger_than(),
@@ -176,6 +180,9 @@ fn scan<'a>(runs: Vec<Run<'a>>, options: &BackupOptions, attempt: usize) -> Vec<
             let scan = Scan { line, catalogue, reader: reader.only(rank), share, threads };
             working.push(scope.spawn(move || {
                 let result = run.attempt(scan);
+                if result.is_err() {
+                    run.monitor().retire();
+                }
                 (place, (run, result))
             }));
         }

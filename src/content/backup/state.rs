@@ -22,6 +22,9 @@ use crate::content::ContentError;
 use crate::model::event::{Event, Monitor};
 use crate::model::id::{BlockId, GroupId, RepositoryId, SnapshotId, StatementId};
 
+/// How often one who waits for another run looks whether it has ended.
+const PATIENCE: std::time::Duration = std::time::Duration::from_millis(200);
+
 /// What a host remembers of a group between runs.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -91,18 +94,27 @@ impl State {
     /// Waits until no other run of this host works on the repository.
     ///
     /// # Errors
-    /// If the lock file cannot be used.
+    /// If the lock file cannot be used, or the run is asked to stop.
     pub fn lock(&self, monitor: &dyn Monitor) -> Result<RunLock, ContentError> {
         let path = self.dir.join("lock");
         let failed = |error: std::io::Error| ContentError::file("lock", &path, error);
         let open = || fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed);
-        match Flock::lock(open()?, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(RunLock(lock)),
-            Err((file, nix::errno::Errno::EWOULDBLOCK)) => {
+        let mut file = open()?;
+        let mut told = false;
+        loop {
+            file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => return Ok(RunLock(lock)),
+                Err((file, nix::errno::Errno::EWOULDBLOCK)) => file,
+                Err((_, error)) => return Err(failed(error.into())),
+            };
+            if !told {
                 monitor.event(Event::info("lock", "another run of this host writes to this repository; waiting for it to end"));
-                Flock::lock(file, FlockArg::LockExclusive).map(RunLock).map_err(|(_, error)| failed(error.into()))
+                told = true;
             }
-            Err((_, error)) => Err(failed(error.into())),
+            if monitor.cancelled() {
+                return Err(ContentError::Cancelled);
+            }
+            std::thread::sleep(PATIENCE);
         }
     }
 

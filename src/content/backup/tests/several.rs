@@ -26,7 +26,7 @@ fn run(benches: &[&Bench], change: impl FnOnce(&mut BackupOptions)) -> Vec<Resul
     let states: Vec<_> = benches.iter().map(|bench| State::open(first.state.path(), &bench.fixture.key.repository).unwrap()).collect();
     let parts = benches.iter().zip(&repositories).zip(&states);
     let destinations: Vec<_> =
-        parts.map(|((bench, repository), state)| Destination { repository, key: &bench.fixture.key, state }).collect();
+        parts.map(|((bench, repository), state)| Destination { repository, key: &bench.fixture.key, state, locked: false }).collect();
     backup_to(&destinations, &options, &first.monitor)
 }
 
@@ -91,4 +91,23 @@ fn what_cannot_be_read_is_told_once_and_counted_for_each() {
     let results = run(&[&one, &two], |options| options.paths.push("/nonexistent/path".into()));
     assert!(results.iter().all(|result| result.as_ref().unwrap().statistics.warnings == 1));
     assert_eq!(one.monitor.findings(Severity::Warning).len(), 1);
+}
+
+#[test]
+fn a_database_that_cannot_be_copied_for_one_stands_once_in_the_other() {
+    use crate::source::database::sqlite::{Databases, Depth};
+    let (one, two) = (Bench::new(), Bench::new());
+    let path = one.source.path().join("app.db");
+    rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1)").unwrap();
+    let databases = || Some(Arc::new(Databases::new(&[], true, Depth::Full)));
+    one.run(|options| options.databases = databases()).unwrap();
+    // Where copies would be made there is a file.
+    let state = State::open(one.state.path(), &one.fixture.key.repository).unwrap();
+    fs::write(state.dir().join("scratch"), b"").unwrap();
+    let results = run(&[&one, &two], |options| options.databases = databases());
+    assert!(results.iter().all(Result::is_ok));
+    assert_eq!(one.monitor.findings(Severity::Error).len(), 1);
+    for bench in [&one, &two] {
+        assert_eq!(bench.files_of(one.source.path()), on_disk(one.source.path()));
+    }
 }

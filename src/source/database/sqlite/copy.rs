@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use nix::sys::statvfs::{FsFlags, fstatvfs};
+use nix::sys::statvfs::{FsFlags, fstatvfs, statvfs};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags, ffi};
 
@@ -88,8 +88,10 @@ impl Databases {
     ) -> Result<Copied, CopyError> {
         let folder = private(scratch)?;
         let target = folder.path().join("copy.db");
+        make_sure_of_room(dir, name, scratch)?;
         if is_frozen(dir) {
-            copy_frozen(dir, name, folder.path(), &target, wanted)?;
+            // It may only be this mount that is read-only.
+            copy_left(dir, name, file, folder.path(), &target, wanted)?;
         } else if !copy_quiet(dir, name, file, &target, wanted)? {
             match copy_live(dir, name, &target, wanted) {
                 Err(error) if error.needs_recovery() => copy_left(dir, name, file, folder.path(), &target, wanted)?,
@@ -119,8 +121,13 @@ pub(super) fn copy_frozen(
 ) -> Result<(), CopyError> {
     let place = folder.join("frozen.db");
     for ending in ["", "-wal", "-journal"] {
-        let Some(mut from) = open_beside(dir, name, ending.as_bytes()) else { continue };
         let to = folder.join(format!("frozen.db{ending}"));
+        let found = open_beside(dir, name, ending.as_bytes()).map_err(|error| failed(&to, error))?;
+        let Some(mut from) = found else {
+            // Of an earlier attempt.
+            let _ = std::fs::remove_file(&to);
+            continue;
+        };
         let copied = File::create(&to).and_then(|mut file| io::copy(&mut from, &mut file));
         copied.map_err(|error| failed(&to, error))?;
     }
@@ -138,7 +145,23 @@ fn failed(path: &Path, source: io::Error) -> CopyError {
 
 /// Whether there is a log or a journal: then somebody writes, or died while writing.
 fn is_busy(dir: BorrowedFd<'_>, name: &[u8]) -> bool {
-    open_beside(dir, name, b"-wal").is_some() || open_beside(dir, name, b"-journal").is_some()
+    let absent =
+        |ending: &[u8]| metadata::stat_at(dir, &[name, ending].concat()).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    !absent(b"-wal") || !absent(b"-journal")
+}
+
+/// Whether a copy fits beside all that is there. A file with a large hole costs its owner nothing, and its copy would fill the disk.
+fn make_sure_of_room(dir: BorrowedFd<'_>, name: &[u8], scratch: &Path) -> Result<(), CopyError> {
+    let size = |ending: &[u8]| metadata::stat_at(dir, &[name, ending].concat()).map_or(0, |stat| stat.size);
+    // The files as they lie, and the copy that is made of them.
+    let needed = size(b"").saturating_mul(2).saturating_add(size(b"-wal").saturating_mul(2)).saturating_add(size(b"-journal"));
+    let status = statvfs(scratch).map_err(|error| failed(scratch, error.into()))?;
+    let room = status.blocks_available().saturating_mul(status.fragment_size());
+    if needed > room {
+        let why = format!("a copy may need {needed} bytes and there are {room}; give the state directory more room");
+        return Err(failed(scratch, io::Error::new(io::ErrorKind::StorageFull, why)));
+    }
+    Ok(())
 }
 
 /// What tells whether a database was written to: its status and its change counter.
@@ -191,11 +214,18 @@ fn copy_left(
 ) -> Result<(), CopyError> {
     let look = || -> io::Result<(State, Version)> { Ok((state(file)?, Version::of(dir, name, file)?)) };
     let read = || look().map_err(|error| failed(&path_in(dir, name), error));
-    let before = read()?;
-    let _ = std::fs::remove_file(target);
-    copy_frozen(dir, name, folder, target, wanted)?;
-    let now = read()?;
-    if same(&before.0, &now.0) && before.1 == now.1 { Ok(()) } else { Err(CopyError::Locked) }
+    let mut result = Ok(());
+    for _ in 0..=RESTARTS {
+        let before = read()?;
+        let _ = std::fs::remove_file(target);
+        // A copy of two moments may not open at all.
+        result = copy_frozen(dir, name, folder, target, wanted);
+        let now = read()?;
+        if same(&before.0, &now.0) && before.1 == now.1 {
+            return result;
+        }
+    }
+    result.and(Err(CopyError::Locked))
 }
 
 /// A byte of a path in a URI.

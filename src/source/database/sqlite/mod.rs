@@ -8,11 +8,13 @@
 //! `-wal`, `-shm` and `-journal` belong to the live database and are left out: the copy holds what they held.
 
 mod copy;
+mod inodes;
 mod retire;
 mod version;
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
@@ -21,7 +23,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
+use crate::source::metadata::{self, FileType, Stat};
+use inodes::Inodes;
+
 pub use copy::{Copied, CopyError, check};
+pub use inodes::Turn;
 pub use retire::retire;
 pub use version::Version;
 
@@ -85,14 +91,14 @@ pub struct Databases {
     discover: bool,
     depth: Depth,
     checked: Mutex<Vec<Checked>>,
-    held: Mutex<Vec<File>>,
+    inodes: Inodes,
 }
 
 impl Databases {
     /// Databases at `named` paths, and with `discover` all others.
     pub fn new(named: &[PathBuf], discover: bool, depth: Depth) -> Self {
         let named = named.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect();
-        Self { named, discover, depth, checked: Mutex::default(), held: Mutex::default() }
+        Self { named, discover, depth, checked: Mutex::default(), inodes: Inodes::default() }
     }
 
     /// Whether a file is to be saved as a database. An empty file is none yet.
@@ -105,24 +111,31 @@ impl Databases {
         self.named.contains(path)
     }
 
+    /// Whether others than the named ones are looked for.
+    pub fn discovers(&self) -> bool {
+        self.discover
+    }
+
     /// Whether a file belongs to a database beside it, whose copy holds what it holds.
     pub fn is_companion(&self, dir: BorrowedFd<'_>, path: &[u8], name: &[u8]) -> bool {
         COMPANIONS.iter().any(|ending| {
             let (Some(base), Some(base_path)) = (name.strip_suffix(*ending), path.strip_suffix(*ending)) else { return false };
-            if self.named.contains(base_path) {
-                return true;
-            }
-            self.discover && (open_beside(dir, name, b"").is_some_and(|file| begins_like_companion(&file)) || self.is_database(dir, base))
+            (self.discover || self.named.contains(base_path)) && self.is_database(dir, base)
         })
     }
 
-    /// Whether there is a database of that name. Its file stays open for as long as the run: to close it would take away the locks of a
-    /// copy that is being made (fcntl(2), `F_SETLK`).
     fn is_database(&self, dir: BorrowedFd<'_>, name: &[u8]) -> bool {
-        let Some(file) = open_beside(dir, name, b"") else { return false };
-        let found = begins_like_one(&file);
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).push(file);
-        found
+        let Ok(stat) = metadata::stat_at(dir, name) else { return false };
+        if stat.kind != FileType::File || stat.size < HEADER as u64 {
+            return false;
+        }
+        let look = || open_beside(dir, name, b"").ok().flatten().filter(begins_like_one);
+        self.inodes.is_database((stat.device, stat.inode), look)
+    }
+
+    /// Waits until nobody else copies the database of this status.
+    pub fn turn(&self, stat: &Stat) -> Turn<'_> {
+        self.inodes.turn((stat.device, stat.inode))
     }
 
     /// Remembers what became of a database.
@@ -143,22 +156,8 @@ impl Databases {
 }
 
 fn begins_like_one(file: &File) -> bool {
-    let mut magic = [0; MAGIC.len()];
-    file.read_exact_at(&mut magic, 0).is_ok() && &magic == MAGIC
-}
-
-/// Whether a file begins as a log, the index of a log, or a journal does.
-fn begins_like_companion(file: &File) -> bool {
-    let mut start = [0; 8];
-    let read = file.read_at(&mut start, 0).unwrap_or(0);
-    let known: [&[u8]; 5] = [
-        &[0x37, 0x7f, 0x06, 0x82],
-        &[0x37, 0x7f, 0x06, 0x83],
-        &[0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7],
-        &[0x18, 0xe2, 0x2d, 0x00],
-        &[0x00, 0x2d, 0xe2, 0x18],
-    ];
-    known.iter().any(|magic| start.get(..read).unwrap_or_default().starts_with(magic))
+    let mut header = [0; HEADER];
+    file.read_exact_at(&mut header, 0).is_ok() && header.starts_with(MAGIC)
 }
 
 /// The path of a name in an open directory, without symbolic links: SQLite opens by path, and shall refuse if somebody puts a link in its way.
@@ -167,10 +166,20 @@ fn path_in(dir: BorrowedFd<'_>, name: &[u8]) -> PathBuf {
     std::fs::read_link(&own).unwrap_or(own).join(std::ffi::OsStr::from_bytes(name))
 }
 
-/// A regular file in an open directory, by a name and an ending.
-fn open_beside(dir: BorrowedFd<'_>, name: &[u8], ending: &[u8]) -> Option<File> {
-    let file = crate::source::metadata::open_file_at(dir, &[name, ending].concat()).ok().map(File::from)?;
-    file.metadata().ok().filter(std::fs::Metadata::is_file).map(|_| file)
+/// A regular file in an open directory, by a name and an ending; `None` if there is no such thing.
+fn open_beside(dir: BorrowedFd<'_>, name: &[u8], ending: &[u8]) -> io::Result<Option<File>> {
+    let name = [name, ending].concat();
+    match metadata::stat_at(dir, &name) {
+        Ok(stat) if stat.kind == FileType::File => {}
+        Ok(_) => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    match metadata::open_file_at(dir, &name) {
+        Ok(file) => Ok(Some(File::from(file))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]

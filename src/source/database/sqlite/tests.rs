@@ -166,6 +166,8 @@ fn files_that_belong_to_a_database_are_known_and_others_with_such_names_are_not(
     for name in ["notes-wal", "notes", "lost-wal"] {
         std::fs::write(bench.path(name), b"a text").unwrap();
     }
+    // As an encrypted database has it: a log that can be told, beside a file that cannot.
+    std::fs::copy(bench.path("app.db-wal"), bench.path("notes-wal")).unwrap();
     let path = |name: &str| bench.path(name).into_os_string().into_encoded_bytes();
     let belongs = |databases: &Databases, name: &str| databases.is_companion(bench.dir().as_fd(), &path(name), name.as_bytes());
     let named = Databases::new(&[bench.path("app.db")], false, Depth::Full);

@@ -1,0 +1,115 @@
+//! The repositories that a job goes to, opened and locked before anything else happens.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::JobError;
+use super::run::Outcome;
+use crate::config::{Config, Job, Repository};
+use crate::content::ContentError;
+use crate::content::backup::state::{RunLock, State};
+use crate::content::backup::{BackupOptions, Destination, backup_to, open_for_writer};
+use crate::content::keys::WriterKey;
+use crate::model::event::{Event, Monitor};
+use crate::model::pace::Pace;
+use crate::sealed::repository::Repository as OpenRepository;
+use crate::store::layer::PacedStore;
+use crate::store::open;
+
+/// A repository that this host may write to.
+struct Opened {
+    repository: OpenRepository,
+    key: WriterKey,
+    state: State,
+    lock: Option<RunLock>,
+}
+
+/// The repositories of a job, in its order.
+pub(super) struct Destinations(Vec<(String, Result<Opened, JobError>)>);
+
+impl Destinations {
+    /// Opens the job's repositories, or `only` those, and waits until no other run writes to them.
+    ///
+    /// # Errors
+    /// If the run is asked to stop meanwhile. One that cannot be opened is an outcome later.
+    pub(super) fn open(config: &Config, job: &Job, only: &[String], base: &Path, monitor: &dyn Monitor) -> Result<Self, JobError> {
+        let names = job.repositories.iter().filter(|name| only.is_empty() || only.contains(name));
+        let wanted = names.filter_map(|name| config.repositories.get(name).map(|repository| (name, repository)));
+        let upload = job.limits.upload_rate.map(|rate| Arc::new(Pace::new(rate.0)));
+        let mut all: Vec<(String, Result<Opened, JobError>)> = Vec::new();
+        for (name, repository) in wanted {
+            let mut opened = Opened::open(repository, base, upload.clone());
+            if let Ok(new) = &opened
+                && let Some((twin, _)) =
+                    all.iter().find(|(_, other)| other.as_ref().is_ok_and(|other| other.key.repository == new.key.repository))
+            {
+                opened = Err(ContentError::Other(format!("this is the same repository as `{twin}`; name it once")).into());
+            }
+            all.push((name.clone(), opened));
+        }
+        // In an order that is the same for all runs: two that wait for each other's locks would wait for ever.
+        let mut ordered: Vec<&mut Result<Opened, JobError>> = all.iter_mut().map(|(_, opened)| opened).collect();
+        ordered.sort_by_key(|opened| opened.as_ref().ok().map(|opened| *opened.key.repository.as_bytes()));
+        for opened in ordered {
+            let Ok(found) = opened else { continue };
+            match found.state.lock(monitor) {
+                Ok(lock) => found.lock = Some(lock),
+                Err(ContentError::Cancelled) => return Err(ContentError::Cancelled.into()),
+                Err(error) => *opened = Err(error.into()),
+            }
+        }
+        Ok(Self(all))
+    }
+
+    /// Whether none of them can be written to.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.iter().all(|(_, opened)| opened.is_err())
+    }
+
+    /// Saves once to all of them; an outcome for each.
+    ///
+    /// # Errors
+    /// If the run was asked to stop.
+    pub(super) fn save(self, options: &BackupOptions, monitor: &dyn Monitor) -> Result<Vec<Outcome>, JobError> {
+        let destinations: Vec<_> = self.0.iter().filter_map(|(_, opened)| opened.as_ref().ok()).map(Opened::destination).collect();
+        let mut results = backup_to(&destinations, options, monitor).into_iter();
+        drop(destinations);
+        let mut outcomes = Vec::new();
+        for (repository, opened) in self.0 {
+            let result = opened.and_then(|_| results.next().unwrap_or(Err(ContentError::Cancelled)).map_err(JobError::from));
+            outcomes.push(Outcome { repository, result });
+        }
+        let cancelled = |outcome: &Outcome| matches!(outcome.result, Err(JobError::Content(ContentError::Cancelled)));
+        let stopped = outcomes.iter().any(cancelled);
+        for Outcome { repository, result } in &outcomes {
+            let subject = format!("repository {repository}");
+            match result {
+                Ok(_) if stopped => monitor.event(Event::info(subject, "had its snapshot before the run was stopped")),
+                Err(JobError::Content(ContentError::Cancelled)) | Ok(_) => {}
+                Err(error) => monitor.event(Event::error(subject, error.to_string())),
+            }
+        }
+        if stopped { Err(ContentError::Cancelled.into()) } else { Ok(outcomes) }
+    }
+}
+
+impl Opened {
+    fn open(repository: &Repository, base: &Path, upload: Option<Arc<Pace>>) -> Result<Self, JobError> {
+        let key = WriterKey::read(&repository.writer_key)?;
+        let location = open::open(&repository.url)?;
+        if let Some(url) = location.expected_id.filter(|id| *id != key.repository) {
+            return Err(JobError::OtherRepository { key: key.repository.to_bech32(), url: url.to_bech32() });
+        }
+        let state = State::open(base, &key.repository)?;
+        let store = match upload {
+            Some(pace) => Arc::new(PacedStore::new(location.store, pace)),
+            None => location.store,
+        };
+        let repository = open_for_writer(store, &key, &state)?;
+        Ok(Self { repository, key, state, lock: None })
+    }
+
+    fn destination(&self) -> Destination<'_> {
+        Destination { repository: &self.repository, key: &self.key, state: &self.state, locked: self.lock.is_some() }
+    }
+}
