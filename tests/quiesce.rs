@@ -81,13 +81,22 @@ fn a_dry_run_stops_nothing() {
 #[test]
 fn services_start_again_when_the_copy_fails() {
     let services = Services::new(&json!({}));
-    fs::rename(services.bench.path("repo"), services.bench.path("unplugged")).unwrap();
+    fs::remove_dir_all(services.bench.path("repo/packs")).unwrap();
+    services.bench.write("repo/packs", b"no folder");
     services.ends(&RUN, 1);
     assert_eq!(services.deeds().len(), 4);
     assert_eq!(services.state("a.service"), "active");
     let services = Services::new(&json!({ "paths": [services.bench.path("absent")] }));
     services.ends(&RUN, 1);
     assert_eq!(services.state("a.service"), "active");
+}
+
+#[test]
+fn nothing_is_stopped_for_a_repository_that_is_not_there() {
+    let services = Services::new(&json!({}));
+    fs::rename(services.bench.path("repo"), services.bench.path("unplugged")).unwrap();
+    services.ends(&RUN, 1);
+    assert!(services.deeds().is_empty());
 }
 
 #[test]

@@ -331,6 +331,9 @@ mod tests {
             let mut header = Header::new_ustar();
             header.set_size(1);
             header.set_mode(0o644);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_mtime(0);
             header.set_cksum();
             builder.append_data(&mut header, "file", &b"x"[..]).unwrap();
             builder.into_inner().unwrap()

@@ -108,6 +108,9 @@ fn a_database_that_cannot_be_copied_for_one_stands_once_in_the_other() {
     assert!(results.iter().all(Result::is_ok));
     assert_eq!(one.monitor.findings(Severity::Error).len(), 1);
     for bench in [&one, &two] {
-        assert_eq!(bench.files_of(one.source.path()), on_disk(one.source.path()));
+        // A copy differs from its database in a counter.
+        let (mut saved, mut there) = (bench.files_of(one.source.path()), on_disk(one.source.path()));
+        assert_eq!(saved.remove("/app.db").unwrap().len(), there.remove("/app.db").unwrap().len());
+        assert!(saved == there);
     }
 }
