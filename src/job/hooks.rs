@@ -14,8 +14,8 @@ use crate::source::stream::StreamSource as _;
 
 /// Bytes of a hook's output that are kept, from its end.
 const KEPT: usize = 16 << 10;
-/// How often a hook that takes too long is asked to end.
-const INSIST: Duration = Duration::from_millis(100);
+/// How often it is looked whether a hook is to be ended.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What became of one command around a job.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -73,18 +73,22 @@ pub(super) fn run_all(when: &'static str, hooks: &[Hook], environment: &[(&str, 
 fn run_one(when: &'static str, hook: &Hook, environment: &[(&str, &str)], log: &HookLog, monitor: &dyn Monitor) -> io::Result<()> {
     let name = hook.command.join(" ");
     let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let source = CommandSource::from(Program { environment, ..Program::new(hook.command.clone()) });
+    let source = CommandSource::from(Program { environment, leaves_others: true, ..Program::new(hook.command.clone()) });
     let limit = Duration::from_secs(hook.timeout_seconds);
+    // Others bring something to its end, and are not ended by a signal to us.
+    let ends_with_run = when == "before";
     let begun = Instant::now();
     let (done, watched) = bounded::<()>(0);
     let (ended, output, late) = std::thread::scope(|scope| {
         let watchdog = scope.spawn(|| {
-            let mut patience = limit;
-            let mut late = false;
-            // Again and again, as it may not have been started yet.
+            let (mut patience, mut late) = (LOOK.min(limit), false);
+            // Again and again, as it may not have been started yet, or not listen.
             while watched.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
-                source.stop();
-                (patience, late) = (INSIST, true);
+                late |= begun.elapsed() >= limit;
+                if late || ends_with_run && monitor.cancelled() {
+                    source.stop();
+                }
+                patience = LOOK;
             }
             late
         });
@@ -165,6 +169,25 @@ mod tests {
         let error = run("before", &hooks, &[], &log, &Collect::default());
         assert!(error.unwrap_err().to_string().contains("took longer than 0 seconds"));
         assert_eq!(log.reports()[0].outcome, "timeout");
+    }
+
+    #[test]
+    fn a_hook_that_does_not_listen_is_ended_with_all_that_it_started() {
+        let log = HookLog::default();
+        let error = run("before", &[hook("trap '' TERM; sleep 1000 & wait", 0)], &[], &log, &Collect::default());
+        assert!(error.unwrap_err().to_string().contains("took longer than 0 seconds"));
+        assert_eq!(log.reports()[0].outcome, "timeout");
+    }
+
+    #[test]
+    fn a_hook_is_not_waited_for_longer_because_it_left_something_running() {
+        let (log, folder) = (HookLog::default(), tempfile::tempdir().unwrap());
+        let pid = folder.path().join("pid");
+        let script = format!("sleep 1000 & echo $! > {}; echo is started", pid.display());
+        run("before", &[hook(&script, 600)], &[], &log, &Collect::default()).unwrap();
+        assert_eq!((log.reports()[0].outcome, log.reports()[0].output.as_str()), ("success", "is started\n"));
+        let pid = std::fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).expect("it goes on");
     }
 
     #[test]
