@@ -93,9 +93,17 @@ impl Databases {
             // It may only be this mount that is read-only.
             copy_left(dir, name, file, folder.path(), &target, wanted)?;
         } else if !copy_quiet(dir, name, file, &target, wanted)? {
-            match copy_live(dir, name, &target, wanted) {
-                Err(error) if error.needs_recovery() => copy_left(dir, name, file, folder.path(), &target, wanted)?,
-                result => result?,
+            let begun = Instant::now();
+            loop {
+                match copy_live(dir, name, &target, wanted) {
+                    Err(error) if error.needs_recovery() => {}
+                    result => break result?,
+                }
+                // It looks so for a moment, too, when somebody begins to write just now: then the files change while they are copied.
+                match copy_left(dir, name, file, folder.path(), &target, wanted) {
+                    Err(CopyError::Locked) if begun.elapsed() < PATIENCE && wanted() => std::thread::sleep(PAUSE),
+                    result => break result?,
+                }
             }
         }
         let integrity = check(&target, self.depth)?;
