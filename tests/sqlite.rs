@@ -179,7 +179,52 @@ fn a_database_is_put_back_into_its_place_when_nobody_has_it_open() {
     drop(open);
     bench.ok(&back(&path, &["--replace"]));
     assert_eq!(secrets(&Connection::open(&path).unwrap()), ["first"]);
-    assert!(!bench.path("source/vault.db.restoring").exists());
+    assert_eq!(names(&bench), ["vault.db"]);
+}
+
+/// The names in the source besides those that every bench has, in order.
+fn names(bench: &Bench) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(bench.source()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| !["a.txt", "b.conf", "sub"].contains(&name.as_str()));
+    names.sort();
+    names
+}
+
+#[test]
+fn what_a_service_puts_beside_its_database_leads_nobody_elsewhere() {
+    use std::os::unix::fs::MetadataExt as _;
+    let bench = Bench::with_repository();
+    configure(&bench, |_| {});
+    drop(vault(&bench, "source/vault.db"));
+    bench.json(&RUN);
+    let path = bench.path("source/vault.db");
+    bench.write("precious", b"of somebody else");
+    let was = fs::metadata(bench.path("precious")).unwrap();
+    let mut planted = Vec::new();
+    for name in ["vault.db.restoring", "vault.db.restoring-journal", "vault.db.restoring-wal"] {
+        std::os::unix::fs::symlink(bench.path("precious"), bench.path("source").join(name)).unwrap();
+        planted.push(name);
+    }
+    bench.ok(&back(path.to_str().unwrap(), &["--replace"]));
+    let is = fs::metadata(bench.path("precious")).unwrap();
+    assert_eq!((is.mode(), is.uid(), is.ctime(), is.ctime_nsec()), (was.mode(), was.uid(), was.ctime(), was.ctime_nsec()));
+    assert_eq!(fs::read(bench.path("precious")).unwrap(), b"of somebody else");
+    assert_eq!(secrets(&Connection::open(&path).unwrap()), ["first"]);
+    let left: Vec<_> = names(&bench).into_iter().filter(|name| name != "vault.db").collect();
+    planted.sort_unstable();
+    assert_eq!(left, planted, "what is there stays, and nothing of ours does");
+}
+
+#[test]
+fn a_copy_that_does_not_get_its_place_is_removed() {
+    let bench = Bench::with_repository();
+    configure(&bench, |_| {});
+    let open = vault(&bench, "source/vault.db");
+    bench.json(&RUN);
+    let before = names(&bench);
+    bench.fails(&back(bench.path("source/vault.db").to_str().unwrap(), &["--replace"]), 1);
+    assert_eq!(names(&bench), before);
+    drop(open);
 }
 
 #[test]

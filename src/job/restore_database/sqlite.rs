@@ -1,14 +1,17 @@
 //! SQLite: a saved copy takes the place of the live file.
 //!
 //! ```text
-//!   copy --> NAME.restoring --> integrity_check --> services stop --> nobody has NAME open? --> its log goes --> renamed to NAME
-//!                                                                                               services start, whatever happened
+//!   copy --> a directory of ours beside NAME --> integrity_check --> services stop --> nobody has NAME open? --> its log goes --> renamed to NAME
+//!                                                                                                            services start, whatever happened
 //! ```
+//!
+//! NAME's directory often belongs to a service, which must not lead root elsewhere by what it puts there: nothing is written to, or read from, a
+//! name that somebody else could have made.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use crate::content::ContentError;
@@ -18,6 +21,11 @@ use crate::job::quiet::service;
 use crate::model::entry::{Entry, Kind};
 use crate::model::event::{Event, Monitor};
 use crate::source::database::sqlite::{self, Depth, Integrity};
+
+/// What the name of the directory begins with in which a copy is made.
+const PREFIX: &str = ".hearth-backup-";
+/// The copy in it.
+const COPY: &str = "copy.db";
 
 /// A SQLite database to bring back.
 #[derive(Debug, Clone)]
@@ -49,44 +57,45 @@ impl SqliteRestore {
                 io::Error::other("it is there already; --replace puts the saved one in its place, --to takes another path"),
             ));
         }
-        let fresh = beside(&self.target, ".restoring");
-        let restored = self.write(snapshot, &entry, there.as_ref(), &fresh).and_then(|()| self.swap(&fresh, monitor));
-        if restored.is_err() {
-            let _ = fs::remove_file(&fresh);
-        }
-        restored
+        // Removed with all that is in it, however this ends.
+        let place = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir_in(self.folder())
+            .map_err(|error| self.failed("make a directory beside", error))?;
+        let fresh = place.path().join(COPY);
+        self.write(snapshot, &entry, there.as_ref(), &fresh)?;
+        self.swap(&fresh, monitor)
+    }
+
+    /// The directory of its place.
+    fn folder(&self) -> &Path {
+        self.target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
     }
 
     fn failed(&self, action: &'static str, error: io::Error) -> JobError {
         ContentError::file(action, &self.target, error).into()
     }
 
-    /// Writes the copy beside its place and checks it.
+    /// Writes the copy and checks it.
     fn write(&self, snapshot: &OpenSnapshot<'_>, entry: &Entry, there: Option<&fs::Metadata>, fresh: &Path) -> Result<(), JobError> {
         let failed = |error| JobError::from(ContentError::file("write", fresh, error));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(fresh).map_err(failed)?;
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(fresh).map_err(failed)?;
         snapshot.dump(entry, &mut file)?;
-        let (mode, owner) = match there {
-            Some(there) => {
-                use std::os::unix::fs::MetadataExt as _;
-                (there.permissions().mode(), (there.uid(), there.gid()))
-            }
-            None => (entry.metadata.mode, (entry.metadata.uid, entry.metadata.gid)),
+        let integrity = sqlite::check(fresh, Depth::Full).map_err(|error| self.failed("restore", io::Error::other(error.to_string())))?;
+        if let Integrity::Failed { findings } = integrity {
+            let why = format!("the saved database is damaged: {}; `restore` brings the file back as it is", findings.join("; "));
+            return Err(self.failed("restore", io::Error::other(why)));
+        }
+        let (mode, uid, gid) = match there {
+            Some(there) => (there.mode(), there.uid(), there.gid()),
+            None => (entry.metadata.mode, entry.metadata.uid, entry.metadata.gid),
         };
         if nix::unistd::geteuid().is_root() {
-            chown(fresh, Some(owner.0), Some(owner.1)).map_err(failed)?;
+            fchown(&file, Some(uid), Some(gid)).map_err(failed)?;
         }
         file.set_permissions(fs::Permissions::from_mode(mode & 0o7777)).map_err(failed)?;
-        file.sync_all().map_err(failed)?;
-        drop(file);
-        let integrity = sqlite::check(fresh, Depth::Full).map_err(|error| self.failed("restore", io::Error::other(error.to_string())))?;
-        match integrity {
-            Integrity::Failed { findings } => {
-                let why = format!("the saved database is damaged: {}; `restore` brings the file back as it is", findings.join("; "));
-                Err(self.failed("restore", io::Error::other(why)))
-            }
-            _ => Ok(()),
-        }
+        file.sync_all().map_err(failed)
     }
 
     /// Puts it in its place while its services stand still.
@@ -118,13 +127,6 @@ impl SqliteRestore {
             sqlite::retire(&self.target)?;
         }
         fs::rename(fresh, &self.target)?;
-        let folder = self.target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()
+        File::open(self.folder())?.sync_all()
     }
-}
-
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    name.into()
 }
