@@ -215,6 +215,42 @@ fn what_a_service_puts_beside_its_database_leads_nobody_elsewhere() {
     assert_eq!(left, planted, "what is there stays, and nothing of ours does");
 }
 
+/// Reads a database and then holds it open without a lock until its input ends.
+const IDLE: &str = r#"
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1])
+print(database.execute("SELECT count(*) FROM secret").fetchone()[0], flush=True)
+sys.stdin.read()
+"#;
+
+#[test]
+fn a_program_that_is_idle_with_a_database_without_log_is_found_and_named() {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::{Command, Stdio};
+    let bench = Bench::with_repository();
+    configure(&bench, |_| {});
+    let path = bench.path("source/vault.db");
+    let plain = Connection::open(&path).unwrap();
+    plain.execute_batch("PRAGMA journal_mode = DELETE; CREATE TABLE secret (name TEXT); INSERT INTO secret VALUES ('first')").unwrap();
+    bench.json(&RUN);
+    plain.execute_batch("UPDATE secret SET name = 'later'").unwrap();
+    drop(plain);
+    let mut idle = Command::new("python3");
+    let mut idle = idle.args(["-c", IDLE]).arg(&path).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(idle.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "1\n");
+    let was = fs::read(&path).unwrap();
+    let error = bench.fails(&back(path.to_str().unwrap(), &["--replace"]), 1);
+    assert!(error.contains("`python3") && error.contains("(process ") && error.contains("--service"), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), was);
+    assert_eq!(names(&bench), ["vault.db"]);
+    drop(idle.stdin.take());
+    idle.wait().unwrap();
+    bench.ok(&back(path.to_str().unwrap(), &["--replace"]));
+    assert_eq!(secrets(&Connection::open(&path).unwrap()), ["first"]);
+}
+
 #[test]
 fn a_copy_that_does_not_get_its_place_is_removed() {
     let bench = Bench::with_repository();
