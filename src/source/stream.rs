@@ -5,8 +5,12 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use nix::errno::Errno;
+
+use super::metadata;
 
 /// What becomes of a stream in the snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,13 +91,33 @@ impl StreamSource for Once {
     }
 }
 
-/// A file on disk that is saved at another place.
+/// A file on disk that is saved at another place. Who wrote it may be less trusted than we are: only a regular file is read, and no symbolic link
+/// in its place is followed.
 #[derive(Debug, Clone)]
-pub struct FileSource(pub PathBuf);
+pub struct FileSource {
+    /// Its directory.
+    pub folder: Arc<OwnedFd>,
+    /// Its name there.
+    pub name: Vec<u8>,
+}
 
 impl StreamSource for FileSource {
     fn open(&self) -> io::Result<Box<dyn Read + Send>> {
-        Ok(Box::new(File::open(&self.0)?))
+        Ok(Box::new(regular_file(&*self.folder, &self.name)?))
+    }
+}
+
+/// Opens a regular file that somebody else has made.
+///
+/// # Errors
+/// If it cannot be opened, or is a link or anything but a regular file.
+pub fn regular_file(folder: impl AsFd, name: &[u8]) -> io::Result<File> {
+    let file = metadata::open_file_at(folder, name).map(File::from);
+    let regular = file.as_ref().is_ok_and(|file| file.metadata().is_ok_and(|metadata| metadata.is_file()));
+    match file {
+        Ok(file) if regular => Ok(file),
+        Err(error) if error.raw_os_error() != Some(Errno::ELOOP as i32) && error.raw_os_error() != Some(Errno::ENXIO as i32) => Err(error),
+        _ => Err(io::Error::other(format!("`{}` is no regular file, and is not read", String::from_utf8_lossy(name)))),
     }
 }
 
@@ -139,5 +163,28 @@ mod tests {
         once.open().unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "text");
         assert!(once.open().is_err() && !once.opens_again());
+    }
+
+    #[test]
+    fn of_a_file_that_somebody_else_wrote_no_link_is_followed_and_no_pipe_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name);
+        std::fs::write(place("file"), "text").unwrap();
+        let open = |name: &str| {
+            let folder = Arc::new(metadata::open_dir(folder.path()).unwrap());
+            FileSource { folder, name: name.into() }.open()
+        };
+        let mut text = String::new();
+        open("file").unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "text");
+        std::os::unix::fs::symlink("file", place("link")).unwrap();
+        nix::unistd::mkfifo(&place("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(place("socket")).unwrap();
+        for name in ["link", "pipe", "socket", "."] {
+            let error = open(name).err().unwrap().to_string();
+            assert!(error.contains("no regular file"), "{name}: {error}");
+        }
+        let absent = open("absent").err().unwrap();
+        assert_eq!(absent.kind(), io::ErrorKind::NotFound);
     }
 }

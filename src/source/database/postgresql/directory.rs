@@ -10,8 +10,8 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
-use std::os::unix::ffi::OsStringExt as _;
+use std::io::{self, Read as _};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -22,7 +22,8 @@ use crate::source::database::rows::{RowCounts, TableRows};
 use crate::source::database::scratch::Scratch;
 use crate::source::database::tap::{Counted, CountsFile, Ledger, Tally};
 use crate::source::database::{Dump, counts_name, file_name};
-use crate::source::stream::{FileSource, StreamSource, VirtualFile};
+use crate::source::metadata;
+use crate::source::stream::{FileSource, StreamSource, VirtualFile, regular_file};
 
 /// The dump's name in the scratch directory, and the file with its table of contents.
 const NAME: &str = "dump";
@@ -55,9 +56,12 @@ impl Server {
     /// If it cannot be read.
     pub fn files_of_directory(&self, database: &str, scratch: &Scratch, row_counts: bool) -> io::Result<Dump> {
         let folder = scratch.path().join(NAME);
+        // The user as whom the program ran may put anything there, also in the directory's own place.
+        let opened = Arc::new(metadata::open_dir(&folder)?);
         let mut names = fs::read_dir(&folder)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
         names.sort();
-        let contents = fs::read(folder.join(CONTENTS))?;
+        let mut contents = Vec::new();
+        regular_file(&*opened, CONTENTS.as_bytes())?.read_to_end(&mut contents)?;
         let (tables, unknown) = match tables_of_directory(&contents) {
             Ok(tables) => (tables, None),
             Err(why) => (HashMap::new(), Some(why)),
@@ -69,7 +73,7 @@ impl Server {
         let ledger = Ledger::new(names.len());
         let mut files = Vec::new();
         for (part, name) in names.into_iter().enumerate() {
-            let source = Arc::new(FileSource(folder.join(&name)));
+            let source = Arc::new(FileSource { folder: Arc::clone(&opened), name: name.as_bytes().to_vec() });
             let table = tables.get(&*name.to_string_lossy()).cloned();
             let unknown = unknown.clone();
             let tally = move || -> Box<dyn Tally> {
