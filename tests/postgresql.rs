@@ -240,6 +240,57 @@ fn a_database_comes_back_with_its_owner_and_roles_and_replaces_another_only_when
 }
 
 #[test]
+fn a_database_without_tables_may_hold_something_all_the_same() {
+    let Some(cluster) = Cluster::start() else { return };
+    let bench = Bench::with_repository();
+    cluster.ok("createdb", &["shop"]);
+    configure(&bench, &cluster, |_| {});
+    bench.ends(&RUN, 0);
+    let made = [
+        "create function answer() returns int language sql as 'select 42'",
+        "create type colour as enum ('red')",
+        "create domain age as int check (value > 0)",
+        "create type pair as (a int, b int)",
+        "select lo_create(0)",
+    ];
+    for statement in made {
+        cluster.ok("createdb", &["other"]);
+        cluster.ask("other", statement);
+        let error = bench.fails(&back(&cluster, &["shop", "--to", "other"]), 1);
+        assert!(error.contains("`other` holds 1 ") && error.contains("--replace"), "{statement}: {error}");
+        cluster.ok("dropdb", &["other"]);
+    }
+    cluster.ok("createdb", &["other"]);
+    cluster.ask("other", "create schema empty");
+    bench.ok(&back(&cluster, &["shop", "--to", "other"]));
+}
+
+#[test]
+fn what_the_server_refuses_of_roles_and_tablespaces_is_told() {
+    let Some(cluster) = Cluster::start() else { return };
+    let bench = Bench::with_repository();
+    let place = cluster.folder.path().join("fast");
+    let owner = nix::unistd::User::from_name("postgres").unwrap().unwrap();
+    fs::create_dir(&place).unwrap();
+    nix::unistd::chown(&place, Some(owner.uid), Some(owner.gid)).unwrap();
+    cluster.ask("postgres", &format!("create tablespace fast location '{}'", place.display()));
+    cluster.ok("createdb", &["shop"]);
+    cluster.ask("shop", "create table goods (name text); insert into goods values ('tea')");
+    configure(&bench, &cluster, |_| {});
+    bench.ends(&RUN, 0);
+    let output = bench.run(&back(&cluster, &["shop", "--replace"]));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!said.contains("tablespace"), "what is there is not made again: {said}");
+
+    cluster.ask("postgres", "drop tablespace fast");
+    fs::remove_dir_all(&place).unwrap();
+    let output = bench.run(&back(&cluster, &["shop", "--replace"]));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("not all roles and tablespaces") && said.contains(place.to_str().unwrap()), "{said}");
+    assert_eq!(cluster.ask("shop", "select name from goods"), "tea");
+}
+
+#[test]
 fn a_dump_that_does_not_restore_leaves_the_server_as_it_was() {
     let Some(cluster) = Cluster::start() else { return };
     let bench = Bench::with_repository();

@@ -94,7 +94,7 @@ pub enum JobError {
     },
     /// A database that holds something is not replaced without being told so.
     #[error(
-        "the database `{database}` holds {tables} tables, views and sequences; --replace drops it when the new one is complete, --to takes another name"
+        "the database `{database}` holds {tables} tables, views, sequences and other objects; --replace drops it when the new one is complete, --to takes another name"
     )]
     NotEmpty {
         /// The database.

@@ -83,12 +83,12 @@ impl Program {
 }
 
 impl Program {
-    /// Runs it and gives it input; what it writes is not wanted. If the input cannot be had to its end, the program is ended
+    /// Runs it and gives it input; what it writes is not wanted, and the end of what it says on standard error is given. If the input cannot be had to its end, the program is ended
     /// before it could take a part for the whole.
     ///
     /// # Errors
     /// Those of `give`, or if the program cannot be started or fails.
-    pub fn feed<E: From<io::Error>>(&self, give: impl FnOnce(&mut dyn Write) -> Result<(), E>) -> Result<(), E> {
+    pub fn feed<E: From<io::Error>>(&self, give: impl FnOnce(&mut dyn Write) -> Result<(), E>) -> Result<String, E> {
         let (mut command, name) = self.command()?;
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| not_started(name, &error))?;
@@ -102,11 +102,12 @@ impl Program {
         drop(input);
         let status = child.wait()?;
         // A program that ends early refuses the rest of its input; why it ended is what matters.
-        if given.is_err() && !refused {
-            return given;
+        if refused {
+            self.judge(status, complaints)?;
+            return given.map(|()| String::new());
         }
-        self.judge(status, complaints)?;
-        given
+        given?;
+        Ok(self.judge(status, complaints)?)
     }
 
     /// The command, ready to be started, and the program's name.
@@ -118,16 +119,19 @@ impl Program {
         Ok((command, name))
     }
 
-    /// Whether it ended well, and if not what it said.
+    /// What it said if it ended well, else that as an error.
     fn judge(&self, status: ExitStatus, complaints: Option<Complaints>) -> io::Result<String> {
-        let said = complaints.map(Complaints::last).filter(|said| !said.is_empty());
-        let said = said.map_or(String::new(), |said| format!(": {said}"));
+        let said = complaints.map(Complaints::last).unwrap_or_default();
         if status.code().is_some_and(|code| self.success.contains(&code)) {
             return Ok(said);
         }
         let name = self.command.first().map_or("", String::as_str);
-        Err(io::Error::other(format!("`{name}` ended with {status}{said}")))
+        Err(io::Error::other(format!("`{name}` ended with {status}{}", after_colon(&said))))
     }
+}
+
+fn after_colon(said: &str) -> String {
+    if said.is_empty() { String::new() } else { format!(": {said}") }
 }
 
 fn not_started(name: &str, error: &io::Error) -> io::Error {
@@ -349,7 +353,7 @@ impl Running {
         let program = self.source.program.clone();
         let name = program.command.first().map_or("", String::as_str);
         let (status, asked) = self.wait()?;
-        let said = program.judge(status, self.complaints.take())?;
+        let said = after_colon(&program.judge(status, self.complaints.take())?);
         if asked {
             return Err(io::Error::other(format!("`{name}` was stopped{said}")));
         }
@@ -406,7 +410,7 @@ mod tests {
 
     fn fed(script: &str, give: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), String> {
         let program = Program::new(["sh", "-c", script].map(str::to_owned).to_vec());
-        program.feed(give).map_err(|error: io::Error| error.to_string())
+        program.feed(give).map(drop).map_err(|error: io::Error| error.to_string())
     }
 
     #[test]

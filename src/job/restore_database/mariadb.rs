@@ -186,7 +186,7 @@ impl MariadbRestore {
 
     /// Runs a statement that is not for everyone to see.
     fn feed(&self, statement: &str) -> Result<(), std::io::Error> {
-        self.server.reader(None)?.feed(|input| input.write_all(statement.as_bytes()))
+        self.server.reader(None)?.feed(|input| input.write_all(statement.as_bytes())).map(drop)
     }
 
     fn make_users(&self, statements: &[String]) -> Result<(), JobError> {

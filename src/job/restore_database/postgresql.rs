@@ -32,6 +32,19 @@ const RESTORING: &str = "hearth-backup restore-db: not complete";
 const COMPLETE: &str = "hearth-backup restore-db: complete, about to be renamed";
 /// From this version on the server ends a database's connections by itself.
 const FORCES: u32 = 130_000;
+/// Counts what a database holds that somebody could miss. What an extension brings comes back with it; its tables are counted, as rows may have been
+/// added to them. The types that belong to tables, and those of arrays, are not.
+const OBJECTS: &str = "with own as (select oid from pg_namespace where nspname !~ '^pg_' and nspname <> 'information_schema'), \
+     extended as (select classid, objid from pg_depend where deptype = 'e') \
+     select (select count(*) from pg_class where relkind in ('r', 'p', 'm', 'v', 'S', 'f') and relnamespace in (select oid from own)) \
+     + (select count(*) from pg_proc where pronamespace in (select oid from own) \
+        and ('pg_proc'::regclass, oid) not in (select classid, objid from extended)) \
+     + (select count(*) from pg_type t where typnamespace in (select oid from own) \
+        and (typtype in ('e', 'd', 'r') or exists (select from pg_class c where c.oid = t.typrelid and c.relkind = 'c')) \
+        and ('pg_type'::regclass, oid) not in (select classid, objid from extended)) \
+     + (select count(*) from pg_largeobject_metadata)";
+/// Lines of what the server says that are told.
+const LINES: usize = 3;
 /// Length of a query that counts rows, in bytes; an argument of a program takes 128 KiB.
 const QUERY: usize = 60_000;
 
@@ -62,7 +75,7 @@ impl PostgresqlRestore {
         let fresh = format!("{target}.restoring");
         self.clear(&fresh, exists, monitor)?;
         if self.wanted.globals {
-            self.make_globals(&dumps)?;
+            self.make_globals(&dumps, monitor)?;
         }
         self.create(&fresh, self.description(&dumps)?.as_ref(), monitor)?;
         let restored = self.fill(&dumps, &dump, &fresh, recorded.as_deref());
@@ -109,9 +122,7 @@ impl PostgresqlRestore {
         if self.ask("postgres", &named)?.is_empty() {
             return Ok(false);
         }
-        let tables = "select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace \
-                      where c.relkind in ('r', 'p', 'm', 'v', 'S', 'f') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'";
-        let found = self.ask(target, tables)?;
+        let found = self.ask(target, OBJECTS)?;
         match found.first().map(String::as_str) {
             Some("0") => Ok(true),
             _ if self.wanted.replace => Ok(true),
@@ -159,11 +170,23 @@ impl PostgresqlRestore {
         dropped
     }
 
-    fn make_globals(&self, dumps: &Dumps<'_>) -> Result<(), JobError> {
+    /// Makes the roles and tablespaces that are missing. What the server refuses is told; the dump may do without it.
+    fn make_globals(&self, dumps: &Dumps<'_>, monitor: &dyn Monitor) -> Result<(), JobError> {
         let Some(globals) = dumps.text(GLOBALS.as_bytes())? else { return Ok(()) };
-        let missing = missing_globals(&globals, &self.ask("postgres", "select rolname from pg_roles")?);
+        let roles = self.ask("postgres", "select rolname from pg_roles")?;
+        let missing = missing_globals(&globals, &roles, &self.ask("postgres", "select spcname from pg_tablespace")?);
+        // So that all that is said is an error.
+        let input = format!("set client_min_messages = error;\n{missing}");
         let psql = self.server.program("psql", &["--no-psqlrc", "--quiet", "--file=-", "postgres"]).map_err(JobError::Server)?;
-        psql.feed(|input| input.write_all(missing.as_bytes())).map_err(JobError::Server)
+        let said = psql.feed(|pipe| pipe.write_all(input.as_bytes())).map_err(JobError::Server)?;
+        if !said.is_empty() {
+            let more = said.lines().count().saturating_sub(LINES);
+            let more = if more > 0 { format!("; and {more} lines more") } else { String::new() };
+            let first = said.lines().take(LINES).collect::<Vec<_>>().join("; ");
+            let message = format!("not all roles and tablespaces could be made as they were: {first}{more}");
+            monitor.event(Event::warning(GLOBALS, message));
+        }
+        Ok(())
     }
 
     fn description(&self, dumps: &Dumps<'_>) -> Result<Option<Description>, JobError> {
@@ -192,7 +215,7 @@ impl PostgresqlRestore {
     fn load(&self, dumps: &Dumps<'_>, dump: &Dump, database: &str) -> Result<(), JobError> {
         let into = format!("--dbname={}", connection(database));
         let restore = self.server.program("pg_restore", &[&into, "--exit-on-error"]).map_err(JobError::Server)?;
-        restore.feed(|input| dumps.snapshot().dump(&dump.entry, input).map_err(JobError::from))
+        restore.feed(|input| dumps.snapshot().dump(&dump.entry, input).map_err(JobError::from)).map(drop)
     }
 
     /// A dump in directory format is put together on disk, as several connections read it at once.

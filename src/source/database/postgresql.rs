@@ -177,16 +177,17 @@ pub fn literal(text: &str) -> String {
 }
 
 /// Roles and tablespaces without what concerns roles that are there already: a restore shall not change the passwords of a running server.
-pub fn missing_globals(globals: &str, present: &[String]) -> String {
-    let concerns = |line: &str| {
-        let rest = line.strip_prefix("CREATE ROLE ").or_else(|| line.strip_prefix("ALTER ROLE "))?;
+pub fn missing_globals(globals: &str, roles: &[String], tablespaces: &[String]) -> String {
+    let is_there = |line: &str| {
+        let of_role = line.strip_prefix("CREATE ROLE ").or_else(|| line.strip_prefix("ALTER ROLE ")).map(|rest| (rest, roles));
+        let (rest, present) = of_role.or_else(|| Some((line.strip_prefix("CREATE TABLESPACE ")?, tablespaces)))?;
         let name = match rest.strip_prefix('"') {
             Some(quoted) => quoted.split_once("\" ").map_or_else(|| quoted.trim_end_matches("\";"), |(name, _)| name).replace("\"\"", "\""),
             None => rest.split([' ', ';']).next().unwrap_or_default().to_owned(),
         };
-        Some(name)
+        Some(present.contains(&name))
     };
-    let kept = globals.lines().filter(|line| concerns(line).is_none_or(|role| !present.contains(&role)));
+    let kept = globals.lines().filter(|line| !is_there(line).unwrap_or(false));
     kept.flat_map(|line| [line, "\n"]).collect()
 }
 
@@ -224,9 +225,11 @@ mod tests {
     fn roles_that_are_there_are_left_as_they_are() {
         let globals = "SET x = 1;\nCREATE ROLE postgres;\nALTER ROLE postgres WITH SUPERUSER;\nCREATE ROLE \"odd \"\"one\";\n\
                        ALTER ROLE \"odd \"\"one\" WITH LOGIN PASSWORD 'x';\nCREATE ROLE app;\nALTER ROLE app WITH LOGIN;\nGRANT a TO b;\n";
-        let kept = missing_globals(globals, &["postgres".into(), "odd \"one".into()]);
+        let kept = missing_globals(globals, &["postgres".into(), "odd \"one".into()], &[]);
         assert_eq!(kept, "SET x = 1;\nCREATE ROLE app;\nALTER ROLE app WITH LOGIN;\nGRANT a TO b;\n");
-        assert_eq!(missing_globals(globals, &[]), globals);
+        assert_eq!(missing_globals(globals, &[], &[]), globals);
+        let places = "CREATE TABLESPACE fast OWNER a LOCATION '/fast';\nCREATE TABLESPACE slow OWNER a LOCATION '/slow';\n";
+        assert_eq!(missing_globals(places, &["slow".into()], &["fast".into()]), "CREATE TABLESPACE slow OWNER a LOCATION '/slow';\n");
     }
 
     #[test]
