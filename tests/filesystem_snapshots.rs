@@ -253,7 +253,7 @@ fn what_a_killed_run_left_is_removed_by_settle_or_by_the_next_run() {
     let bench = Bench::with_repository();
     let (top, note) = (disk.top(), bench.path("note"));
     subvolume(&top.join("data"));
-    fs::create_dir(top.join(".hearth-backup")).unwrap();
+    system(&["mkdir", "--mode=0700", top.join(".hearth-backup").to_str().unwrap()]);
     let strangers = [".hearth-backup/hearth-backup-state-20261121T143310Z-01234567-1", ".hearth-backup/mine"];
     for stranger in strangers {
         system(&["btrfs", "subvolume", "snapshot", "-r", top.join("data").to_str().unwrap(), top.join(stranger).to_str().unwrap()]);

@@ -6,13 +6,18 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::unistd::geteuid;
+
 use super::mounts::{Mount, Mounts};
 use super::name::Names;
 use super::run;
+use crate::source::metadata;
 
 /// The directory of snapshots, at the top of a mounted subvolume.
 pub const DIRECTORY: &str = ".hearth-backup";
@@ -97,23 +102,59 @@ pub(super) fn is_read_only(top: &Path) -> bool {
 /// # Errors
 /// If that is not possible.
 pub(super) fn take(top: &Path, folder: &Path, name: &str) -> io::Result<PathBuf> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let target = folder.join(name);
-    run(&["btrfs", "subvolume", "snapshot", "-r", &text(top)?, &text(&target)?])?;
-    Ok(target)
+    match fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let opened = open_ours(folder)?;
+    // By its descriptor, as its path may lead elsewhere by now.
+    let seen = format!("/proc/{}/fd/{}/{name}", std::process::id(), opened.as_raw_fd());
+    run(&["btrfs", "subvolume", "snapshot", "-r", &text(top)?, &seen])?;
+    Ok(folder.join(name))
+}
+
+/// Opens the directory of snapshots, if nobody else has made it, or could reach files in it that are closed to him elsewhere.
+fn open_ours(folder: &Path) -> io::Result<OwnedFd> {
+    let wrong = |what: &str| {
+        let why = format!(
+            "{} is {what}, and snapshots are only put into a directory of root's with mode 0700; remove it, or put it right",
+            folder.display()
+        );
+        Err(io::Error::other(why))
+    };
+    let opened = match metadata::open_dir(folder) {
+        Err(error) if error.raw_os_error() == Some(Errno::ENOTDIR as i32) || error.raw_os_error() == Some(Errno::ELOOP as i32) => {
+            return wrong("no directory");
+        }
+        opened => opened?,
+    };
+    let stat = metadata::stat_fd(&opened)?;
+    if stat.uid != geteuid().as_raw() {
+        return wrong(&format!("owned by user {}", stat.uid));
+    }
+    if stat.mode != 0o700 {
+        return wrong(&format!("a directory with mode {:04o}", stat.mode));
+    }
+    Ok(opened)
 }
 
 /// Removes a snapshot.
 ///
 /// # Errors
-/// If that is not possible.
+/// If that is not possible, or it is no snapshot in a directory of ours.
 pub(super) fn remove(snapshot: &Path) -> io::Result<()> {
+    open_ours(snapshot.parent().unwrap_or(Path::new("/")))?;
+    if !is_top(snapshot) {
+        return Err(io::Error::other(format!("{} is not the top of a subvolume", snapshot.display())));
+    }
     run(&["btrfs", "subvolume", "delete", &text(snapshot)?]).map(drop)
 }
 
 /// Snapshots that other runs of the job left on any mounted filesystem.
 pub(super) fn leftovers(mounts: &Mounts, names: &Names) -> Vec<PathBuf> {
     let folders = mounts.visible().filter(|mount| mount.kind == KIND).map(|mount| mount.point.join(DIRECTORY));
+    // What lies in another's directory is not ours.
+    let folders = folders.filter(|folder| open_ours(folder).is_ok());
     let entries = folders.filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
     let ours = entries.filter(|entry| entry.file_name().to_str().is_some_and(|name| names.is_ours(name)));
     ours.map(|entry| entry.path()).filter(|path| is_top(path)).collect()
@@ -123,4 +164,42 @@ pub(super) fn leftovers(mounts: &Mounts, names: &Names) -> Vec<PathBuf> {
 fn text(path: &Path) -> io::Result<String> {
     let said = std::str::from_utf8(path.as_os_str().as_bytes());
     said.map(str::to_owned).map_err(|_| io::Error::other(format!("{} is not text in UTF-8", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+
+    use super::*;
+
+    #[test]
+    fn snapshots_are_only_put_into_a_directory_that_nobody_else_made_or_can_enter() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join(DIRECTORY);
+        let refused = |what: &str| {
+            let error = take(place.path(), &folder, "name").unwrap_err().to_string();
+            assert!(error.contains(what) && error.contains("mode 0700"), "{error}");
+        };
+        let elsewhere = place.path().join("elsewhere");
+        fs::DirBuilder::new().mode(0o700).create(&elsewhere).unwrap();
+        symlink(&elsewhere, &folder).unwrap();
+        refused("no directory");
+        assert!(remove(&folder.join("name")).unwrap_err().to_string().contains("no directory"));
+        fs::remove_file(&folder).unwrap();
+        fs::write(&folder, "").unwrap();
+        refused("no directory");
+        fs::remove_file(&folder).unwrap();
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        refused("mode 0755");
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+        if geteuid().is_root() {
+            chown(&folder, Some(65534), None).unwrap();
+            refused("owned by user 65534");
+            chown(&folder, Some(0), None).unwrap();
+        }
+        fs::create_dir(folder.join("plain")).unwrap();
+        let error = remove(&folder.join("plain")).unwrap_err().to_string();
+        assert!(error.contains("not the top of a subvolume"), "{error}");
+    }
 }
