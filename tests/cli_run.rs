@@ -87,6 +87,19 @@ fn each_repository_of_a_job_succeeds_or_fails_by_itself() {
 }
 
 #[test]
+fn a_repository_that_a_job_has_by_two_names_is_saved_to_once() {
+    let bench = Bench::with_repository();
+    fs::copy(bench.path("hearth-writer.key"), bench.path("twin.key")).unwrap();
+    std::os::unix::fs::symlink("repo", bench.path("twin")).unwrap();
+    configure(&bench, &["main", "twin"], |_| {});
+    let report = bench.json_ends(&RUN, 3);
+    assert!(report["repositories"][0]["snapshot"].is_string(), "{report}");
+    let error = report["repositories"][1]["error"].as_str().unwrap();
+    assert!(error.contains("the same repository as `main`; name it once"), "{error}");
+    assert_eq!(bench.snapshots().len(), 1);
+}
+
+#[test]
 fn a_job_can_go_to_one_of_its_repositories_only() {
     let bench = Bench::with_repository();
     second_repository(&bench);

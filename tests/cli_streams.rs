@@ -194,6 +194,47 @@ fn a_device_is_saved_without_its_zeros_and_restored_to_another_that_is_large_eno
 }
 
 #[test]
+fn a_file_gets_its_image_only_when_it_is_complete_and_keeps_its_owner_and_mode() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    let bench = Bench::with_repository();
+    let noise: Vec<u8> = (0..1_u64 << 17).flat_map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect();
+    bench.write("source/image", &noise);
+    bench.backup(&[]);
+    let source = format!("{}/image", bench.source());
+    let to = |target: &str| {
+        [&["dump", "latest", &source, "--to", target, "--replace"][..], &KEY]
+            .concat()
+            .iter()
+            .map(|word| (*word).to_owned())
+            .collect::<Vec<_>>()
+    };
+    let run = |target: &str| bench.run(&to(target).iter().map(String::as_str).collect::<Vec<_>>());
+    bench.write("place/dump.rdb", b"what was there");
+    std::os::unix::fs::symlink("dump.rdb", bench.path("place/link")).unwrap();
+    let path = bench.path("place/dump.rdb");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    std::os::unix::fs::chown(&path, Some(12), Some(34)).unwrap();
+    expect(run("place/link"), 0, "dump");
+    let is = fs::metadata(&path).unwrap();
+    assert_eq!((is.mode() & 0o777, is.uid(), is.gid(), is.len()), (0o640, 12, 34, 1 << 20));
+    assert!(fs::symlink_metadata(bench.path("place/link")).unwrap().is_symlink());
+
+    // Damage: what is there stays, and nothing else does.
+    fs::write(&path, b"what was there").unwrap();
+    let packs = tree(&bench.path("repo/packs"));
+    let (largest, bytes) = packs.iter().max_by_key(|(_, bytes)| bytes.len()).unwrap();
+    let mut bytes = bytes.clone();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    let pack = bench.path("repo/packs").join(largest);
+    fs::remove_file(&pack).unwrap();
+    fs::write(&pack, bytes).unwrap();
+    expect(run("place/dump.rdb"), 1, "dump");
+    assert_eq!(fs::read(&path).unwrap(), b"what was there");
+    assert_eq!(fs::read_dir(bench.path("place")).unwrap().count(), 2);
+}
+
+#[test]
 fn a_device_that_is_in_use_is_not_overwritten() {
     let bench = Bench::with_repository();
     bench.write("source/image", &vec![1; 1 << 20]);

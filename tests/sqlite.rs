@@ -215,6 +215,39 @@ fn what_a_service_puts_beside_its_database_leads_nobody_elsewhere() {
     assert_eq!(left, planted, "what is there stays, and nothing of ours does");
 }
 
+#[test]
+fn a_link_in_the_place_of_a_database_is_not_followed_and_one_on_the_way_to_it_is() {
+    let bench = Bench::with_repository();
+    configure(&bench, |_| {});
+    drop(vault(&bench, "source/vault.db"));
+    bench.json(&RUN);
+    let path = bench.path("source/vault.db");
+    let to = |target: &str| bench.run(&back(path.to_str().unwrap(), &["--replace", "--to", target]));
+    fs::create_dir(bench.path("real")).unwrap();
+    std::os::unix::fs::symlink(bench.path("real"), bench.path("way")).unwrap();
+    fs::write(bench.path("real/other.db"), b"of somebody else").unwrap();
+    std::os::unix::fs::symlink("other.db", bench.path("real/link.db")).unwrap();
+    let (_, error) = cli_common::expect(to("way/link.db"), 1, "restore-db");
+    assert!(error.contains("name the file itself, not a link to it"), "{error}");
+    assert_eq!(fs::read(bench.path("real/other.db")).unwrap(), b"of somebody else");
+    cli_common::expect(to("way/vault.db"), 0, "restore-db");
+    assert_eq!(secrets(&Connection::open(bench.path("real/vault.db")).unwrap()), ["first"]);
+    cli_common::expect(to("way/vault.db"), 0, "restore-db");
+}
+
+#[test]
+fn what_concerns_servers_is_refused_for_a_file() {
+    let bench = Bench::with_repository();
+    configure(&bench, |_| {});
+    drop(vault(&bench, "source/vault.db"));
+    bench.json(&RUN);
+    let path = bench.path("source/vault.db");
+    for option in [&["--port", "5432"][..], &["--no-trial"], &["--jobs", "4"], &["--through", "docker"]] {
+        let error = bench.fails(&back(path.to_str().unwrap(), option), 2);
+        assert!(error.contains(&format!("{} is for databases of servers", option[0])), "{error}");
+    }
+}
+
 /// Reads a database and then holds it open without a lock until its input ends.
 const IDLE: &str = r#"
 import sqlite3, sys

@@ -1,7 +1,9 @@
 //! The repositories that a job goes to, opened and locked before anything else happens.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use super::JobError;
 use super::run::Outcome;
@@ -16,16 +18,29 @@ use crate::sealed::repository::Repository as OpenRepository;
 use crate::store::layer::PacedStore;
 use crate::store::open;
 
+/// How often to look whether the run is to stop.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// A repository that this host may write to.
 struct Opened {
     repository: OpenRepository,
     key: WriterKey,
     state: State,
-    lock: Option<RunLock>,
 }
 
-/// The repositories of a job, in its order.
-pub(super) struct Destinations(Vec<(String, Result<Opened, JobError>)>);
+/// One to which nobody else writes meanwhile.
+struct Locked {
+    opened: Opened,
+    lock: RunLock,
+}
+
+/// The repositories of a job.
+pub(super) struct Destinations {
+    /// In the job's order.
+    all: Vec<(String, Result<Locked, JobError>)>,
+    /// At which they are written to.
+    upload: Option<Arc<Pace>>,
+}
 
 impl Destinations {
     /// Opens the job's repositories, or `only` those, and waits until no other run writes to them.
@@ -48,22 +63,43 @@ impl Destinations {
             all.push((name.clone(), opened));
         }
         // In an order that is the same for all runs: two that wait for each other's locks would wait for ever.
-        let mut ordered: Vec<&mut Result<Opened, JobError>> = all.iter_mut().map(|(_, opened)| opened).collect();
-        ordered.sort_by_key(|opened| opened.as_ref().ok().map(|opened| *opened.key.repository.as_bytes()));
-        for opened in ordered {
-            let Ok(found) = opened else { continue };
-            match found.state.lock(monitor) {
-                Ok(lock) => found.lock = Some(lock),
-                Err(ContentError::Cancelled) => return Err(ContentError::Cancelled.into()),
-                Err(error) => *opened = Err(error.into()),
-            }
+        let mut ordered: Vec<_> = all.into_iter().enumerate().collect();
+        ordered.sort_by_key(|(_, (_, opened))| opened.as_ref().ok().map(|opened| *opened.key.repository.as_bytes()));
+        let mut locked = Vec::new();
+        for (rank, (name, opened)) in ordered {
+            let taken = match opened.map(|opened| opened.lock(monitor)) {
+                Ok(Err(JobError::Content(ContentError::Cancelled))) => return Err(ContentError::Cancelled.into()),
+                Ok(taken) => taken,
+                Err(error) => Err(error),
+            };
+            locked.push((rank, (name, taken)));
         }
-        Ok(Self(all))
+        locked.sort_by_key(|(rank, _)| *rank);
+        Ok(Self { all: locked.into_iter().map(|(_, locked)| locked).collect(), upload })
+    }
+
+    /// Works, and as soon as the run is asked to stop lets what is under way go out without a pace: whoever stops a service waits a minute
+    /// or so, and a block may need longer than that.
+    fn released_when_cancelled<R>(&self, monitor: &dyn Monitor, work: impl FnOnce() -> R) -> R {
+        let Some(pace) = &self.upload else { return work() };
+        let (done, ended) = mpsc::channel::<()>();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                while ended.recv_timeout(LOOK) == Err(mpsc::RecvTimeoutError::Timeout) {
+                    if monitor.cancelled() {
+                        return pace.release();
+                    }
+                }
+            });
+            let result = work();
+            drop(done);
+            result
+        })
     }
 
     /// Whether none of them can be written to.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.iter().all(|(_, opened)| opened.is_err())
+    pub(super) fn all_failed(&self) -> bool {
+        self.all.iter().all(|(_, opened)| opened.is_err())
     }
 
     /// Saves once to all of them; an outcome for each.
@@ -71,11 +107,11 @@ impl Destinations {
     /// # Errors
     /// If the run was asked to stop.
     pub(super) fn save(self, options: &BackupOptions, monitor: &dyn Monitor) -> Result<Vec<Outcome>, JobError> {
-        let destinations: Vec<_> = self.0.iter().filter_map(|(_, opened)| opened.as_ref().ok()).map(Opened::destination).collect();
-        let mut results = backup_to(&destinations, options, monitor).into_iter();
+        let destinations: Vec<_> = self.all.iter().filter_map(|(_, opened)| opened.as_ref().ok()).map(Locked::destination).collect();
+        let mut results = self.released_when_cancelled(monitor, || backup_to(&destinations, options, monitor)).into_iter();
         drop(destinations);
         let mut outcomes = Vec::new();
-        for (repository, opened) in self.0 {
+        for (repository, opened) in self.all {
             let result = opened.and_then(|_| results.next().unwrap_or(Err(ContentError::Cancelled)).map_err(JobError::from));
             outcomes.push(Outcome { repository, result });
         }
@@ -106,10 +142,19 @@ impl Opened {
             None => location.store,
         };
         let repository = open_for_writer(store, &key, &state)?;
-        Ok(Self { repository, key, state, lock: None })
+        Ok(Self { repository, key, state })
     }
 
+    /// Waits until no other run writes to it.
+    fn lock(self, monitor: &dyn Monitor) -> Result<Locked, JobError> {
+        let lock = self.state.lock(monitor)?;
+        Ok(Locked { opened: self, lock })
+    }
+}
+
+impl Locked {
     fn destination(&self) -> Destination<'_> {
-        Destination { repository: &self.repository, key: &self.key, state: &self.state, locked: self.lock.is_some() }
+        let Opened { repository, key, state } = &self.opened;
+        Destination { repository, key, state, lock: &self.lock }
     }
 }

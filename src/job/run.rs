@@ -128,7 +128,7 @@ pub fn settle(config: &Config, job: &str, state_base: &Path, monitor: &dyn Monit
 fn save_everywhere(options: &RunOptions<'_>, job: &Job, still: &mut Standstill, monitor: &dyn Monitor) -> Result<Vec<Outcome>, JobError> {
     // First of all: who has to wait for a repository shall not stop anything meanwhile.
     let destinations = Destinations::open(options.config, job, &options.only, options.state(), monitor)?;
-    if destinations.is_empty() {
+    if destinations.all_failed() {
         return destinations.save(&BackupOptions::default(), monitor);
     }
     let containers = discover::container_volumes(job, monitor)?;

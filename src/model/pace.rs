@@ -1,5 +1,6 @@
 //! A pace: at most so many bytes a second, whoever moves them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,12 +16,14 @@ pub struct Pace {
     rate: u64,
     /// When all that was promised so far is done.
     free: Mutex<Option<Instant>>,
+    /// Whether nobody waits any more.
+    released: AtomicBool,
 }
 
 impl Pace {
     /// A pace of so many bytes a second, at least one.
     pub fn new(rate: u64) -> Self {
-        Self { rate: rate.max(1), free: Mutex::new(None) }
+        Self { rate: rate.max(1), free: Mutex::new(None), released: AtomicBool::new(false) }
     }
 
     /// How long to wait at `now` before so many bytes count as moved.
@@ -35,10 +38,15 @@ impl Pace {
         end.saturating_duration_since(now)
     }
 
+    /// Nobody waits from now on: what is under way shall end soon.
+    pub fn release(&self) {
+        self.released.store(true, Ordering::Relaxed);
+    }
+
     /// Waits until so many bytes may have been moved, or `wanted` says that nobody wants them any more.
     pub fn wait(&self, bytes: u64, wanted: &dyn Fn() -> bool) {
         let mut left = self.promise(bytes, Instant::now());
-        while !left.is_zero() && wanted() {
+        while !left.is_zero() && !self.released.load(Ordering::Relaxed) && wanted() {
             let nap = left.min(LOOK);
             std::thread::sleep(nap);
             left -= nap;
@@ -68,5 +76,15 @@ mod tests {
     #[test]
     fn who_is_not_wanted_any_more_does_not_wait() {
         Pace::new(1).wait(u64::MAX, &|| false);
+    }
+
+    #[test]
+    fn a_pace_that_is_released_holds_nobody() {
+        let pace = Pace::new(1);
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| pace.wait(u64::MAX, &|| true));
+            pace.release();
+            waits.join().unwrap();
+        });
     }
 }

@@ -11,6 +11,5 @@ pub mod exclude;
 pub mod metadata;
 pub mod snapshot;
 pub mod stream;
-
 pub mod view;
 pub mod walk;

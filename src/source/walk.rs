@@ -358,7 +358,7 @@ impl Walk {
     /// Whether a file belongs to a database beside it, of which a copy is saved.
     fn is_log(&self, parent: &OpenDir, name: &[u8]) -> bool {
         let databases = self.options.databases.as_ref();
-        databases.is_some_and(|databases| databases.is_companion(parent.as_fd(), &parent.path_of(name), name))
+        databases.is_some_and(|databases| databases.is_companion(parent.as_fd(), name, |base| parent.path_of(base)))
     }
 
     /// Hands on what is no directory.

@@ -15,6 +15,9 @@ use crate::model::event::Monitor;
 use crate::model::id::SnapshotId;
 use crate::source::database::{mariadb, postgresql};
 
+/// Tables that are restored at once if nothing else is said.
+const PARALLEL: u16 = 4;
+
 /// Bring a database back from its dump in a snapshot
 #[derive(Debug, Args)]
 pub struct RestoreDb {
@@ -55,9 +58,9 @@ pub struct RestoreDb {
     #[arg(long)]
     no_trial: bool,
 
-    /// PostgreSQL: tables to restore at once, from a dump in directory format
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
-    jobs: u16,
+    /// PostgreSQL: tables to restore at once, from a dump in directory format; 4 if absent
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: Option<u16>,
 
     /// PostgreSQL: where a dump in directory format is put together; in the state directory if absent
     #[arg(long, value_name = "DIR")]
@@ -153,6 +156,24 @@ impl RestoreDb {
 
     /// Brings a SQLite database back.
     fn sqlite(self, context: &Context, snapshot: &OpenSnapshot<'_>, id: &SnapshotId) -> anyhow::Result<Exit> {
+        let for_servers = [
+            ("--kind", self.kind.is_some()),
+            ("--no-globals", self.no_globals),
+            ("--no-verify-rows", self.no_verify_rows),
+            ("--no-trial", self.no_trial),
+            ("--jobs", self.jobs.is_some()),
+            ("--scratch", self.scratch.is_some()),
+            ("--run-as", self.server.run_as.is_some()),
+            ("--server", self.server.server.is_some()),
+            ("--port", self.server.port.is_some()),
+            ("--socket", self.server.socket.is_some()),
+            ("--username", self.server.username.is_some()),
+            ("--password-file", self.server.password_file.is_some()),
+            ("--through", !self.server.through.is_empty()),
+        ];
+        if let Some((option, _)) = for_servers.iter().find(|(_, given)| *given) {
+            return Err(UsageError::new(format!("{option} is for databases of servers; {} is a SQLite file", self.database)));
+        }
         let target = self.to.clone().unwrap_or_else(|| self.database.clone());
         let path = PathBuf::from(&self.database);
         let restore = SqliteRestore { path, target: std::path::absolute(&target)?, replace: self.replace, services: self.service };
@@ -200,7 +221,7 @@ impl RestoreDb {
                     through: at.through,
                 };
                 let scratch = self.scratch.map_or_else(|| context.state_base().map(|base| base.join("scratch")), Ok)?;
-                PostgresqlRestore { wanted, server, parallel: self.jobs, scratch }.run(snapshot, monitor)?;
+                PostgresqlRestore { wanted, server, parallel: self.jobs.unwrap_or(PARALLEL), scratch }.run(snapshot, monitor)?;
                 return Ok(());
             }
             DatabaseKind::Mariadb => mariadb::Flavour::Mariadb,

@@ -57,7 +57,7 @@ impl Voice<'_> {
     }
 
     /// Whether this one tells how far the run is.
-    pub fn leads(&self) -> bool {
+    fn leads(&self) -> bool {
         self.chorus.leads(self.rank)
     }
 }

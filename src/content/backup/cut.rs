@@ -29,16 +29,23 @@ pub struct Cutter {
 }
 
 /// The content of the file at hand, as one destination cuts it.
-struct Cut {
+struct Cut<'a> {
     destination: usize,
+    cutter: &'a Cutter,
     content: Content,
     /// Where the bytes begin that are not yet part of a chunk.
     pending: usize,
 }
 
-impl Cut {
+impl Cut<'_> {
+    /// The longest chunk, in bytes.
+    fn max(&self) -> usize {
+        self.cutter.chunker.max()
+    }
+
     /// Room for `want` bytes after those that are there.
-    fn room(&mut self, want: usize, max: usize, buffers: &Buffers) -> &mut [u8] {
+    fn room(&mut self, want: usize, buffers: &Buffers) -> &mut [u8] {
+        let max = self.max();
         let Content { buffer, filled, .. } = &mut self.content;
         if buffer.is_empty() {
             *buffer = buffers.take_filled(if want < STRETCH { want } else { STRETCH + max });
@@ -51,8 +58,8 @@ impl Cut {
     }
 
     /// Cuts what can be cut before more is read, or all of it.
-    fn cut(&mut self, cutter: &Cutter, ended: bool) {
-        let max = cutter.chunker.max();
+    fn cut(&mut self, ended: bool) {
+        let (max, cutter) = (self.max(), self.cutter);
         let content = &mut self.content;
         while let Some(bytes) =
             content.buffer.get(self.pending..content.filled).filter(|bytes| !bytes.is_empty() && (ended || bytes.len() >= max))
@@ -65,9 +72,9 @@ impl Cut {
     }
 
     /// Takes the finished chunks out; what is left begins a new buffer.
-    fn hand_on(&mut self, max: usize, buffers: &Buffers) -> Content {
+    fn hand_on(&mut self, buffers: &Buffers) -> Content {
         let carried = self.content.buffer.get(self.pending..self.content.filled).unwrap_or_default();
-        let mut next = Content { buffer: buffers.take_filled(STRETCH + max), filled: carried.len(), pieces: Vec::new() };
+        let mut next = Content { buffer: buffers.take_filled(STRETCH + self.max()), filled: carried.len(), pieces: Vec::new() };
         if let Some(place) = next.buffer.get_mut(..carried.len()) {
             place.copy_from_slice(carried);
         }
@@ -79,17 +86,19 @@ impl Cut {
 
 /// The content of the file at hand, for every destination that needs it.
 pub struct Cuts<'a> {
-    cutters: &'a [Cutter],
     buffers: &'a Buffers,
     pace: Option<&'a Pace>,
-    cuts: SmallVec<[Cut; 1]>,
+    cuts: SmallVec<[Cut<'a>; 1]>,
 }
 
 impl<'a> Cuts<'a> {
     /// No content yet.
     pub fn new(cutters: &'a [Cutter], buffers: &'a Buffers, pace: Option<&'a Pace>, destinations: &Ranks) -> Self {
-        let begin = |destination: &usize| Cut { destination: *destination, content: Content::default(), pending: 0 };
-        Self { cutters, buffers, pace, cuts: destinations.iter().map(begin).collect() }
+        let begin = |destination: &usize| {
+            let cutter = cutters.get(*destination)?;
+            Some(Cut { destination: *destination, cutter, content: Content::default(), pending: 0 })
+        };
+        Self { buffers, pace, cuts: destinations.iter().filter_map(begin).collect() }
     }
 
     /// Whether nobody needs the content any more.
@@ -100,10 +109,6 @@ impl<'a> Cuts<'a> {
     /// Adds zeros that take no space.
     pub fn hole(&mut self, length: u64) {
         self.cuts.iter_mut().for_each(|cut| cut.content.pieces.push(Piece::Hole(length)));
-    }
-
-    fn max(&self, cut: &Cut) -> usize {
-        self.cutters.get(cut.destination).map_or(0, |cutter| cutter.chunker.max())
     }
 
     /// Adds up to `expected` bytes of a stream; gives what is complete to `sink` whenever a stretch is full, and returns how many bytes
@@ -123,15 +128,10 @@ impl<'a> Cuts<'a> {
             total += read as u64;
             let ended = read < want || total >= expected;
             for cut in &mut self.cuts {
-                if let Some(cutter) = self.cutters.get(cut.destination) {
-                    cut.cut(cutter, ended);
-                }
-            }
-            for cut in &mut self.cuts {
-                let max = self.cutters.get(cut.destination).map_or(0, |cutter| cutter.chunker.max());
+                cut.cut(ended);
                 // Many short runs between holes add up as well.
                 if !ended {
-                    sink.give(cut.destination, Part::Content(cut.hand_on(max, self.buffers)));
+                    sink.give(cut.destination, Part::Content(cut.hand_on(self.buffers)));
                 } else if cut.content.filled >= STRETCH || cut.content.pieces.len() >= PIECES {
                     cut.pending = 0;
                     sink.give(cut.destination, Part::Content(std::mem::take(&mut cut.content)));
@@ -146,15 +146,13 @@ impl<'a> Cuts<'a> {
 
     /// Reads into the first destination's buffer; the others get copies.
     fn fill(&mut self, input: &mut dyn io::Read, want: usize) -> io::Result<usize> {
-        let maxima: SmallVec<[usize; 1]> = self.cuts.iter().map(|cut| self.max(cut)).collect();
-        let mut maxima = maxima.into_iter();
         let Some((first, others)) = self.cuts.split_first_mut() else { return Ok(0) };
         let start = first.content.filled;
-        let read = fill(input, first.room(want, maxima.next().unwrap_or(0), self.buffers))?;
+        let read = fill(input, first.room(want, self.buffers))?;
         first.content.filled += read;
         let fresh = first.content.buffer.get(start..start + read).unwrap_or_default();
-        for (other, max) in others.iter_mut().zip(maxima) {
-            if let Some(place) = other.room(want, max, self.buffers).get_mut(..read) {
+        for other in others {
+            if let Some(place) = other.room(want, self.buffers).get_mut(..read) {
                 place.copy_from_slice(fresh);
             }
             other.content.filled += read;

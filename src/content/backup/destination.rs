@@ -48,8 +48,8 @@ pub struct Destination<'a> {
     pub key: &'a WriterKey,
     /// Where the host keeps its caches.
     pub state: &'a State,
-    /// Whether the caller holds the lock of the state.
-    pub locked: bool,
+    /// The lock of the state, which the caller took: whoever takes several takes them in an order of its own.
+    pub lock: &'a RunLock,
 }
 
 /// What a destination gets of one scan.
@@ -77,16 +77,16 @@ pub(super) struct Run<'a> {
     previous: GroupState,
     publisher: Publisher<'a>,
     index: ChunkIndex,
-    _lock: Option<RunLock>,
+    /// Nobody else writes to the repository from here while this lives.
+    _lock: &'a RunLock,
 }
 
 impl<'a> Run<'a> {
-    /// Locks the state, settles what an earlier run left, and learns what the repository has.
+    /// Settles what an earlier run left, and learns what the repository has.
     pub(super) fn prepare(destination: &Destination<'a>, options: &'a BackupOptions, monitor: &'a Voice<'a>) -> Result<Self, ContentError> {
-        let Destination { repository, key, state, locked } = *destination;
+        let Destination { repository, key, state, lock } = *destination;
         repository.may_write()?;
         check_writer(repository, key)?;
-        let lock = if locked { None } else { Some(state.lock(monitor)?) };
         monitor.event(Event::Phase("prepare"));
         let group = group_id(key.signing.seed(), &options.host, &options.job);
         let past = Past::load(repository, key)?;
@@ -106,11 +106,6 @@ impl<'a> Run<'a> {
     /// Where the host keeps what belongs to this repository.
     pub(super) fn state_dir(&self) -> &Path {
         self.state.dir()
-    }
-
-    /// The repository.
-    pub(super) fn repository(&self) -> &'a Repository {
-        self.repository
     }
 
     /// Whether there is no earlier snapshot to tell how much is to be expected.
@@ -199,31 +194,28 @@ impl<'a> Run<'a> {
         let discard = DiscardStore::new(real.location());
         let dry_run = self.options.dry_run;
         let store: &dyn Store = if dry_run { &discard } else { real };
-        let taken = (|| {
-            let options = UploadOptions {
-                recipients: Recipients { content: content_recipient(self.repository)?, index: index_recipient(self.repository)? },
-                level: self.options.level,
-                threads,
-                buffers: reader.buffers(),
+        let options = UploadOptions {
+            recipients: Recipients { content: content_recipient(self.repository)?, index: index_recipient(self.repository)? },
+            level: self.options.level,
+            threads,
+            buffers: reader.buffers(),
+        };
+        let (publisher, index, monitor) = (&self.publisher, &mut self.index, self.monitor);
+        let keys = self.key.chunk_secret.chunk_keys();
+        let on_checkpoint = |indexes: &[_]| if dry_run { Ok(()) } else { publisher.checkpoint(indexes) };
+        let (assembled, uploaded) = thread::scope(|scope| {
+            let upload = Upload::start(scope, store, &options, &on_checkpoint)?;
+            let mut assembler = Assembler::new(index, keys, upload.blocks(), catalogue, reader, monitor);
+            let drained = line.drain(&mut assembler, monitor);
+            share.end(drained.is_ok());
+            let assembled = match drained {
+                Ok(()) => assembler.finish(),
+                Err(error) => assembler.abandon().and(Err(error)),
             };
-            let (publisher, index, monitor) = (&self.publisher, &mut self.index, self.monitor);
-            let keys = self.key.chunk_secret.chunk_keys();
-            let on_checkpoint = |indexes: &[_]| if dry_run { Ok(()) } else { publisher.checkpoint(indexes) };
-            thread::scope(|scope| {
-                let upload = Upload::start(scope, store, &options, &on_checkpoint)?;
-                let mut assembler = Assembler::new(index, keys, upload.blocks(), catalogue, reader, monitor);
-                let drained = line.drain(&mut assembler, monitor);
-                share.end(drained.is_ok());
-                let assembled = match drained {
-                    Ok(()) => assembler.finish(),
-                    Err(error) => assembler.abandon().and(Err(error)),
-                };
-                let uploaded = upload.finish();
-                // If the upload failed, that is the cause of whatever the assembler met.
-                Ok::<_, ContentError>((assembled, uploaded?))
-            })
-        })();
-        let (assembled, uploaded) = taken?;
+            let uploaded = upload.finish();
+            // If the upload failed, that is the cause of whatever the assembler met.
+            Ok::<_, ContentError>((assembled, uploaded?))
+        })?;
         match assembled {
             Ok(assembled) => Ok((assembled, uploaded)),
             Err(error) => {

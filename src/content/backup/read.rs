@@ -121,7 +121,7 @@ impl FileReader {
             Ok(stat) => stat,
         };
         let mut changed = Ranks::new();
-        let named = self.options.databases.as_ref().is_some_and(|databases| databases.is_named(&dir.path_of(&name)));
+        let named = self.options.databases.as_ref().is_some_and(|databases| databases.is_named(|| dir.path_of(&name)));
         for rank in wanting {
             match known.get_mut(rank).and_then(|known| known.take_if(|known| !named && self.is_unchanged(known, &stat))) {
                 Some(known) => sink.give(rank, Part::Unchanged { dir: Arc::clone(dir), name: name.clone(), known, stat }),

@@ -44,25 +44,20 @@ pub fn backup(
     state: &State,
     monitor: &dyn Monitor,
 ) -> Result<Summary, ContentError> {
-    let mut results = backup_to(&[Destination { repository, key, state, locked: false }], &options, monitor);
+    let lock = state.lock(monitor)?;
+    let mut results = backup_to(&[Destination { repository, key, state, lock: &lock }], &options, monitor);
     results.pop().unwrap_or_else(|| Err(ContentError::Other("there is nowhere to back up to".into())))
 }
 
-/// Makes a snapshot in each destination from one scan of the sources; a result for each, as [`backup`] gives it.
+/// Makes a snapshot in each destination from one scan of the sources; a result for each, as [`backup`] gives it. Each is another repository.
 pub fn backup_to(destinations: &[Destination<'_>], options: &BackupOptions, monitor: &dyn Monitor) -> Vec<Result<Summary, ContentError>> {
     let begun = Instant::now();
     let chorus = Chorus::new(monitor, destinations.len());
     let voices: Vec<_> = (0..destinations.len()).map(|rank| chorus.voice(rank)).collect();
     let mut results: BTreeMap<usize, Result<Summary, ContentError>> = BTreeMap::new();
     let mut runs = Vec::new();
-    for (rank, destination) in in_order(destinations) {
-        let Some(voice) = voices.get(rank) else { continue };
-        let twice = runs.iter().any(|(_, run): &(usize, Run<'_>)| run.repository().id() == destination.repository.id());
-        let prepared = match twice {
-            true => Err(ContentError::Other("the run goes to this repository already, by another name; name it once".into())),
-            false => Run::prepare(destination, options, voice),
-        };
-        match prepared {
+    for (rank, (destination, voice)) in destinations.iter().zip(&voices).enumerate() {
+        match Run::prepare(destination, options, voice) {
             Ok(run) => runs.push((rank, run)),
             Err(error) => {
                 voice.retire();
@@ -70,7 +65,6 @@ pub fn backup_to(destinations: &[Destination<'_>], options: &BackupOptions, moni
             }
         }
     }
-    runs.sort_by_key(|(rank, _)| *rank);
     for attempt in 1..=ATTEMPTS {
         let again = attempt < ATTEMPTS && options.streams.iter().all(|stream| stream.source.opens_again());
         let (ranks, made): (Vec<usize>, Vec<Run<'_>>) = runs.into_iter().unzip();
@@ -93,13 +87,6 @@ pub fn backup_to(destinations: &[Destination<'_>], options: &BackupOptions, moni
         }
     }
     results.into_values().collect()
-}
-
-/// The destinations with their ranks, in an order that is the same for all runs: two runs that wait for each other's locks would wait for ever.
-fn in_order<'a, 'b>(destinations: &'b [Destination<'a>]) -> Vec<(usize, &'b Destination<'a>)> {
-    let mut ordered: Vec<_> = destinations.iter().enumerate().collect();
-    ordered.sort_by_key(|(rank, destination)| (*destination.repository.id().as_bytes(), *rank));
-    ordered
 }
 
 fn pruned() -> ContentError {
@@ -142,19 +129,15 @@ fn scan<'a>(runs: Vec<Run<'a>>, options: &BackupOptions, attempt: usize) -> Vec<
     }
     let Some(walk) = walk else { return done.into_iter().map(|(_, scanned)| scanned).collect() };
     let to_count = ready.first().filter(|(_, run, ..)| options.estimate && run.is_first()).map(|(_, run, ..)| run.monitor());
-    let scratch = ready.first().map(|(_, run, ..)| run.state_dir().join(SCRATCH)).unwrap_or_default();
-    // Also what a run that was killed left there: we hold the lock.
-    let clear = || {
-        if options.databases.is_some() {
-            let _ = std::fs::remove_dir_all(&scratch);
-        }
-    };
+    // Also what a run that was killed left there, which may have had another order: we hold the locks.
+    let scratches: Vec<PathBuf> = ready.iter().map(|(_, run, ..)| run.state_dir().join(SCRATCH)).collect();
+    let clear = || scratches.iter().for_each(|scratch| drop(std::fs::remove_dir_all(scratch)));
     clear();
     let read_options = ReadOptions {
         larger_than: options.excludes.larger_than(),
         trust_inodes: options.trust_inodes,
         databases: options.databases.clone(),
-        scratch: scratch.clone(),
+        scratch: scratches.first().cloned().unwrap_or_default(),
         pace: options.pace.clone(),
     };
     let reader = FileReader::new(read_options, ready.iter().map(|(_, run, ..)| run.cutter()).collect());

@@ -45,12 +45,20 @@ impl SqliteRestore {
     ///
     /// # Errors
     /// If the snapshot has no such file, the copy is damaged, or the database is there and in use or not to be replaced; then it is as before.
-    pub fn run(&self, snapshot: &OpenSnapshot<'_>, monitor: &dyn Monitor) -> Result<(), JobError> {
+    pub fn run(mut self, snapshot: &OpenSnapshot<'_>, monitor: &dyn Monitor) -> Result<(), JobError> {
         let path = self.path.as_os_str().as_bytes();
         let found = snapshot.find(path)?.filter(|entry| matches!(entry.kind, Kind::File { .. }));
         let entry =
             found.ok_or_else(|| JobError::NoDump { database: self.path.display().to_string(), path: self.path.display().to_string() })?;
-        let there = self.target.metadata().ok();
+        // A link on the way there is followed once, now.
+        if let Some(name) = self.target.file_name() {
+            let folder = self.folder().canonicalize().map_err(|error| self.failed("find the directory of", error))?;
+            self.target = folder.join(name);
+        }
+        let there = self.target.symlink_metadata().ok();
+        if there.as_ref().is_some_and(|there| !there.is_file()) {
+            return Err(self.failed("replace", io::Error::other("it is not a file; name the file itself, not a link to it")));
+        }
         if there.as_ref().is_some_and(|there| there.len() > 0) && !self.replace {
             return Err(self.failed(
                 "replace",

@@ -89,7 +89,7 @@ enum Taken {
     Btrfs(PathBuf),
     /// `dataset@name`.
     Zfs(String),
-    /// `group/name`, and the places that are read from it if it is a thick one.
+    /// `group/name`.
     Lvm(String),
     /// A mount point, and its directory.
     Mount(PathBuf),

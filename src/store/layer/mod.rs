@@ -4,7 +4,7 @@ pub mod count;
 pub mod discard;
 pub mod fault;
 pub mod paced;
-mod read_only;
+pub mod read_only;
 
 pub use count::{Call, CountingStore, Operation};
 pub use discard::DiscardStore;

@@ -24,9 +24,10 @@ fn run(benches: &[&Bench], change: impl FnOnce(&mut BackupOptions)) -> Vec<Resul
     change(&mut options);
     let repositories: Vec<_> = benches.iter().map(|bench| bench.fixture.repository()).collect();
     let states: Vec<_> = benches.iter().map(|bench| State::open(first.state.path(), &bench.fixture.key.repository).unwrap()).collect();
-    let parts = benches.iter().zip(&repositories).zip(&states);
+    let locks: Vec<_> = states.iter().map(|state| state.lock(&first.monitor).unwrap()).collect();
+    let parts = benches.iter().zip(&repositories).zip(states.iter().zip(&locks));
     let destinations: Vec<_> =
-        parts.map(|((bench, repository), state)| Destination { repository, key: &bench.fixture.key, state, locked: false }).collect();
+        parts.map(|((bench, repository), (state, lock))| Destination { repository, key: &bench.fixture.key, state, lock }).collect();
     backup_to(&destinations, &options, &first.monitor)
 }
 
@@ -75,14 +76,6 @@ fn a_repository_that_fails_does_not_stop_the_others() {
         assert!(results[1 - failing].is_ok(), "{:?}", results[1 - failing]);
         assert_eq!(good.files_of(benches[0].source.path()), on_disk(benches[0].source.path()));
     }
-}
-
-#[test]
-fn a_repository_named_twice_is_written_once() {
-    let bench = Bench::new();
-    let results = run(&[&bench, &bench], |_| {});
-    assert!(results[0].is_ok());
-    assert!(results[1].as_ref().unwrap_err().to_string().contains("by another name"));
 }
 
 #[test]

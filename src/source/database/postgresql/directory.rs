@@ -28,6 +28,8 @@ use crate::source::stream::{FileSource, StreamSource, VirtualFile, regular_file}
 /// The dump's name in the scratch directory, and the file with its table of contents.
 const NAME: &str = "dump";
 const CONTENTS: &str = "toc.dat";
+/// Largest table of contents, in bytes: some hundred for each table, index and function.
+const CONTENTS_MOST: u64 = 256 << 20;
 /// The same as the programs see it.
 const SEEN: &str = "/proc/self/fd/0/dump";
 
@@ -61,12 +63,15 @@ impl Server {
         let mut names = fs::read_dir(&folder)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
         names.sort();
         let mut contents = Vec::new();
-        regular_file(&*opened, CONTENTS.as_bytes())?.read_to_end(&mut contents)?;
+        regular_file(&*opened, CONTENTS.as_bytes())?.take(CONTENTS_MOST + 1).read_to_end(&mut contents)?;
+        if contents.len() as u64 > CONTENTS_MOST {
+            return Err(io::Error::other(format!("the dump's table of contents is larger than {CONTENTS_MOST} bytes")));
+        }
         let (tables, unknown) = match tables_of_directory(&contents) {
             Ok(tables) => (tables, None),
             Err(why) => (HashMap::new(), Some(why)),
         };
-        let missing = tables.keys().find(|name| !folder.join(name).exists());
+        let missing = tables.keys().find(|name| names.binary_search_by(|there| there.as_bytes().cmp(name.as_bytes())).is_err());
         if let Some(name) = missing {
             return Err(io::Error::other(format!("the dump lacks its file {name}")));
         }

@@ -106,9 +106,9 @@ impl Databases {
         (self.discover || self.named.contains(path)) && begins_like_one(file)
     }
 
-    /// Whether a path was named as one of a database.
-    pub fn is_named(&self, path: &[u8]) -> bool {
-        self.named.contains(path)
+    /// Whether a path was named as one of a database; it is only asked for if any was.
+    pub fn is_named(&self, path: impl FnOnce() -> Vec<u8>) -> bool {
+        !self.named.is_empty() && self.named.contains(&path())
     }
 
     /// Whether others than the named ones are looked for.
@@ -116,12 +116,10 @@ impl Databases {
         self.discover
     }
 
-    /// Whether a file belongs to a database beside it, whose copy holds what it holds.
-    pub fn is_companion(&self, dir: BorrowedFd<'_>, path: &[u8], name: &[u8]) -> bool {
-        COMPANIONS.iter().any(|ending| {
-            let (Some(base), Some(base_path)) = (name.strip_suffix(*ending), path.strip_suffix(*ending)) else { return false };
-            (self.discover || self.named.contains(base_path)) && self.is_database(dir, base)
-        })
+    /// Whether a file belongs to a database beside it, whose copy holds what it holds. `path_of` gives the path of a name in `dir`.
+    pub fn is_companion(&self, dir: BorrowedFd<'_>, name: &[u8], path_of: impl Fn(&[u8]) -> Vec<u8>) -> bool {
+        let bases = COMPANIONS.iter().filter_map(|ending| name.strip_suffix(*ending));
+        bases.into_iter().any(|base| (self.discover || self.is_named(|| path_of(base))) && self.is_database(dir, base))
     }
 
     fn is_database(&self, dir: BorrowedFd<'_>, name: &[u8]) -> bool {

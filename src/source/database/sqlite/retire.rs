@@ -17,7 +17,7 @@ use super::COMPANIONS;
 /// If another process has it open, or a file cannot be removed.
 pub fn retire(path: &Path) -> io::Result<()> {
     refuse_user(path)?;
-    let alone = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+    let alone = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW)
         .and_then(|database| database.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT;"));
     if let Err(rusqlite::Error::SqliteFailure(error, _)) = &alone
         && matches!(error.code, ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)

@@ -1,4 +1,6 @@
+use std::ffi::OsStr;
 use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -168,8 +170,8 @@ fn files_that_belong_to_a_database_are_known_and_others_with_such_names_are_not(
     }
     // As an encrypted database has it: a log that can be told, beside a file that cannot.
     std::fs::copy(bench.path("app.db-wal"), bench.path("notes-wal")).unwrap();
-    let path = |name: &str| bench.path(name).into_os_string().into_encoded_bytes();
-    let belongs = |databases: &Databases, name: &str| databases.is_companion(bench.dir().as_fd(), &path(name), name.as_bytes());
+    let path = |name: &[u8]| bench.folder.path().join(OsStr::from_bytes(name)).into_os_string().into_encoded_bytes();
+    let belongs = |databases: &Databases, name: &str| databases.is_companion(bench.dir().as_fd(), name.as_bytes(), path);
     let named = Databases::new(&[bench.path("app.db")], false, Depth::Full);
     for databases in [&all(), &named] {
         for name in ["app.db-wal", "app.db-shm", "app.db-journal"] {
@@ -179,7 +181,7 @@ fn files_that_belong_to_a_database_are_known_and_others_with_such_names_are_not(
             assert!(!belongs(databases, name), "{name}");
         }
     }
-    let covers = |databases: &Databases, name: &str| databases.covers(&path(name), &File::open(bench.path(name)).unwrap());
+    let covers = |databases: &Databases, name: &str| databases.covers(&path(name.as_bytes()), &File::open(bench.path(name)).unwrap());
     assert!(covers(&all(), "app.db") && !covers(&all(), "notes") && covers(&named, "app.db"));
     bench.database("other.db", "DELETE");
     assert!(!covers(&named, "other.db") && covers(&all(), "other.db"));
