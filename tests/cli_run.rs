@@ -273,3 +273,55 @@ fn a_job_reads_and_writes_no_faster_than_its_limits_say() {
     configure(&bench, &["main"], |job| job["limits"] = json!({ "readRate": 0 }));
     assert!(bench.fails(&RUN, 1).contains("limits.readRate: must be at least one byte a second"));
 }
+
+#[test]
+fn a_run_whose_window_ends_stops_with_what_it_has_and_the_next_one_goes_on_from_there() {
+    use hearth_backup::config::Config;
+    use hearth_backup::job::{HookLog, JobError, RunOptions, run};
+    use hearth_backup::model::event::Silent;
+    let bench = Bench::with_repository();
+    let noise = |seed: u64| -> Vec<u8> {
+        let words = (0..1_u64 << 20).map(|number| (number + (seed << 20)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29));
+        words.flat_map(|word| word.wrapping_mul(0xbf58_476d_1ce4_e5b9).to_le_bytes()).collect()
+    };
+    for number in 0..20 {
+        bench.write(&format!("source/noise-{number:02}"), &noise(number));
+    }
+    configure(&bench, &["main"], |job| job["window"] = json!({ "from": "22:00", "to": "06:00" }));
+    let config = Config::read(&bench.path("config.json")).unwrap();
+    let packs = bench.path("repo/packs");
+    let stored = || stored_below(&packs);
+    // The window closes as soon as something is stored.
+    let at = |moment: &str| moment.parse::<jiff::Timestamp>().unwrap().to_zoned(jiff::tz::TimeZone::UTC);
+    let closing = || at(if stored() == 0 { "2026-11-21T23:00:00Z" } else { "2026-11-22T06:00:00Z" });
+    let log = HookLog::default();
+    let options = |clock| RunOptions {
+        config: &config,
+        job: "state",
+        host: "h".into(),
+        state_base: bench.path("state"),
+        dry_run: false,
+        only: Vec::new(),
+        wait: false,
+        now: false,
+        clock,
+        log: &log,
+    };
+    assert!(matches!(run(&options(&closing), &Silent), Err(JobError::WindowEnded { .. })));
+    let first = stored();
+    assert!(first > 0 && bench.snapshots().is_empty());
+    let night = || at("2026-11-22T23:00:00Z");
+    let outcomes = run(&options(&night), &Silent).unwrap();
+    let stored_then = outcomes[0].result.as_ref().unwrap().statistics.bytes_stored;
+    assert!(stored_then < 170 << 20 && stored_then > 0, "{stored_then} bytes once more");
+    assert!(stored() < (180 << 20), "{} bytes in all", stored());
+    assert_eq!(bench.snapshots().len(), 1);
+}
+
+/// Bytes of the files below a directory that others work in.
+fn stored_below(folder: &std::path::Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| if entry.path().is_dir() { stored_below(&entry.path()) } else { entry.metadata().map_or(0, |found| found.len()) })
+        .sum()
+}
