@@ -100,6 +100,41 @@ fn a_repository_that_a_job_has_by_two_names_is_saved_to_once() {
 }
 
 #[test]
+fn a_run_that_failed_is_tried_again_only_where_it_failed() {
+    let bench = Bench::with_repository();
+    second_repository(&bench);
+    fs::rename(bench.path("second"), bench.path("unplugged")).unwrap();
+    // Somebody plugs the disk in after the first attempt.
+    let plug = format!("mv {} {}", bench.path("unplugged").display(), bench.path("second").display());
+    configure(&bench, &["second", "main"], |job| job["hooks"] = json!({ "afterFailure": [{ "command": ["sh", "-c", plug] }] }));
+    let tries = [&RUN[..], &["--retries", "2", "--retry-delay", "0"]].concat();
+    let report = bench.json(&tries);
+    let names: Vec<_> = report["repositories"].as_array().unwrap().iter().map(|done| done["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["second", "main"]);
+    assert!(report["repositories"].as_array().unwrap().iter().all(|done| done["snapshot"].is_string()), "{report}");
+    assert_eq!(report["warnings"], 0);
+    assert_eq!(bench.snapshots().len(), 1, "what was saved is not saved once more");
+}
+
+#[test]
+fn tries_end_after_so_many_and_what_time_does_not_mend_is_not_tried_again() {
+    let bench = Bench::with_repository();
+    let count = format!("echo once >> {}", bench.path("tries").display());
+    configure(&bench, &["main"], |job| job["hooks"] = json!({ "before": [{ "command": ["sh", "-c", format!("{count}; exit 1")] }] }));
+    let tries = [&RUN[..], &["--retries", "2", "--retry-delay", "0"]].concat();
+    let (_, error) = bench.ends(&tries, 1);
+    assert_eq!(fs::read_to_string(bench.path("tries")).unwrap().lines().count(), 3, "{error}");
+    assert!(error.contains("trying again in"), "{error}");
+    fs::remove_file(bench.path("tries")).unwrap();
+    configure(&bench, &["main"], |job| {
+        job["hooks"] = json!({ "always": [{ "command": ["sh", "-c", count] }] });
+        job["paths"] = json!([bench.path("source"), bench.path("nowhere")]);
+    });
+    bench.ends(&tries, 3);
+    assert_eq!(fs::read_to_string(bench.path("tries")).unwrap().lines().count(), 1, "a file that is not there is not waited for");
+}
+
+#[test]
 fn a_job_can_go_to_one_of_its_repositories_only() {
     let bench = Bench::with_repository();
     second_repository(&bench);

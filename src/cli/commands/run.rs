@@ -1,6 +1,7 @@
 //! `run`: a job of the configuration, now.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::Serialize;
@@ -8,8 +9,15 @@ use serde::Serialize;
 use super::backup::{host_name, summary_text};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, UsageError};
+use crate::content::ContentError;
 use crate::content::backup::Summary;
 use crate::job::{self, HookLog, HookReport, JobError, Outcome, RunOptions};
+use crate::model::event::Monitor as _;
+use crate::model::human;
+use crate::model::span::Span;
+
+/// How often to look whether a signal has come while waiting.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Run a job of this host's configuration
 #[derive(Debug, Args)]
@@ -36,6 +44,14 @@ pub struct Run {
     /// Run also outside of the job's window, and beyond its end
     #[arg(long)]
     now: bool,
+
+    /// Try again so often, to those repositories to which it failed
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    retries: u32,
+
+    /// How long to wait before
+    #[arg(long, value_name = "DURATION", default_value = "10min")]
+    retry_delay: Span,
 }
 
 impl Run {
@@ -51,7 +67,8 @@ impl Run {
             return Err(UsageError::new(format!("job `{}` does not go to `{stranger}`, but to: {known}", self.job)));
         }
         let log = HookLog::default();
-        let options = RunOptions {
+        let delay = self.retry_delay.to_duration()?;
+        let mut options = RunOptions {
             config: &config,
             job: &self.job,
             host: host_name()?,
@@ -63,13 +80,35 @@ impl Run {
             clock: &jiff::Zoned::now,
             log: &log,
         };
-        let progress = context.progress()?;
-        let result = job::run(&options, &progress);
-        progress.finish();
+        let mut done: Vec<Outcome> = Vec::new();
+        let mut left = self.retries;
+        let (result, progress) = loop {
+            // Its own for each attempt: what a later one mends is no warning in the end.
+            let progress = context.progress()?;
+            let result = job::run(&options, &progress);
+            progress.finish();
+            if left == 0 || !is_worth_another_try(&result) {
+                break (result, progress);
+            }
+            left -= 1;
+            tracing::warn!("{}; trying again in {}", failure(&result), human::duration(delay));
+            let (good, bad) = result.into_iter().flatten().partition(|outcome| outcome.result.is_ok());
+            done.extend::<Vec<_>>(good);
+            let bad: Vec<Outcome> = bad;
+            if !bad.is_empty() {
+                options.only = bad.into_iter().map(|outcome| outcome.repository).collect();
+            }
+            if !wait(delay, &|| progress.cancelled()) {
+                return Err(JobError::Content(ContentError::Cancelled).into());
+            }
+        };
+        let warnings = progress.warnings()
+            + done.iter().filter_map(|outcome| outcome.result.as_ref().ok()).map(|summary| summary.statistics.warnings).sum::<u64>();
+        let result = result.map(|outcomes| in_order(&job.repositories, done, outcomes));
         context.document(&Report {
             job: &self.job,
             dry_run: self.dry_run,
-            warnings: progress.warnings(),
+            warnings,
             error: result.as_ref().err().map(ToString::to_string),
             hooks: log.reports(),
             repositories: result.iter().flatten().map(Destination::of).collect(),
@@ -85,15 +124,68 @@ impl Run {
         };
         for outcome in &outcomes {
             let text = match &outcome.result {
-                Ok(summary) => summary_text(summary, self.dry_run, progress.warnings()),
+                Ok(summary) => summary_text(summary, self.dry_run, warnings),
                 Err(error) => format!("Failed: {error}\n"),
             };
             context.summary(&format!("{}: {text}", outcome.repository))?;
         }
         // A job that reached one of its repositories has done something; one that reached none has failed.
         let failed = outcomes.iter().filter(|outcome| outcome.result.is_err()).count();
-        Ok(if failed == outcomes.len() { Exit::Failed } else { context.end(&progress) })
+        Ok(if failed == outcomes.len() {
+            Exit::Failed
+        } else if warnings > 0 {
+            Exit::Warnings
+        } else {
+            context.end(&progress)
+        })
     }
+}
+
+/// Whether time may mend what failed. What the configuration, the clock or a person decided stays.
+fn is_worth_another_try(result: &Result<Vec<Outcome>, JobError>) -> bool {
+    let mends = |error: &JobError| {
+        !matches!(
+            error,
+            JobError::Config(_)
+                | JobError::OutsideWindow { .. }
+                | JobError::WindowEnded { .. }
+                | JobError::Running { .. }
+                | JobError::Content(ContentError::Cancelled)
+        )
+    };
+    match result {
+        Ok(outcomes) => outcomes.iter().any(|outcome| outcome.result.as_ref().is_err_and(mends)),
+        Err(error) => mends(error),
+    }
+}
+
+fn failure(result: &Result<Vec<Outcome>, JobError>) -> String {
+    match result {
+        Ok(outcomes) => {
+            let failed = outcomes.iter().filter(|outcome| outcome.result.is_err()).map(|outcome| outcome.repository.as_str());
+            format!("failed to reach {}", failed.collect::<Vec<_>>().join(", "))
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
+/// Waits; false if it is to stop.
+fn wait(delay: Duration, cancelled: &dyn Fn() -> bool) -> bool {
+    let begun = Instant::now();
+    while begun.elapsed() < delay {
+        if cancelled() {
+            return false;
+        }
+        std::thread::sleep(LOOK.min(delay.saturating_sub(begun.elapsed())));
+    }
+    !cancelled()
+}
+
+/// The outcomes of several attempts in the job's order.
+fn in_order(names: &[String], earlier: Vec<Outcome>, last: Vec<Outcome>) -> Vec<Outcome> {
+    let mut all: Vec<Outcome> = earlier.into_iter().chain(last).collect();
+    all.sort_by_key(|outcome| names.iter().position(|name| *name == outcome.repository));
+    all
 }
 
 #[derive(Serialize)]
