@@ -250,3 +250,18 @@ fn lists_are_mended_after_a_prune_that_copied() {
     let mended = bench.json(&[&["check", "--repair-index", "--read-data"][..], &KEY].concat());
     assert_eq!(mended["clean"], true, "{mended}");
 }
+
+#[test]
+fn the_path_that_is_looked_at_is_not_the_path_of_the_snapshot() {
+    let bench = Bench::with_repository();
+    bench.write("other/file", b"of the other");
+    let other = bench.path("other").to_str().unwrap().to_owned();
+    bench.ok(&["backup", "--key", "hearth-writer.key", &bench.source()]);
+    bench.ok(&["backup", "--key", "hearth-writer.key", &other]);
+    let key = ["--key", "hearth-restore.key"];
+    let text = bench.ok(&[&["ls", "latest", &format!("{}/sub", bench.source()), "--path", &bench.source()][..], &key].concat());
+    assert!(text.contains("c.txt") || !text.trim().is_empty(), "{text}");
+    let file = format!("{}/a.txt", bench.source());
+    assert_eq!(bench.ok(&[&["dump", "latest", &file, "--path", &bench.source()][..], &key].concat()), "first");
+    bench.fails(&[&["dump", "latest", &file, "--path", &other][..], &key].concat(), 1);
+}

@@ -58,7 +58,7 @@ pub struct SnapshotFilter {
     pub job: Option<String>,
 
     /// Only snapshots that were made of this path
-    #[arg(long = "path", value_name = "PATH")]
+    #[arg(id = "snapshot-path", long = "path", value_name = "PATH")]
     pub path: Option<PathBuf>,
 
     /// Only snapshots with all these tags

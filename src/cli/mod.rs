@@ -95,6 +95,18 @@ mod tests {
 
     #[test]
     fn the_definition_is_consistent() {
+        // Checks nothing in a build without debug assertions.
         definition().debug_assert();
+    }
+
+    #[test]
+    fn no_command_has_two_arguments_of_one_name() {
+        fn look(command: &clap::Command) {
+            let mut names: Vec<_> = command.get_arguments().map(|argument| argument.get_id().as_str()).collect();
+            names.sort_unstable();
+            assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{}: {names:?}", command.get_name());
+            command.get_subcommands().for_each(look);
+        }
+        look(&definition());
     }
 }
