@@ -335,6 +335,7 @@ fn a_run_whose_window_ends_stops_with_what_it_has_and_the_next_one_goes_on_from_
         job: "state",
         host: "h".into(),
         state_base: bench.path("state"),
+        credentials: None,
         dry_run: false,
         only: Vec::new(),
         wait: false,

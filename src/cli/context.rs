@@ -13,6 +13,7 @@ use super::prompt::Prompt;
 use super::signals::Interrupt;
 use super::state_dir::{Known, default_base};
 use super::trust;
+use crate::config::Config;
 use crate::content::backup::state::State;
 use crate::content::keys::{RestoreKey, WriterKey};
 use crate::content::vault::Vault;
@@ -107,6 +108,19 @@ impl Context {
             Some(dir) if !dir.as_os_str().is_empty() => Ok(std::path::absolute(dir)?),
             _ => default_base(),
         }
+    }
+
+    /// Where jobs of a configuration keep their state, if that says nothing of it.
+    ///
+    /// # Errors
+    /// If it says nothing, and there is no place for it.
+    pub fn state_base_of(&self, config: &Config) -> anyhow::Result<PathBuf> {
+        config.state_dir.clone().map_or_else(|| self.state_base(), Ok)
+    }
+
+    /// Where systemd has put the credentials of this service, if it is one (systemd.exec(5)).
+    pub fn credentials(&self) -> Option<PathBuf> {
+        std::env::var_os("CREDENTIALS_DIRECTORY").filter(|directory| !directory.is_empty()).map(PathBuf::from)
     }
 
     /// The state of one repository.

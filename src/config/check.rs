@@ -2,8 +2,10 @@
 
 use super::Config;
 use super::database::{Databases, DumpFormat, Mariadb, Postgresql};
-use super::error::{ConfigError, advice};
+use super::error::ConfigError;
 use super::job::Job;
+use super::repository::Repository;
+use super::retention::Retention;
 
 /// Checks a configuration that parsed.
 pub(super) fn check(config: &Config, file: &str) -> Result<(), ConfigError> {
@@ -13,11 +15,8 @@ pub(super) fn check(config: &Config, file: &str) -> Result<(), ConfigError> {
         if let Some(why) = misnamed(name) {
             return wrong(path(), why);
         }
-        if repository.url.is_empty() {
-            return wrong(format!("{}.url", path()), "is empty; give a directory".into());
-        }
-        if !repository.writer_key.is_absolute() {
-            return wrong(format!("{}.writerKey", path()), "must be an absolute path; services run in no particular directory".into());
+        if let Some((key, why)) = check_repository(repository) {
+            return wrong(format!("{}.{key}", path()), why);
         }
     }
     for (name, job) in &config.jobs {
@@ -31,16 +30,27 @@ pub(super) fn check(config: &Config, file: &str) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// The key that is wrong, and why.
+/// The key of a repository that is wrong, and why.
+fn check_repository(repository: &Repository) -> Option<(&'static str, String)> {
+    if repository.url.is_empty() {
+        return Some(("url", "is empty; give a directory".into()));
+    }
+    if repository.copy.as_ref().is_some_and(|copy| copy.media.trim().is_empty()) {
+        return Some(("copy.media", "is empty; say what the copy lies on, such as ssd, hdd or cloud".into()));
+    }
+    let grace = repository.prune.and_then(|prune| prune.grace)?;
+    grace.0.to_duration().err().map(|error| ("prune.grace", error.to_string()))
+}
+
+/// The key of a job that is wrong, and why.
 fn check_job(config: &Config, job: &Job) -> Option<(String, String)> {
     let wrong = |key: &str, why: &str| Some((key.to_owned(), why.to_owned()));
     if job.repositories.is_empty() {
         return wrong("repositories", "names none; a job needs somewhere to go");
     }
     for (rank, name) in job.repositories.iter().enumerate() {
-        if !config.repositories.contains_key(name) {
-            let advice = advice(name, config.repositories.keys().map(String::as_str), "there are");
-            return Some((format!("repositories[{rank}]"), format!("there is no repository `{name}`{advice}")));
+        if let Err(error) = config.repository(name) {
+            return Some((format!("repositories[{rank}]"), error.to_string()));
         }
         if job.repositories.iter().take(rank).any(|earlier| earlier == name) {
             return Some((format!("repositories[{rank}]"), format!("`{name}` is named twice")));
@@ -96,6 +106,10 @@ fn check_job(config: &Config, job: &Job) -> Option<(String, String)> {
         if let Some(rank) = hooks.iter().position(|hook| hook.command.first().is_none_or(String::is_empty)) {
             return Some((format!("{key}[{rank}].command"), "is empty; give a program and its arguments".into()));
         }
+    }
+    if job.retention.as_ref().is_some_and(Retention::is_empty) {
+        let why = "keeps nothing; give at least one of last, hourly, daily, weekly, monthly, yearly or within, or leave it out to keep all";
+        return wrong("retention", why);
     }
     check_quiet(job).or_else(|| check_limits(job))
 }

@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::secret::SecretFile;
 use super::size::ByteSize;
 
 /// A PostgreSQL server: a dump of each database, and the roles and tablespaces that belong to all of them.
@@ -32,7 +33,7 @@ pub struct Postgresql {
     pub username: Option<String>,
     /// A file that holds the password and nothing else.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub password_file: Option<PathBuf>,
+    pub password_file: Option<SecretFile>,
     /// Whether roles and tablespaces are saved as well.
     pub globals: bool,
     /// Whether the rows of each table are counted in the dump as it passes, for `restore-db` to compare.
@@ -85,7 +86,7 @@ pub struct Mariadb {
     pub username: Option<String>,
     /// A file that holds the password and nothing else.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub password_file: Option<PathBuf>,
+    pub password_file: Option<SecretFile>,
     /// Whether users, roles and their rights are saved as well.
     pub users: bool,
     /// Whether the rows of each table are counted in the dump as it passes, for `restore-db` to compare.

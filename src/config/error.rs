@@ -46,6 +46,14 @@ pub enum ConfigError {
         /// What to do, after a semicolon; may be empty.
         advice: String,
     },
+    /// A repository was asked for that is not configured.
+    #[error("there is no repository `{name}`{advice}")]
+    NoRepository {
+        /// The name.
+        name: String,
+        /// What to do, after a semicolon; may be empty.
+        advice: String,
+    },
 }
 
 /// How much two names must have in common for one to be taken for a misspelling of the other, 0 to 1.

@@ -10,6 +10,7 @@ use super::database::{Mariadb, Postgresql};
 use super::hook::Hooks;
 use super::limits::{Limits, Window};
 use super::quiesce::{Containers, Quiesce};
+use super::retention::Retention;
 use super::size::ByteSize;
 use super::snapshot::FilesystemSnapshots;
 use super::sqlite::Sqlite;
@@ -75,6 +76,9 @@ pub struct Job {
     pub window: Option<Window>,
     /// Names of repositories.
     pub repositories: Vec<String>,
+    /// Which of its snapshots stay when `maintain` keeps house; all if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
     /// Labels of the snapshots.
     pub tags: Vec<String>,
     /// zstd level, 1 to 22.

@@ -15,10 +15,15 @@ mod hook;
 mod job;
 mod limits;
 mod parse;
+mod percent;
 mod quiesce;
+mod recipient;
 mod repository;
+mod retention;
+mod secret;
 mod size;
 mod snapshot;
+mod span;
 mod sqlite;
 mod stream;
 
@@ -33,10 +38,15 @@ pub use error::ConfigError;
 pub use hook::{Hook, Hooks};
 pub use job::{Job, Preset};
 pub use limits::{IoClass, Limits, TimeOfDay, Window};
+pub use percent::Percent;
 pub use quiesce::{ContainerEngine, ContainerQuiesce, Containers, Quiesce};
-pub use repository::Repository;
+pub use recipient::Recipient;
+pub use repository::{Checking, CopyKind, Pruning, Repository};
+pub use retention::Retention;
+pub use secret::{Credentials, SecretError, SecretFile};
 pub use size::ByteSize;
 pub use snapshot::{FilesystemSnapshots, Room, SnapshotKind, SnapshotOptions};
+pub use span::TimeSpan;
 pub use sqlite::{IntegrityCheck, Sqlite};
 pub use stream::{CommandStream, Device, StreamFormat};
 
@@ -53,6 +63,9 @@ pub struct Config {
     /// Where jobs keep caches and what was seen of repositories.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_dir: Option<PathBuf>,
+    /// Who shall be able to restore: every run warns of a repository that says otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub recipients: Vec<Recipient>,
     /// Where backups go, by name.
     pub repositories: BTreeMap<String, Repository>,
     /// What is saved, by name.
@@ -93,6 +106,17 @@ impl Config {
         self.jobs.get(name).ok_or_else(|| ConfigError::NoJob {
             name: name.to_owned(),
             advice: error::advice(name, self.jobs.keys().map(String::as_str), "there are"),
+        })
+    }
+
+    /// A repository by name.
+    ///
+    /// # Errors
+    /// If there is none; names the nearest one.
+    pub fn repository(&self, name: &str) -> Result<&Repository, ConfigError> {
+        self.repositories.get(name).ok_or_else(|| ConfigError::NoRepository {
+            name: name.to_owned(),
+            advice: error::advice(name, self.repositories.keys().map(String::as_str), "there are"),
         })
     }
 

@@ -1,9 +1,11 @@
-//! Where backups go.
-
-use std::path::PathBuf;
+//! Where backups go, and how house is kept there.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::percent::Percent;
+use super::secret::SecretFile;
+use super::span::TimeSpan;
 
 /// A repository that jobs name.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -12,5 +14,45 @@ pub struct Repository {
     /// Where it lies: a directory, with `#hb1...` at the end to say which one it must be.
     pub url: String,
     /// The file with this host's writer key.
-    pub writer_key: PathBuf,
+    pub writer_key: SecretFile,
+    /// What kind of copy it is, to count copies, media and places.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<CopyKind>,
+    /// How `maintain` gives back the space of what is no longer needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prune: Option<Pruning>,
+    /// How deep `maintain` checks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<Checking>,
+}
+
+/// What kind of copy a repository is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct CopyKind {
+    /// What it lies on, such as `ssd`, `hdd`, `tape` or `cloud`; equal words are one medium.
+    pub media: String,
+    /// Whether it lies in another building.
+    #[serde(default)]
+    pub offsite: bool,
+}
+
+/// How space is given back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct Pruning {
+    /// How long what is no longer needed stays before it is deleted; `24h` if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grace: Option<TimeSpan>,
+    /// How much of the packs that stay may be unused; 10 if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_unused: Option<Percent>,
+}
+
+/// How deep a repository is checked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct Checking {
+    /// How much of the packs is read and hashed, others every day; 0 looks only whether all is there.
+    pub read_packs: Percent,
 }

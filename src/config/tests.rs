@@ -19,6 +19,10 @@ fn error(text: &str, format: Format) -> String {
     Config::parse(text, format, "hearth.json").unwrap_err().to_string()
 }
 
+fn error_of(text: &str) -> String {
+    error(text, Format::Json)
+}
+
 #[test]
 fn a_configuration_is_read_from_json_and_from_toml_alike() {
     let json = Config::parse(GOOD, Format::Json, "x").unwrap();
@@ -102,6 +106,74 @@ fn names_that_do_not_fit_together_are_told() {
 }
 
 #[test]
+fn files_with_secrets_are_absolute_paths_or_credentials() {
+    let with = |file: &str| Config::parse(&GOOD.replace("/etc/hearth/q.key", file), Format::Json, "x");
+    let config = with("credential:disk_1.key").unwrap();
+    assert_eq!(config.repository("disk").unwrap().writer_key.to_string(), "credential:disk_1.key");
+    let error = with("q.key").unwrap_err().to_string();
+    assert!(error.starts_with("x:2: repositories.disk.writerKey: must be an absolute path"), "{error}");
+    for name in ["credential:", "credential:..", "credential:a/b"] {
+        let error = with(name).unwrap_err().to_string();
+        assert!(error.contains(&format!("repositories.disk.writerKey: `{name}` names no credential")), "{error}");
+    }
+    for server in ["postgresql", "mariadb", "mysql"] {
+        let with = |file: &str| GOOD.replace("\"paths\"", &format!("\"{server}\": {{ \"passwordFile\": \"{file}\" }}, \"paths\""));
+        assert!(Config::parse(&with("credential:db"), Format::Json, "x").is_ok());
+        let message = error_of(&with("password"));
+        assert!(message.contains(&format!("jobs.state.{server}.passwordFile: must be an absolute path")), "{message}");
+    }
+}
+
+#[test]
+fn how_house_is_kept_stands_with_jobs_and_repositories() {
+    let text =
+        GOOD.replace("\"url\"", r#""copy": { "media": "hdd", "offsite": true }, "prune": { "grace": "36h", "maxUnused": "5%" }, "url""#);
+    let text = text.replace("\"paths\"", r#""retention": { "daily": 7, "within": "1m" }, "paths""#);
+    let config = Config::parse(&text, Format::Json, "x").unwrap();
+    let disk = config.repository("disk").unwrap();
+    assert_eq!(disk.copy, Some(CopyKind { media: "hdd".into(), offsite: true }));
+    let prune = disk.prune.unwrap();
+    assert_eq!(prune.grace.map(|span| span.0.to_string()).as_deref(), Some("36h"));
+    assert_eq!(prune.max_unused.map(Percent::get), Some(5));
+    assert_eq!(disk.check.unwrap_or_default().read_packs.get(), 0);
+    assert_eq!(config.jobs["state"].retention.unwrap().daily, 7);
+    let again = serde_json::to_string(&config).unwrap();
+    assert!(Config::parse(&again, Format::Json, "x").is_ok(), "what `config check --json` prints can be read: {again}");
+}
+
+#[test]
+fn house_that_cannot_be_kept_as_asked_for_is_told() {
+    for (repository, expected) in [
+        (r#""copy": { "offsite": true }"#, "repositories.disk.copy: missing field `media`"),
+        (r#""copy": { "media": " " }"#, "repositories.disk.copy.media: is empty"),
+        (r#""copy": { "media": "hdd", "offSite": true }"#, "unknown key `offSite`; did you mean `offsite`?"),
+        (r#""prune": { "grace": "1 day or so" }"#, "repositories.disk.prune.grace: `1 day or so` is not a duration"),
+        (r#""prune": { "grace": "1m" }"#, "repositories.disk.prune.grace: `1m` is not a duration: months and years differ"),
+        (r#""prune": { "maxUnused": 101 }"#, "repositories.disk.prune.maxUnused: 101 is no share"),
+        (r#""prune": { "maxUnused": -1 }"#, "repositories.disk.prune.maxUnused: -1 is no share"),
+        (r#""prune": { "maxUnused": "ten" }"#, "repositories.disk.prune.maxUnused: `ten` is no share; write for example `10%`"),
+        (r#""check": { "readPacks": 1000 }"#, "repositories.disk.check.readPacks: 1000 is no share"),
+        (r#""check": { "readPacks": 1.5 }"#, "expected a whole number of percent from 0 to 100"),
+        (r#""check": { "readpacks": 1 }"#, "unknown key `readpacks`; did you mean `readPacks`?"),
+    ] {
+        let message = error_of(&GOOD.replace("\"url\"", &format!("{repository}, \"url\"")));
+        assert!(message.contains(expected), "{message}");
+    }
+    for (retention, expected) in [
+        ("{}", "jobs.state.retention: keeps nothing; give at least one of last, hourly"),
+        (r#"{ "daily": 0, "within": "0" }"#, "jobs.state.retention: keeps nothing"),
+        (r#"{ "daily": -1 }"#, "jobs.state.retention.daily: invalid value: integer `-1`"),
+        (r#"{ "within": "soon" }"#, "jobs.state.retention.within: `soon` is not a duration"),
+        (r#"{ "keepDaily": 7 }"#, "jobs.state.retention.keepDaily: unknown key `keepDaily`; known are: last, hourly"),
+    ] {
+        let message = error_of(&GOOD.replace("\"paths\"", &format!("\"retention\": {retention}, \"paths\"")));
+        assert!(message.contains(expected), "{message}");
+    }
+    let message = error_of(&GOOD.replacen('{', "{ \"recipients\": [\"age1abc\", \"me\"],", 1));
+    assert!(message.contains("recipients[1]: `me` is no recipient; write age1..."), "{message}");
+}
+
+#[test]
 fn filesystem_snapshots_are_a_word_or_a_table() {
     let with = |value: &str| {
         let text = GOOD.replace("\"paths\"", &format!("\"filesystemSnapshots\": {value}, \"paths\""));
@@ -161,10 +233,11 @@ fn the_tools_run_as_the_servers_user_unless_another_program_leads_to_it() {
 }
 
 #[test]
-fn a_job_that_is_not_there_is_told_with_the_near_miss() {
+fn a_job_or_repository_that_is_not_there_is_told_with_the_near_miss() {
     let config = Config::parse(GOOD, Format::Json, "x").unwrap();
     assert_eq!(config.job("sate").unwrap_err().to_string(), "there is no job `sate`; did you mean `state`?");
     assert_eq!(config.job("zzz").unwrap_err().to_string(), "there is no job `zzz`; there are: state");
+    assert_eq!(config.repository("dsik").unwrap_err().to_string(), "there is no repository `dsik`; did you mean `disk`?");
 }
 
 #[test]

@@ -1,34 +1,23 @@
 //! The repositories that a job goes to, opened and locked before anything else happens.
 
-use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use super::JobError;
-use super::run::Outcome;
-use crate::config::{Config, Job, Repository};
+use super::opened::Opened;
+use super::run::{Outcome, RunOptions};
+use super::{JobError, recipients};
+use crate::config::Job;
 use crate::content::ContentError;
-use crate::content::backup::state::{RunLock, State};
-use crate::content::backup::{BackupOptions, Destination, backup_to, open_for_writer};
-use crate::content::keys::WriterKey;
+use crate::content::backup::state::RunLock;
+use crate::content::backup::{BackupOptions, Destination, backup_to};
 use crate::model::event::{Event, Monitor};
 use crate::model::pace::Pace;
-use crate::sealed::repository::Repository as OpenRepository;
-use crate::store::layer::PacedStore;
-use crate::store::open;
 
 /// How often to look whether the run is to stop.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// A repository that this host may write to.
-struct Opened {
-    repository: OpenRepository,
-    key: WriterKey,
-    state: State,
-}
-
-/// One to which nobody else writes meanwhile.
+/// A repository to which nobody else writes meanwhile.
 struct Locked {
     opened: Opened,
     lock: RunLock,
@@ -43,22 +32,27 @@ pub(super) struct Destinations {
 }
 
 impl Destinations {
-    /// Opens the job's repositories, or `only` those, and waits until no other run writes to them.
+    /// Opens the job's repositories, or only those that the options name, and waits until no other run writes to them. Tells where
+    /// others can restore than the configuration says.
     ///
     /// # Errors
     /// If the run is asked to stop meanwhile. One that cannot be opened is an outcome later.
-    pub(super) fn open(config: &Config, job: &Job, only: &[String], base: &Path, monitor: &dyn Monitor) -> Result<Self, JobError> {
+    pub(super) fn open(options: &RunOptions<'_>, job: &Job, monitor: &dyn Monitor) -> Result<Self, JobError> {
+        let (config, only) = (options.config, &options.only);
         let names = job.repositories.iter().filter(|name| only.is_empty() || only.contains(name));
         let wanted = names.filter_map(|name| config.repositories.get(name).map(|repository| (name, repository)));
         let upload = job.limits.upload_rate.map(|rate| Arc::new(Pace::new(rate.0)));
         let mut all: Vec<(String, Result<Opened, JobError>)> = Vec::new();
         for (name, repository) in wanted {
-            let mut opened = Opened::open(repository, base, upload.clone());
+            let mut opened = Opened::open(repository, options.state(), &options.credentials(), upload.clone());
             if let Ok(new) = &opened
                 && let Some((twin, _)) =
                     all.iter().find(|(_, other)| other.as_ref().is_ok_and(|other| other.key.repository == new.key.repository))
             {
                 opened = Err(ContentError::Other(format!("this is the same repository as `{twin}`; name it once")).into());
+            }
+            if let Ok(opened) = &opened {
+                recipients::compare(&config.recipients, name, opened.repository.statement(), monitor);
             }
             all.push((name.clone(), opened));
         }
@@ -67,7 +61,7 @@ impl Destinations {
         ordered.sort_by_key(|(_, (_, opened))| opened.as_ref().ok().map(|opened| *opened.key.repository.as_bytes()));
         let mut locked = Vec::new();
         for (rank, (name, opened)) in ordered {
-            let taken = match opened.map(|opened| opened.lock(monitor)) {
+            let taken = match opened.map(|opened| Locked::take(opened, monitor)) {
                 Ok(Err(JobError::Content(ContentError::Cancelled))) => return Err(ContentError::Cancelled.into()),
                 Ok(taken) => taken,
                 Err(error) => Err(error),
@@ -129,30 +123,13 @@ impl Destinations {
     }
 }
 
-impl Opened {
-    fn open(repository: &Repository, base: &Path, upload: Option<Arc<Pace>>) -> Result<Self, JobError> {
-        let key = WriterKey::read(&repository.writer_key)?;
-        let location = open::open(&repository.url)?;
-        if let Some(url) = location.expected_id.filter(|id| *id != key.repository) {
-            return Err(JobError::OtherRepository { key: key.repository.to_bech32(), url: url.to_bech32() });
-        }
-        let state = State::open(base, &key.repository)?;
-        let store = match upload {
-            Some(pace) => Arc::new(PacedStore::new(location.store, pace)),
-            None => location.store,
-        };
-        let repository = open_for_writer(store, &key, &state)?;
-        Ok(Self { repository, key, state })
-    }
-
-    /// Waits until no other run writes to it.
-    fn lock(self, monitor: &dyn Monitor) -> Result<Locked, JobError> {
-        let lock = self.state.lock(monitor)?;
-        Ok(Locked { opened: self, lock })
-    }
-}
-
 impl Locked {
+    /// Waits until no other run writes to it.
+    fn take(opened: Opened, monitor: &dyn Monitor) -> Result<Self, JobError> {
+        let lock = opened.state.lock(monitor)?;
+        Ok(Self { opened, lock })
+    }
+
     fn destination(&self) -> Destination<'_> {
         let Opened { repository, key, state } = &self.opened;
         Destination { repository, key, state, lock: &self.lock }

@@ -1,7 +1,9 @@
 //! Why a job could not do its work.
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, SecretError};
 use crate::content::ContentError;
+use crate::model::span::SpanError;
+use crate::retention::Guard;
 use crate::sealed::SealedError;
 use crate::source::exclude::ExcludeError;
 use crate::store::LocationError;
@@ -13,6 +15,18 @@ pub enum JobError {
     /// The job is not configured.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A file with a secret is not there.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// A time has no fixed length.
+    #[error(transparent)]
+    Span(#[from] SpanError),
+    /// Something speaks against forgetting snapshots.
+    #[error(transparent)]
+    Guard(#[from] Guard),
+    /// The run was asked to stop while house was kept.
+    #[error("stopped on request; {0}")]
+    Stopped(&'static str),
     /// A pattern of what to leave out is not understood.
     #[error(transparent)]
     Exclude(#[from] ExcludeError),

@@ -9,6 +9,8 @@
 //!                --> everything goes on; hooks after, whatever happened
 //! ```
 //!
+//! Beside it [`maintain`] keeps house in a repository of the configuration: forget, prune, check.
+//!
 //! May import everything but `cli`. Each repository of a job succeeds or fails by itself.
 
 mod destinations;
@@ -17,8 +19,11 @@ mod error;
 mod hooks;
 mod limits;
 mod lock;
+pub mod maintain;
 mod names;
+mod opened;
 mod quiet;
+mod recipients;
 mod restore_database;
 mod run;
 mod standstill;

@@ -11,7 +11,7 @@ use super::standstill::{self, Sources, Standstill};
 use super::streams::{self, Streams};
 use super::window::{self, Until};
 use super::{JobError, discover, limits, lock};
-use crate::config::{Config, FilesystemSnapshots, IntegrityCheck, Job, Preset};
+use crate::config::{Config, Credentials, FilesystemSnapshots, IntegrityCheck, Job, Preset};
 use crate::content::ContentError;
 use crate::content::backup::{BackupOptions, Summary};
 use crate::model::event::{Event, Monitor};
@@ -32,6 +32,8 @@ pub struct RunOptions<'a> {
     pub host: String,
     /// Where the machine keeps its state, unless the configuration says so.
     pub state_base: PathBuf,
+    /// Where systemd has put this service's credentials.
+    pub credentials: Option<PathBuf>,
     /// Store nothing, only count.
     pub dry_run: bool,
     /// Only to these of the job's repositories; to all if there are none.
@@ -47,8 +49,14 @@ pub struct RunOptions<'a> {
 }
 
 impl RunOptions<'_> {
-    fn state(&self) -> &Path {
+    /// Where the machine keeps its state.
+    pub(super) fn state(&self) -> &Path {
         self.config.state_dir.as_deref().unwrap_or(&self.state_base)
+    }
+
+    /// Where secrets are found that systemd keeps for the job's service.
+    pub(super) fn credentials(&self) -> Credentials {
+        Credentials { directory: self.credentials.clone(), service: format!("hearth-backup-{}", self.job) }
     }
 
     fn job_state(&self) -> PathBuf {
@@ -127,7 +135,7 @@ pub fn settle(config: &Config, job: &str, state_base: &Path, monitor: &dyn Monit
 
 fn save_everywhere(options: &RunOptions<'_>, job: &Job, still: &mut Standstill, monitor: &dyn Monitor) -> Result<Vec<Outcome>, JobError> {
     // First of all: who has to wait for a repository shall not stop anything meanwhile.
-    let destinations = Destinations::open(options.config, job, &options.only, options.state(), monitor)?;
+    let destinations = Destinations::open(options, job, monitor)?;
     if destinations.all_failed() {
         return destinations.save(&BackupOptions::default(), monitor);
     }
@@ -139,7 +147,7 @@ fn save_everywhere(options: &RunOptions<'_>, job: &Job, still: &mut Standstill, 
     paths.sort();
     paths.dedup();
     let devices: Vec<PathBuf> = job.devices.values().map(|device| device.path.clone()).collect();
-    let streams = Streams::prepare(job, &options.job_state(), monitor);
+    let streams = Streams::prepare(job, &options.job_state(), &options.credentials(), monitor);
     if paths.is_empty() && streams.files.is_empty() && devices.is_empty() && volumes.is_empty() {
         return Err(JobError::Nothing);
     }

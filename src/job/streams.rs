@@ -9,7 +9,7 @@ mod postgresql;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{CommandStream, Databases, Device, Job, StreamFormat};
+use crate::config::{CommandStream, Credentials, Databases, Device, Job, SecretFile, StreamFormat};
 use crate::model::event::{Event, Monitor};
 use crate::source::command::{CommandSource, Program};
 use crate::source::database::Dump;
@@ -38,19 +38,19 @@ pub(super) struct Streams {
 impl Streams {
     /// All streams of a job, which keeps its state in `dir`. A server that cannot be reached is an error that is told, and the rest of the
     /// job goes on.
-    pub fn prepare(job: &Job, dir: &Path, monitor: &dyn Monitor) -> Self {
+    pub fn prepare(job: &Job, dir: &Path, credentials: &Credentials, monitor: &dyn Monitor) -> Self {
         let mut streams = Self { files: job.commands.iter().map(|(name, stream)| command(name, stream)).collect(), ..Self::default() };
         let failed = |name: &str, error: &std::io::Error| {
             monitor.event(Event::error(name, format!("{error}; none of its databases is in this snapshot")));
         };
         if let Some(options) = &job.postgresql
-            && let Err(error) = streams.postgresql(options, dir, monitor)
+            && let Err(error) = streams.postgresql(options, dir, credentials, monitor)
         {
             failed("postgresql", &error);
         }
         for (name, flavour, options) in [("mariadb", Flavour::Mariadb, &job.mariadb), ("mysql", Flavour::Mysql, &job.mysql)] {
             if let Some(options) = options
-                && let Err(error) = streams.mariadb(flavour, options, monitor)
+                && let Err(error) = streams.mariadb(flavour, options, credentials, monitor)
             {
                 failed(name, &error);
             }
@@ -82,6 +82,11 @@ fn chosen(wanted: &Databases, exclude: &[String], all: impl FnOnce() -> std::io:
         Databases::Named(names) => Ok(names.clone()),
         Databases::All => Ok(all()?.into_iter().filter(|name| !exclude.contains(name)).collect()),
     }
+}
+
+/// Where the file with a password lies now.
+fn password(file: Option<&SecretFile>, credentials: &Credentials) -> std::io::Result<Option<PathBuf>> {
+    file.map(|file| file.locate(credentials)).transpose().map_err(std::io::Error::other)
 }
 
 fn command(name: &str, stream: &CommandStream) -> VirtualFile {

@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
 
+use jiff::Timestamp;
+
 use crate::model::id::{CheckpointId, SnapshotId};
 use crate::sealed::codec::FormatError;
 use crate::sealed::envelope::{self, Envelope, SignedEnvelope};
@@ -42,6 +44,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// When the keeper received it; a time out of bounds is the earliest there is.
+    pub fn received_at(&self) -> Timestamp {
+        Timestamp::try_from(self.received).unwrap_or(Timestamp::MIN)
+    }
+
     /// Whether readers and retention count it.
     pub fn counts(&self) -> bool {
         self.committed && self.signer == Signer::Known

@@ -11,6 +11,7 @@ mod generate;
 mod init;
 mod key;
 mod ls;
+mod maintain;
 mod pin;
 mod prune;
 mod restore;
@@ -46,6 +47,7 @@ pub enum Command {
     Prune(prune::Prune),
     Check(check::Check),
     Run(run::Run),
+    Maintain(maintain::Maintain),
     Settle(settle::Settle),
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -79,6 +81,7 @@ impl Command {
             Command::Prune(command) => command.run(context),
             Command::Check(command) => command.run(context),
             Command::Run(command) => command.run(context),
+            Command::Maintain(command) => command.run(context),
             Command::Settle(command) => command.run(context),
             Command::Config(command) => command.run(context),
             Command::Key(command) => command.run(context),

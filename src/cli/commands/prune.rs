@@ -8,12 +8,11 @@ use serde::Serialize;
 use crate::cli::args;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
-use crate::cli::progress::Progress;
 use crate::cli::render::text;
+use crate::job::maintain::prune::{Pruned, prune};
 use crate::model::human;
 use crate::model::span::Span;
-use crate::sealed::gc::{self, Options, Outcome, PackFate, Plan};
-use crate::sealed::repository::Repository;
+use crate::sealed::gc::{Options, Outcome, PackFate};
 
 /// Give back the space of what no snapshot needs; needs no key, and backups may run meanwhile
 #[derive(Debug, Args)]
@@ -37,38 +36,31 @@ impl Prune {
     /// # Errors
     /// If the repository cannot be pruned.
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let options = Options { grace: grace(&self.grace)?, max_unused: f64::from(self.max_unused) / 100.0, dry_run: self.dry_run };
+        let options = Options { grace: self.grace.to_duration()?, max_unused: f64::from(self.max_unused) / 100.0, dry_run: self.dry_run };
         let key = context.key()?;
         let repository = context.repository(key.as_ref())?;
         let progress = context.progress()?;
-        let report = prune(&repository, &options, &progress)?;
-        context.document(&report.record)?;
+        let report = Report::of(prune(&repository, &options, &progress)?);
+        progress.finish();
+        context.document(&report)?;
         context.summary(&report.text)?;
         Ok(context.end(&progress))
     }
 }
 
-fn grace(span: &Span) -> anyhow::Result<Duration> {
-    let grace = span.to_duration()?;
-    if grace.is_zero() {
-        tracing::info!(
-            "with a grace period of 0 nobody else may write to the repository while prune runs, and nothing can be undone after it"
-        );
-    }
-    Ok(grace)
-}
-
 /// What a prune did or would do, for people and machines.
+#[derive(Debug, Serialize)]
 pub struct Report {
-    /// For machines.
-    pub record: Record,
+    #[serde(flatten)]
+    record: Record,
     /// For people.
+    #[serde(skip)]
     pub text: String,
 }
 
 /// The figures. Sizes in bytes.
 #[derive(Debug, Serialize)]
-pub struct Record {
+struct Record {
     dry_run: bool,
     grace_seconds: u64,
     stored_before: u64,
@@ -90,7 +82,7 @@ struct FateRecord {
     reason: &'static str,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 struct Done {
     yielded_to: Option<String>,
     packs_condemned: u64,
@@ -102,39 +94,29 @@ struct Done {
     snapshots_expired: u64,
 }
 
-/// Plans and prunes.
-///
-/// # Errors
-/// As [`gc::plan`] and [`gc::execute`].
-pub fn prune(repository: &Repository, options: &Options, progress: &Progress) -> anyhow::Result<Report> {
-    let plan = gc::plan(repository, options, progress)?;
-    let mut record = Record::planned(&plan);
-    let (nothing, dry_text) = (plan.is_empty(), format!("Dry run, nothing was changed\n{}", indent(&plan.to_string())));
-    let outcome = gc::execute(repository, plan, progress)?;
-    progress.finish();
-    anyhow::ensure!(!outcome.cancelled, "stopped on request; what was done is complete, and the next prune goes on");
-    record.done = Done::new(outcome);
-    let text = if options.dry_run { dry_text } else { record.text(nothing) };
-    Ok(Report { record, text })
-}
-
-fn indent(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}\n")).collect()
+impl Report {
+    /// Reports a prune.
+    pub fn of(pruned: Pruned) -> Self {
+        let (nothing, plan) = (pruned.nothing, text::indent(&pruned.plan));
+        let record = Record::of(pruned);
+        let text = if record.dry_run { format!("Dry run, nothing was changed\n{plan}") } else { record.text(nothing) };
+        Self { record, text }
+    }
 }
 
 impl Record {
-    fn planned(plan: &Plan) -> Self {
+    fn of(pruned: Pruned) -> Self {
         Self {
-            dry_run: plan.options.dry_run,
-            grace_seconds: plan.options.grace.as_secs(),
-            stored_before: plan.stored,
-            unused_after: plan.unused,
-            blocks_needed: plan.blocks,
-            freed_later: plan.freed_later(),
-            condemn: fates(&plan.condemn),
-            delete: fates(&plan.delete),
-            waiting: fates(&plan.waiting),
-            done: Done::default(),
+            dry_run: pruned.options.dry_run,
+            grace_seconds: pruned.options.grace.as_secs(),
+            stored_before: pruned.stored_before,
+            unused_after: pruned.unused_after,
+            blocks_needed: pruned.blocks_needed,
+            freed_later: pruned.freed_later,
+            condemn: fates(&pruned.condemn),
+            delete: fates(&pruned.delete),
+            waiting: fates(&pruned.waiting),
+            done: Done::new(pruned.outcome),
         }
     }
 
@@ -156,7 +138,7 @@ impl Record {
         if done.snapshots_expired > 0 {
             rows.push(("Gone", format!("{} can no longer be brought back", text::count(done.snapshots_expired, "forgotten snapshot"))));
         }
-        format!("{}\n{}", if nothing { "Nothing to prune" } else { "Pruned" }, indent(&text::fields(&rows)))
+        format!("{}\n{}", if nothing { "Nothing to prune" } else { "Pruned" }, text::indent(&text::fields(&rows)))
     }
 }
 

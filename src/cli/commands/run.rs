@@ -1,6 +1,5 @@
 //! `run`: a job of the configuration, now.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -72,7 +71,8 @@ impl Run {
             config: &config,
             job: &self.job,
             host: host_name()?,
-            state_base: config.state_dir.clone().map_or_else(|| context.state_base(), Ok::<PathBuf, anyhow::Error>)?,
+            state_base: context.state_base_of(&config)?,
+            credentials: context.credentials(),
             dry_run: self.dry_run,
             only: self.only.clone(),
             wait: self.wait,

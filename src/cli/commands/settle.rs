@@ -1,7 +1,5 @@
 //! `settle`: what a killed run left behind.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
 use crate::cli::context::Context;
@@ -28,7 +26,7 @@ impl Settle {
     /// If the configuration cannot be used, or what the killed run wrote down cannot be read.
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let config = self.file.read()?;
-        let base = config.state_dir.clone().map_or_else(|| context.state_base(), Ok::<PathBuf, anyhow::Error>)?;
+        let base = context.state_base_of(&config)?;
         let progress = context.progress()?;
         let back = job::settle(&config, &self.job, &base, &progress)?;
         let end = context.end(&progress);

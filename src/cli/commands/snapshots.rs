@@ -74,7 +74,7 @@ impl Record {
             parent: envelope.parent.map(|id| id.to_string()),
             started: envelope.started,
             finished: envelope.finished,
-            received: text::timestamp(snapshot.received),
+            received: snapshot.received_at(),
             committed: snapshot.committed,
             pinned: snapshot.pinned,
             signer: match snapshot.signer {
@@ -190,7 +190,7 @@ fn remarks(snapshot: &Snapshot) -> String {
     if snapshot.pinned {
         remarks.push("pinned".into());
     }
-    let received = text::timestamp(snapshot.received);
+    let received = snapshot.received_at();
     if received.duration_since(snapshot.envelope.finished).as_secs().abs() > LATE {
         remarks.push(format!("received {}", text::moment(received)));
     }

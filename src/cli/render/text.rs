@@ -1,18 +1,11 @@
 //! Pieces of text for people.
 
-use std::time::SystemTime;
-
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 /// A moment by this machine's clock: `2026-11-21 03:16`.
 pub fn moment(time: Timestamp) -> String {
     time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string()
-}
-
-/// A store's time as a timestamp; out of bounds is the earliest there is.
-pub fn timestamp(time: SystemTime) -> Timestamp {
-    Timestamp::try_from(time).unwrap_or(Timestamp::MIN)
 }
 
 /// `1 file`, `2 files`.
@@ -25,6 +18,11 @@ pub fn count(number: u64, word: &str) -> String {
 pub fn path(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+}
+
+/// Lines, each two steps to the right.
+pub fn indent(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
 }
 
 /// Names and values below each other, aligned.

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use super::{Streams, chosen};
-use crate::config::Mariadb;
+use super::{Streams, chosen, password};
+use crate::config::{Credentials, Mariadb};
 use crate::model::event::{Event, Monitor};
 use crate::source::database::mariadb::{Address, Flavour, Server};
 
@@ -12,7 +12,13 @@ const NAMED: usize = 10;
 
 impl Streams {
     /// Adds the dumps of a server.
-    pub(super) fn mariadb(&mut self, flavour: Flavour, options: &Mariadb, monitor: &dyn Monitor) -> io::Result<()> {
+    pub(super) fn mariadb(
+        &mut self,
+        flavour: Flavour,
+        options: &Mariadb,
+        credentials: &Credentials,
+        monitor: &dyn Monitor,
+    ) -> io::Result<()> {
         let server = Server::find(Address {
             flavour,
             user: options.user.clone().filter(|user| !user.is_empty()),
@@ -20,7 +26,7 @@ impl Streams {
             port: options.port,
             socket: options.socket.clone(),
             username: options.username.clone(),
-            password_file: options.password_file.clone(),
+            password_file: password(options.password_file.as_ref(), credentials)?,
             through: options.through.clone(),
         })?;
         let databases = chosen(&options.databases, &options.exclude, || server.databases())?;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
 
-use super::{Streams, chosen};
-use crate::config::{DumpFormat, Postgresql};
+use super::{Streams, chosen, password};
+use crate::config::{Credentials, DumpFormat, Postgresql};
 use crate::model::event::{Event, Monitor};
 use crate::source::command::CommandSource;
 use crate::source::database::Dump;
@@ -22,13 +22,19 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 impl Streams {
     /// Adds the dumps of a PostgreSQL server.
-    pub(super) fn postgresql(&mut self, options: &Postgresql, dir: &Path, monitor: &dyn Monitor) -> io::Result<()> {
+    pub(super) fn postgresql(
+        &mut self,
+        options: &Postgresql,
+        dir: &Path,
+        credentials: &Credentials,
+        monitor: &dyn Monitor,
+    ) -> io::Result<()> {
         let server = Server {
             user: options.run_as().map(str::to_owned),
             host: options.host.clone(),
             port: options.port,
             username: options.username.clone(),
-            password_file: options.password_file.clone(),
+            password_file: password(options.password_file.as_ref(), credentials)?,
             through: options.through.clone(),
         };
         let databases = chosen(&options.databases, &options.exclude, || server.databases())?;

@@ -1,6 +1,6 @@
 //! `check`: whether everything is there and whole, in three depths; and mending the lists that lead to it.
 
-mod report;
+pub mod report;
 
 use clap::Args;
 
@@ -14,8 +14,8 @@ use crate::content::admin::Admin;
 use crate::content::check::{read_data, repair_index};
 use crate::content::keys::RestoreKey;
 use crate::content::vault::Vault;
+use crate::job::maintain::check::check;
 use crate::sealed::repository::Repository;
-use crate::sealed::verify::{self, verify};
 
 /// Check that everything is there and whole
 ///
@@ -53,9 +53,7 @@ impl Check {
             // A repair adds statements.
             repository = context.repository(key.as_ref())?;
         }
-        let structure = verify(&repository, &verify::Options { read_packs: self.read_packs }, &progress)?;
-        anyhow::ensure!(!structure.cancelled, "stopped on request; the check is not complete");
-        report.structure(&structure);
+        report.structure(&check(&repository, self.read_packs, &progress)?);
         if let (true, Some(Key::Restore(key))) = (self.read_data, &key) {
             report.data(read_data(&Vault::open(repository, key)?, &progress)?);
         }

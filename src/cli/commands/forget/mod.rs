@@ -1,18 +1,21 @@
 //! `forget`: retention, and forgetting or bringing back single snapshots.
 
 mod policy;
-mod render;
+pub mod render;
 
 use clap::{ArgGroup, Args};
 use serde::Serialize;
 
 use self::policy::PolicyArgs;
 use crate::cli::args::{self, SnapshotFilter};
-use crate::cli::commands::prune::{self, Record as PruneRecord};
+use crate::cli::commands::prune::Report as PruneReport;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, UsageError};
 use crate::cli::keys::Key;
 use crate::cli::listing::{self, Listed, Opener};
+use crate::cli::progress::Progress;
+use crate::job::maintain::forget::{carry_out, remember_run};
+use crate::job::maintain::prune::prune;
 use crate::model::id::SnapshotId;
 use crate::retention::GroupBy;
 use crate::sealed::repository::Repository;
@@ -76,7 +79,7 @@ struct Report {
     objections: Vec<String>,
     forgotten: Vec<String>,
     restored: Vec<String>,
-    prune: Option<PruneRecord>,
+    prune: Option<PruneReport>,
 }
 
 /// What one run has done, to be reported.
@@ -103,7 +106,7 @@ impl Forget {
         } else if let Some(id) = &self.broken {
             self.drop_broken(&repository, id)?
         } else if self.snapshots.is_empty() {
-            self.by_policy(context, &repository, key.as_ref())?
+            self.by_policy(context, &repository, key.as_ref(), &progress)?
         } else {
             self.single(&repository, key.as_ref())?
         };
@@ -114,7 +117,7 @@ impl Forget {
         };
         let pruned = if self.prune {
             let options = gc::Options { dry_run: self.dry_run, ..gc::Options::default() };
-            Some(prune::prune(&repository, &options, &progress)?)
+            Some(PruneReport::of(prune(&repository, &options, &progress)?))
         } else {
             None
         };
@@ -126,7 +129,7 @@ impl Forget {
             objections: done.objections,
             forgotten: texts(&done.forgotten),
             restored: texts(&done.restored),
-            prune: pruned.map(|report| report.record),
+            prune: pruned,
         })?;
         Ok(context.end(&progress))
     }
@@ -136,7 +139,7 @@ impl Forget {
         listing::load(repository, Folder::Snapshots, &opener, &self.filter)
     }
 
-    fn by_policy(&self, context: &Context, repository: &Repository, key: Option<&Key>) -> anyhow::Result<Done> {
+    fn by_policy(&self, context: &Context, repository: &Repository, key: Option<&Key>, progress: &Progress) -> anyhow::Result<Done> {
         // Sealed labels are opened only where they are asked for.
         let wanted = self.dry_run || self.group_by.needs_payload() || !self.filter.is_empty();
         let list = self.load(repository, key.filter(|_| wanted))?;
@@ -147,11 +150,8 @@ impl Forget {
         if self.dry_run {
             return Ok(done);
         }
-        for id in decided.plan.to_forget()? {
-            forget::forget(repository, &id)?;
-            done.forgotten.push(id);
-        }
-        policy::remember_run(&state)?;
+        carry_out(&decided.plan, repository, &mut done.forgotten, progress)?;
+        remember_run(&state)?;
         Ok(done)
     }
 

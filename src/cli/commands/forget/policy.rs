@@ -1,20 +1,15 @@
 //! From the command line to retention's plan.
 
-use std::path::PathBuf;
-
 use anyhow::Context as _;
 use clap::Args;
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde::{Deserialize, Serialize};
 
 use super::Forget;
 use crate::cli::listing::Listed;
-use crate::cli::render::text;
-use crate::content::backup::state::{State, save_bytes};
+use crate::content::backup::state::State;
+use crate::job::maintain::forget::{candidate, clock};
 use crate::model::span::Span;
-use crate::retention::{self, Candidate, Clock, ContentLabels, GroupName, Labels, Limits, Plan, Policy};
-use crate::sealed::snapshots::Signer;
+use crate::retention::{self, Candidate, ContentLabels, GroupName, Labels, Limits, Plan, Policy};
 
 /// How much to keep of each group.
 #[derive(Debug, Clone, Args)]
@@ -81,17 +76,13 @@ pub fn decide<'a>(command: &Forget, list: &'a [Listed], state: &State) -> anyhow
     let (committed, incomplete): (Vec<_>, Vec<_>) = list.iter().partition(|listed| listed.snapshot.committed);
     let mut groups: std::collections::BTreeMap<GroupName, Vec<Candidate>> = std::collections::BTreeMap::new();
     for listed in &committed {
-        groups.entry(group_name(command, listed)?).or_default().push(candidate(listed));
+        groups.entry(group_name(command, listed)?).or_default().push(candidate(&listed.snapshot));
     }
     let zone = match &command.time_zone {
         Some(name) => TimeZone::get(name).with_context(|| format!("`{name}` is no time zone that this machine knows"))?,
         None => TimeZone::system(),
     };
-    let clock = Clock {
-        now: Timestamp::now(),
-        newest_record: list.iter().map(|listed| text::timestamp(listed.snapshot.received)).max(),
-        last_run: last_run(state),
-    };
+    let clock = clock(list.iter().map(|listed| &listed.snapshot), state);
     let limits = Limits { max_forget_percent: command.max_forget, accept_clock: command.accept_clock };
     let plan = retention::plan(groups, &command.policy.policy(), &zone, &clock, &limits)?;
     Ok(Decided { plan, list: committed, incomplete })
@@ -103,36 +94,4 @@ fn group_name(command: &Forget, listed: &Listed) -> anyhow::Result<GroupName> {
         listed.labels.as_ref().map(|labels| ContentLabels { host: &labels.host, job: &labels.job, paths: &paths, tags: &labels.tags });
     let envelope = &listed.snapshot.envelope;
     Ok(command.group_by.name(&Labels { writer: envelope.writer, group: envelope.group, content })?)
-}
-
-fn candidate(listed: &Listed) -> Candidate {
-    Candidate {
-        id: listed.snapshot.id,
-        counted_at: text::timestamp(listed.snapshot.received),
-        pinned: listed.snapshot.pinned,
-        trusted: listed.snapshot.signer == Signer::Known,
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct LastRun {
-    last_run: Timestamp,
-}
-
-fn file(state: &State) -> PathBuf {
-    state.dir().join("retention.json")
-}
-
-fn last_run(state: &State) -> Option<Timestamp> {
-    let bytes = std::fs::read(file(state)).ok()?;
-    serde_json::from_slice::<LastRun>(&bytes).ok().map(|run| run.last_run)
-}
-
-/// Remembers that retention ran now, to notice a clock that jumps.
-///
-/// # Errors
-/// If the state cannot be written.
-pub fn remember_run(state: &State) -> anyhow::Result<()> {
-    let text = serde_json::to_vec(&LastRun { last_run: Timestamp::now() })?;
-    Ok(save_bytes(&file(state), &text)?)
 }

@@ -11,7 +11,8 @@ use crate::cli::render::table::{Align, Table};
 use crate::cli::render::text as words;
 use crate::model::human;
 use crate::model::id::SnapshotId;
-use crate::retention::{Decision, GroupName};
+use crate::retention::{Decision, GroupName, Guard};
+use crate::sealed::snapshots::Snapshot;
 
 /// A group, for machines.
 #[derive(Serialize)]
@@ -20,50 +21,88 @@ pub struct GroupRecord {
     snapshots: Vec<DecisionRecord>,
 }
 
+/// A decision, for machines.
 #[derive(Serialize)]
-struct DecisionRecord {
+pub struct DecisionRecord {
     id: String,
     received: Option<Timestamp>,
     keep: bool,
     reasons: Vec<String>,
 }
 
-fn by_id<'a>(decided: &Decided<'a>) -> HashMap<SnapshotId, &'a Listed> {
-    decided.list.iter().map(|listed| (listed.snapshot.id, *listed)).collect()
-}
+/// The snapshots that were decided about.
+pub struct Known<'a>(HashMap<SnapshotId, &'a Snapshot>);
 
-/// The decisions for machines.
-pub fn records(decided: &Decided<'_>) -> Vec<GroupRecord> {
-    let snapshots = by_id(decided);
-    let record = |decision: &Decision| DecisionRecord {
-        id: decision.id.to_string(),
-        received: snapshots.get(&decision.id).map(|listed| words::timestamp(listed.snapshot.received)),
-        keep: decision.keep,
-        reasons: reasons(decision),
-    };
-    let group = |(name, decisions): &(GroupName, Vec<Decision>)| GroupRecord {
-        group: name.to_string(),
-        snapshots: decisions.iter().map(record).collect(),
-    };
-    decided.plan.groups.iter().map(group).collect()
+impl<'a> Known<'a> {
+    /// These.
+    pub fn new(snapshots: impl IntoIterator<Item = &'a Snapshot>) -> Self {
+        Self(snapshots.into_iter().map(|snapshot| (snapshot.id, snapshot)).collect())
+    }
+
+    /// The decisions of a group, for machines.
+    pub fn records(&self, decisions: &[Decision]) -> Vec<DecisionRecord> {
+        let record = |decision: &Decision| DecisionRecord {
+            id: decision.id.to_string(),
+            received: self.0.get(&decision.id).map(|snapshot| snapshot.received_at()),
+            keep: decision.keep,
+            reasons: reasons(decision),
+        };
+        decisions.iter().map(record).collect()
+    }
+
+    /// The decisions of a group, for people: each one if `explain`, else counts.
+    pub fn text(&self, title: &str, decisions: &[Decision], explain: bool) -> String {
+        let kept = decisions.iter().filter(|decision| decision.keep).count();
+        let count = format!("{} kept, {} {}", kept, decisions.len() - kept, if explain { "to be forgotten" } else { "forgotten" });
+        let table = if explain { self.table(decisions) + "\n" } else { String::new() };
+        format!("{title}: {count}\n{table}")
+    }
+
+    fn table(&self, decisions: &[Decision]) -> String {
+        let now = Timestamp::now();
+        let mut table = Table::new(&[
+            ("ID", Align::Left),
+            ("RECEIVED", Align::Left),
+            ("AGE", Align::Left),
+            ("DECISION", Align::Left),
+            ("WHY", Align::Left),
+        ]);
+        let mut rows: Vec<_> = decisions.iter().filter_map(|decision| Some((decision, self.0.get(&decision.id)?))).collect();
+        rows.sort_by_key(|(_, snapshot)| std::cmp::Reverse(snapshot.received));
+        for (decision, snapshot) in rows {
+            let received = snapshot.received_at();
+            let why = if decision.keep { reasons(decision).join("; ") } else { "no rule keeps it".to_owned() };
+            let word = if decision.keep { "keep" } else { "forget" };
+            table.row([decision.id.short(), words::moment(received), human::age(received, now), word.to_owned(), why]);
+        }
+        table.render()
+    }
 }
 
 fn reasons(decision: &Decision) -> Vec<String> {
     decision.reasons.iter().map(ToString::to_string).collect()
 }
 
+/// What speaks against a plan that is only tried.
+pub fn objections(objections: &[Guard]) -> String {
+    objections.iter().map(|objection| format!("This would be refused: {objection}\n")).collect()
+}
+
+/// The decisions for machines.
+pub fn records(decided: &Decided<'_>) -> Vec<GroupRecord> {
+    let snapshots = Known::new(decided.list.iter().map(|listed| &listed.snapshot));
+    let group =
+        |(name, decisions): &(GroupName, Vec<Decision>)| GroupRecord { group: name.to_string(), snapshots: snapshots.records(decisions) };
+    decided.plan.groups.iter().map(group).collect()
+}
+
 /// The decisions for people: each one in a dry run, counts otherwise.
 pub fn text(decided: &Decided<'_>, explain: bool) -> String {
-    let snapshots = by_id(decided);
+    let snapshots = Known::new(decided.list.iter().map(|listed| &listed.snapshot));
+    let listed: HashMap<SnapshotId, &Listed> = decided.list.iter().map(|listed| (listed.snapshot.id, *listed)).collect();
     let mut text = String::new();
     for (name, decisions) in &decided.plan.groups {
-        let kept = decisions.iter().filter(|decision| decision.keep).count();
-        let count = format!("{} kept, {} {}", kept, decisions.len() - kept, if explain { "to be forgotten" } else { "forgotten" });
-        text.push_str(&format!("{}: {count}\n", title(name, decisions, &snapshots)));
-        if explain {
-            text.push_str(&table(decisions, &snapshots));
-            text.push('\n');
-        }
+        text.push_str(&snapshots.text(&title(name, decisions, &listed), decisions, explain));
     }
     if decided.plan.groups.is_empty() {
         text.push_str("No snapshots to decide about\n");
@@ -72,9 +111,7 @@ pub fn text(decided: &Decided<'_>, explain: bool) -> String {
         text.push_str(&format!("{} is incomplete and left to its writer's next run\n", listed.describe()));
     }
     if explain {
-        for objection in &decided.plan.objections {
-            text.push_str(&format!("This would be refused: {objection}\n"));
-        }
+        text.push_str(&objections(&decided.plan.objections));
         text.push_str("Dry run, nothing was forgotten\n");
     }
     text
@@ -90,24 +127,4 @@ fn title(name: &GroupName, decisions: &[Decision], snapshots: &HashMap<SnapshotI
     let job = if labels.job.is_empty() { String::new() } else { format!(", job {}", labels.job) };
     let paths = labels.paths.iter().take(2).map(|path| words::path(&path.0)).collect::<Vec<_>>().join(" ");
     format!("{name} (host {}{job}, {paths})", labels.host)
-}
-
-fn table(decisions: &[Decision], snapshots: &HashMap<SnapshotId, &Listed>) -> String {
-    let now = Timestamp::now();
-    let mut table = Table::new(&[
-        ("ID", Align::Left),
-        ("RECEIVED", Align::Left),
-        ("AGE", Align::Left),
-        ("DECISION", Align::Left),
-        ("WHY", Align::Left),
-    ]);
-    let mut rows: Vec<_> = decisions.iter().filter_map(|decision| Some((decision, snapshots.get(&decision.id)?))).collect();
-    rows.sort_by_key(|(_, listed)| std::cmp::Reverse(listed.snapshot.received));
-    for (decision, listed) in rows {
-        let received = words::timestamp(listed.snapshot.received);
-        let why = if decision.keep { reasons(decision).join("; ") } else { "no rule keeps it".to_owned() };
-        let word = if decision.keep { "keep" } else { "forget" };
-        table.row([decision.id.short(), words::moment(received), human::age(received, now), word.to_owned(), why]);
-    }
-    table.render()
 }
