@@ -55,7 +55,7 @@ impl Bench {
     /// The program with these arguments; the repository is `repo`, the state is in `state`.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hearth-backup"));
-        let variables = ["HEARTH_KEY", "HEARTH_LOG", "HEARTH_PASSPHRASE_FILE", "JOURNAL_STREAM"];
+        let variables = ["CREDENTIALS_DIRECTORY", "HEARTH_CONFIG", "HEARTH_KEY", "HEARTH_LOG", "HEARTH_PASSPHRASE_FILE", "JOURNAL_STREAM"];
         for name in variables {
             command.env_remove(name);
         }
