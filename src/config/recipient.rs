@@ -53,7 +53,8 @@ impl FromStr for Recipient {
         }
         let mut words = text.split_whitespace();
         let ssh = matches!(words.next(), Some("ssh-ed25519" | "ssh-rsa")) && words.next().is_some_and(|key| key.starts_with("AAAA"));
-        let age = is_age(text) && text.chars().all(|character| character.is_ascii_alphanumeric() || "-_.".contains(character));
+        // Names of plugins may have these signs.
+        let age = is_age(text) && text.chars().all(|character| character.is_ascii_alphanumeric() || "+-_.".contains(character));
         if ssh || age || text == "passphrase" {
             return Ok(Self(text.to_owned()));
         }
@@ -88,7 +89,7 @@ impl JsonSchema for Recipient {
         json_schema!({
             "description": "Who can restore: age1..., ssh-ed25519 AAAA..., ssh-rsa AAAA..., or passphrase.",
             "type": "string",
-            "pattern": "^ *([aA][gG][eE]1[A-Za-z0-9_.-]+|ssh-(ed25519|rsa) +AAAA.*|passphrase) *$",
+            "pattern": "^ *([aA][gG][eE]1[A-Za-z0-9+_.-]+|ssh-(ed25519|rsa) +AAAA.*|passphrase) *$",
         })
     }
 }

@@ -147,6 +147,7 @@ fn is_worth_another_try(result: &Result<Vec<Outcome>, JobError>) -> bool {
         !matches!(
             error,
             JobError::Config(_)
+                | JobError::Secret(_)
                 | JobError::OutsideWindow { .. }
                 | JobError::WindowEnded { .. }
                 | JobError::Running { .. }
