@@ -232,7 +232,7 @@ fn a_writer_key_can_be_a_credential_of_the_service() {
     assert!(error.contains("`credential:disk.key` is a credential of a systemd service"), "{error}");
     assert!(error.contains("`systemctl start hearth-backup-state`, or name a file"), "{error}");
     let (_, error) = with(&maintain(&[]), None, 1);
-    assert!(error.contains("`systemctl start hearth-backup-maintain-main`"), "{error}");
+    assert!(error.contains("`systemctl start hearth-backup-forget-main`"), "{error}");
     let (_, error) = with(&RUN, Some("source"), 1);
     assert!(error.contains("no credential `disk.key`") && error.contains("LoadCredential=disk.key:"), "{error}");
     with(&RUN, Some("credentials"), 0);

@@ -113,7 +113,9 @@ impl Maintained {
 pub fn maintain(options: &MaintainOptions<'_>, monitor: &dyn Monitor) -> Result<Maintained, JobError> {
     let configured = options.config.repository(options.repository)?;
     let base = options.config.state_dir.as_deref().unwrap_or(&options.state_base);
-    let service = format!("hearth-backup-maintain-{}", options.repository);
+    // The NixOS module has a service for each step.
+    let first = options.only.first().map_or("forget", |step| step.word());
+    let service = format!("hearth-backup-{first}-{}", options.repository);
     let opened = Opened::open(configured, base, &Credentials { directory: options.credentials.clone(), service }, None)?;
     let repository = opened.repository.clone();
     let mut done = Maintained { repository, forget: Ended::NotAsked, prune: Ended::NotAsked, check: Ended::NotAsked };
