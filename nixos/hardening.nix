@@ -1,0 +1,98 @@
+# What a unit may do: as little as its job's sources need. `systemd-analyze security` judges it in the tests.
+{ lib }:
+{
+  # What the job needs, as booleans; absent ones are false.
+  #
+  #   everything files of all users are read
+  #   network    somebody on another machine: a repository, a database server, what hooks and commands talk to
+  #   identities tools run as other users, such as pg_dump as postgres
+  #   ownership  files are given to other users: dumps in directory format
+  #   mounts     filesystem snapshots are made and mounted
+  #   devices    block devices are read
+  #   temporary  a path lies in /tmp or /var/tmp
+  #   processes  commands of the user's, which may be anything
+  needs,
+  # What it writes to.
+  writable ? [ ],
+  # Block devices that it reads.
+  deviceNodes ? [ ],
+}:
+let
+  inherit (lib) optional optionals;
+  any = {
+    everything = false;
+    network = false;
+    identities = false;
+    ownership = false;
+    mounts = false;
+    devices = false;
+    temporary = false;
+    processes = false;
+  }
+  // needs;
+in
+{
+  # An empty list would be no line, and so all capabilities.
+  CapabilityBoundingSet = lib.concatStringsSep " " (
+    optional any.everything "CAP_DAC_READ_SEARCH"
+    ++ optionals any.identities [
+      "CAP_SETUID"
+      "CAP_SETGID"
+    ]
+    ++ optionals any.ownership [
+      "CAP_CHOWN"
+      "CAP_FOWNER"
+    ]
+    ++ optional any.mounts "CAP_SYS_ADMIN"
+  );
+  AmbientCapabilities = "";
+  NoNewPrivileges = true;
+  UMask = "0077";
+
+  ProtectSystem = "strict";
+  ReadWritePaths = writable;
+  ProtectHome = "read-only";
+  PrivateTmp = !any.temporary;
+  PrivateDevices = !(any.devices || any.mounts);
+  DevicePolicy = if any.mounts then "auto" else "closed";
+  DeviceAllow = map (device: "${device} r") deviceNodes;
+  PrivateMounts = true;
+  ProtectProc = if any.processes then "default" else "invisible";
+
+  PrivateNetwork = !any.network;
+  IPAddressDeny = lib.mkIf (!any.network) "any";
+  RestrictAddressFamilies = [
+    "AF_UNIX"
+  ]
+  ++ optionals any.network [
+    "AF_INET"
+    "AF_INET6"
+    "AF_NETLINK"
+  ];
+
+  ProtectClock = true;
+  ProtectControlGroups = true;
+  ProtectHostname = true;
+  ProtectKernelLogs = true;
+  ProtectKernelModules = true;
+  ProtectKernelTunables = !any.mounts;
+  LockPersonality = true;
+  MemoryDenyWriteExecute = !any.processes;
+  RestrictNamespaces = true;
+  RestrictRealtime = true;
+  RestrictSUIDSGID = true;
+  RemoveIPC = false;
+  KeyringMode = "private";
+
+  SystemCallArchitectures = "native";
+  SystemCallErrorNumber = "EPERM";
+  SystemCallFilter = [
+    "@system-service"
+    "~@privileged @resources"
+  ]
+  # Niceness and the class of reads and writes, which a run sets for itself and what it starts.
+  ++ [ "ioprio_set setpriority" ]
+  ++ optional any.identities "@setuid"
+  ++ optional (any.ownership || any.identities) "@chown"
+  ++ optional any.mounts "@mount";
+}

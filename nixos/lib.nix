@@ -1,0 +1,98 @@
+# Pure functions of the module: no option is read here.
+{ lib }:
+rec {
+  # The scheme of a repository's URL; a path has none.
+  scheme =
+    url:
+    let
+      found = builtins.match "([a-z0-9+]+)://.*" url;
+    in
+    if found == null then null else builtins.head found;
+
+  isLocal = url: scheme url == null || scheme url == "file";
+
+  # The directory of a local repository, without the id that may stand at the end.
+  directoryOf = url: lib.removePrefix "file://" (builtins.head (lib.splitString "#" url));
+
+  # Whether a path lies in a directory, or is it.
+  isWithin = directory: path: path == directory || lib.hasPrefix (lib.removeSuffix "/" directory + "/") path;
+
+  isPattern = path: builtins.match ".*[*?\\[].*" path != null;
+
+  # What of a path stands before its first pattern: the directory that must be there for it.
+  fixedPart =
+    path:
+    let
+      names = lib.splitString "/" path;
+      first = lib.lists.findFirstIndex isPattern (lib.length names) names;
+      fixed = lib.take first names;
+    in
+    if isPattern path then
+      (if lib.length fixed <= 1 then "/" else lib.concatStringsSep "/" fixed)
+    else
+      path;
+
+  # Without what is null and what is an empty set below it: the engine has its own defaults.
+  prune =
+    value:
+    if lib.isAttrs value && !lib.isDerivation value then
+      lib.filterAttrs (_: v: v != null && v != { }) (lib.mapAttrs (_: prune) value)
+    else if lib.isList value then
+      map prune value
+    else
+      value;
+
+  # Names near to one that is not known, and else all there are: for messages.
+  suggest =
+    name: known:
+    let
+      alike = near name known;
+    in
+    if alike != [ ] then
+      "did you mean `${lib.concatStringsSep "` or `" alike}`?"
+    else if known == [ ] then
+      "there are none."
+    else
+      "there are: ${lib.concatStringsSep ", " known}.";
+
+  # `OnCalendar` words of systemd as the times that they stand for, so that two that mean the same are found.
+  calendar =
+    word:
+    {
+      minutely = "*-*-* *:*:00";
+      hourly = "*-*-* *:00:00";
+      daily = "*-*-* 00:00:00";
+      weekly = "Mon *-*-* 00:00:00";
+      monthly = "*-*-01 00:00:00";
+      yearly = "*-01-01 00:00:00";
+      annually = "*-01-01 00:00:00";
+      quarterly = "*-01,04,07,10-01 00:00:00";
+      semiannually = "*-01,07-01 00:00:00";
+    }
+    .${word} or (
+      if builtins.match "[0-9]{2}:[0-9]{2}" word != null then
+        "*-*-* ${word}:00"
+      else if builtins.match "[0-9]{2}:[0-9]{2}:[0-9]{2}" word != null then
+        "*-*-* ${word}"
+      else
+        word
+    );
+
+  near = name: lib.filter (other: lib.strings.levenshteinAtMost 2 name other || lib.hasInfix name other || lib.hasInfix other name);
+
+  # A suggestion, if there is one.
+  didYouMean =
+    name: known:
+    let
+      alike = near name known;
+    in
+    lib.optionalString (alike != [ ]) " Did you mean `${lib.concatStringsSep "` or `" alike}`?";
+
+  # `one, two and three`.
+  enumerate =
+    words:
+    if lib.length words <= 1 then
+      lib.concatStrings words
+    else
+      "${lib.concatStringsSep ", " (lib.init words)} and ${lib.last words}";
+}

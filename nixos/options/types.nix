@@ -1,0 +1,94 @@
+# Types that several options share.
+{ lib }:
+let
+  inherit (lib) mkOption types;
+in
+rec {
+  # Becomes a part of unit and file names.
+  name = types.strMatching "[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}" // {
+    description = "name of letters, digits, `-`, `_` and `.`";
+  };
+
+  absolutePath = types.strMatching "/.*" // {
+    description = "absolute path";
+  };
+
+  byteSize = types.either types.ints.unsigned (
+    types.strMatching "[0-9]+(\\.[0-9]*)? *([kKmMgGtTpP]([iI]?[bB]?)?|[bB])?"
+  );
+
+  timeOfDay = types.strMatching "([01][0-9]|2[0-3]):[0-5][0-9]";
+
+  words = types.nonEmptyListOf types.str;
+
+  # Absent unless it is set.
+  maybe =
+    type: description: extra:
+    mkOption (
+      {
+        type = types.nullOr type;
+        default = null;
+        inherit description;
+      }
+      // extra
+    );
+
+  flag =
+    default: description:
+    mkOption {
+      type = types.bool;
+      inherit default description;
+    };
+
+  listOf =
+    type: description: extra:
+    mkOption (
+      {
+        type = types.listOf type;
+        default = [ ];
+        inherit description;
+      }
+      // extra
+    );
+
+  # A secret: where it comes from. It reaches a unit by `LoadCredential`, and never the store.
+  secret =
+    description:
+    mkOption {
+      inherit description;
+      default = null;
+      example = lib.literalExpression "{ age = ./q-writer.age; }";
+      type = types.nullOr (
+        types.submodule {
+          options = {
+            age = maybe types.path ''
+              The secret, encrypted by age, in your configuration. The agenix module decrypts it on the host; it is declared there by
+              itself, for root only.
+            '' { example = lib.literalExpression "./q-writer.age"; };
+            file = maybe (types.either types.path types.str) ''
+              A file on the host that holds the secret: a path as a string, such as `config.sops.secrets.hearth-q.path`. It is not
+              copied to the store.
+            '' { example = "/run/secrets/hearth-q"; };
+          };
+        }
+      );
+    };
+
+  schedule =
+    default: description:
+    mkOption {
+      type = types.nullOr (types.either types.str (types.listOf types.str));
+      inherit default;
+      example = "02:30";
+      description = "${description} In the words of {manpage}`systemd.time(7)`; `null` for no timer.";
+    };
+
+  randomizedDelay =
+    default:
+    mkOption {
+      type = types.str;
+      inherit default;
+      example = "1h";
+      description = "The timer waits up to so long, as chance has it, so that not all hosts come at once.";
+    };
+}

@@ -1,0 +1,208 @@
+# Assertions and warnings: each says which option, what is wrong, and what to write instead.
+{
+  config,
+  options,
+  lib,
+  ...
+}:
+let
+  own = import ./lib.nix { inherit lib; };
+  inherit (import ./presets.nix { inherit lib; }) presets;
+  cfg = config.services.hearth-backup;
+  jobs = lib.filterAttrs (_: job: job.enable) cfg.jobs;
+  inherit (lib) optional optionals;
+  quoted = names: own.enumerate (map (name: "`${name}`") names);
+  say = path: text: "services.hearth-backup.${path}: ${text}";
+  unless = condition: path: text: {
+    assertion = condition;
+    message = say path text;
+  };
+  goodName = name: builtins.match "[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}" name != null;
+
+  # --- names and sources --------------------------------------------------------------
+
+  reserved = lib.filter (prefix: prefix != "") [
+    "forget-"
+    "prune-"
+    "check-"
+    "notify-"
+  ];
+  ofJob =
+    name: job:
+    let
+      found = cfg.resolved.${name};
+      at = "jobs.${name}";
+      unknown = lib.filter (repository: !cfg.repositories ? ${repository}) job.repositories;
+      nothing =
+        found.paths ++ found.optionalPaths ++ job.lvmVolumes == [ ]
+        && job.commands == { }
+        && job.devices == { }
+        && job.containers == null
+        && found.postgresql == [ ]
+        && found.mysql == [ ]
+        && found.mariadb == [ ]
+        && (job.sqlite == null || job.sqlite.databases == [ ]);
+      isLocal = server: server.host == null && server.through == [ ];
+      twice = lib.filter (repository: lib.count (other: other == repository) job.repositories > 1) job.repositories;
+    in
+    [
+      (unless (goodName name) at "a name consists of letters, digits, `-`, `_` and `.`, at most 64 of them: it becomes part of a unit's name.")
+      (unless (!lib.any (prefix: lib.hasPrefix prefix name) reserved) at "a job's name must not begin with ${quoted reserved}: units of that name keep house in repositories.")
+      (unless (job.repositories != [ ]) "${at}.repositories" "names none; a job needs somewhere to go. ${
+        if cfg.repositories == { } then "Define one in `services.hearth-backup.repositories`." else "There are: ${lib.concatStringsSep ", " (lib.attrNames cfg.repositories)}."
+      }")
+      (unless (unknown == [ ]) "${at}.repositories" "there is no repository ${quoted unknown}; ${lib.concatMapStringsSep " " (name: own.suggest name (lib.attrNames cfg.repositories)) unknown}")
+      (unless (twice == [ ]) "${at}.repositories" "${quoted (lib.unique twice)} is named twice.")
+      (unless (found.unknown == [ ]) "${at}.services" "nothing is known of ${quoted found.unknown}.${
+        lib.concatMapStrings (name: own.didYouMean name (lib.attrNames presets)) found.unknown
+      } Name its directories in `paths` and its databases in `postgresql.databases`; what is known stands in nixos/presets.nix.")
+      (unless (found.idle == [ ]) "${at}.services" "${quoted found.idle} is not enabled on this host, so there is nothing to save. Remove it, or set `services.${lib.head (found.idle ++ [ "" ])}.enable = true`.")
+      (unless (!nothing || found.unknown != [ ] || found.idle != [ ]) at "has nothing to save; set `services`, `paths`, `autoDiscover`, databases, `commands`, `devices`, `lvmVolumes` or `containers`.")
+      (unless (
+        job.retention == null || lib.any (amount: amount != null && amount != 0) (lib.attrValues job.retention)
+      ) "${at}.retention" "would keep nothing; say what stays, such as `{ daily = 7; weekly = 4; }`, or leave it out to keep everything.")
+      (unless (
+        job.postgresql == null || !isLocal job.postgresql || config.services.postgresql.enable or false
+      ) "${at}.postgresql" "this host has no PostgreSQL server. Set `services.postgresql.enable`, or say where it is with `host` or `through`.")
+      (unless (
+        (job.mysql == null || !isLocal job.mysql) && (job.mariadb == null || !isLocal job.mariadb) || config.services.mysql.enable or false
+      ) "${at}.${if job.mariadb != null then "mariadb" else "mysql"}" "this host has no such server. Set `services.mysql.enable`, or say where it is with `host` or `through`.")
+      (unless (
+        job.mysql == null || job.mariadb == null || job.mysql.host != null || job.mariadb.host != null || job.mysql.through != [ ] || job.mariadb.through != [ ]
+      ) at "sets both `mysql` and `mariadb` for the host's own server; `services.mysql.package` says which it is, set that one.")
+      (unless (job.quiesce.freeze == [ ] || job.quiesce.thaw != [ ]) "${at}.quiesce.thaw" "is empty, but `freeze` is not; what is frozen must be thawed.")
+      (unless (
+        job.containers == null || job.containers.volumes != [ ] || job.containers.labels != [ ]
+      ) "${at}.containers" ''names no volumes and no labels; `volumes = [ "*" ]` stands for all.'')
+      (unless (job.window == null || job.window.from != job.window.to) "${at}.window" "ends when it begins; leave it out for a job that may run at any time.")
+      (
+        let
+          strangers = lib.filter (other: !jobs ? ${other} || other == name) job.after;
+        in
+        unless (strangers == [ ]) "${at}.after" "there is no other job ${quoted strangers}; ${
+          own.suggest (lib.head (strangers ++ [ "" ])) (lib.remove name (lib.attrNames jobs))
+        }"
+      )
+    ];
+
+  ofRepository =
+    name: repository:
+    let
+      scheme = own.scheme repository.url;
+    in
+    [
+      (unless (goodName name) "repositories.${name}" "a name consists of letters, digits, `-`, `_` and `.`, at most 64 of them: it becomes part of a unit's name.")
+      (unless (own.isLocal repository.url) "repositories.${name}.url" "`${repository.url}`: this version writes to directories only, such as /mnt/backup/q, not to ${toString scheme}.")
+      (unless (
+        !own.isLocal repository.url || lib.hasPrefix "/" (own.directoryOf repository.url)
+      ) "repositories.${name}.url" "`${repository.url}` is not absolute; services run in no particular directory.")
+      (unless (
+        !own.isLocal repository.url || !own.isWithin builtins.storeDir (own.directoryOf repository.url)
+      ) "repositories.${name}.url" "`${repository.url}` lies in the store, where nothing can be written. Write the path as a string.")
+    ];
+
+  urls = lib.mapAttrsToList (name: repository: {
+    inherit name;
+    url = own.directoryOf repository.url;
+  }) cfg.repositories;
+  sameUrl = lib.filter (entry: lib.any (other: other.name < entry.name && other.url == entry.url) urls) urls;
+
+  # --- 3-2-1 --------------------------------------------------------------------------
+
+  copiesOf =
+    job:
+    lib.concatMap (
+      name:
+      let
+        repository = cfg.repositories.${name};
+      in
+      [
+        {
+          media = if repository.copy == null then null else repository.copy.media;
+          offsite = repository.copy != null && repository.copy.offsite;
+        }
+      ]
+      ++ lib.attrValues repository.mirrors
+    ) (lib.unique (lib.filter (name: cfg.repositories ? ${name}) job.repositories));
+  shortfall =
+    name: job:
+    let
+      copies = copiesOf job;
+      count = 1 + lib.length copies;
+      media = lib.unique ([ cfg.policy.liveMedia ] ++ lib.filter (media: media != null) (map (copy: copy.media) copies));
+      offsite = lib.any (copy: copy.offsite) copies;
+      silent = lib.filter (repository: cfg.repositories ? ${repository} && cfg.repositories.${repository}.copy == null) job.repositories;
+      missing =
+        optional (count < 3) "${toString count} ${if count == 1 then "copy" else "copies"} instead of 3 (the live data is one): add ${
+          if count == 1 then "two repositories" else "a repository"
+        }, or say who mirrors one in `mirrors`"
+        ++ optional (lib.length media < 2) "one kind of media (${lib.head media}) instead of 2: add a repository on another kind"
+        ++ optional (!offsite) "no copy elsewhere: add a repository or a mirror with `copy.offsite = true`";
+      hint = lib.optionalString (silent != [ ]) " ${quoted silent} ${
+        if lib.length silent == 1 then "does" else "do"
+      } not say what kind of copy it is: set `repositories.<name>.copy`.";
+    in
+    unless (!cfg.policy.require321 || missing == [ ]) "jobs.${name}" "`policy.require321` asks for 3 copies on 2 kinds of media, 1 of them elsewhere. This job has ${lib.concatStringsSep "; " missing}.${hint}";
+
+  # --- warnings -----------------------------------------------------------------------
+
+  coverageText = "no job saves ${own.enumerate cfg.coverage.uncovered}. Name its service in a job's `services`, set `autoDiscover`, or leave it out on purpose with `services.hearth-backup.exclude`.";
+
+  words = schedule: map own.calendar (lib.toList schedule);
+  # Pairs of jobs that begin at the same second on the same disk.
+  collisions =
+    let
+      fixed = lib.filterAttrs (_: job: job.schedule != null && lib.elem job.randomizedDelay [ "0" "0s" "" ]) jobs;
+      names = lib.attrNames fixed;
+      disks = job: map (name: own.directoryOf cfg.repositories.${name}.url) (lib.filter (name: cfg.repositories ? ${name} && own.isLocal cfg.repositories.${name}.url) job.repositories);
+      meet = a: b: lib.intersectLists (words fixed.${a}.schedule) (words fixed.${b}.schedule);
+      share = a: b: lib.intersectLists (disks fixed.${a}) (disks fixed.${b});
+      pairs = lib.concatMap (a: map (b: { inherit a b; }) (lib.filter (b: a < b) names)) names;
+    in
+    lib.filter (pair: meet pair.a pair.b != [ ] && share pair.a pair.b != [ ]) pairs;
+
+  others = lib.subtractLists cfg.hostRecipients cfg.recipients;
+in
+{
+  config = lib.mkIf cfg.enable {
+    assertions =
+      lib.concatLists (lib.mapAttrsToList ofJob jobs)
+      ++ lib.concatLists (lib.mapAttrsToList ofRepository cfg.repositories)
+      ++ lib.mapAttrsToList shortfall jobs
+      ++ [
+        (unless (sameUrl == [ ]) "repositories" "${quoted (map (entry: entry.name) sameUrl)} lies where another repository does: a job would save twice to one place.")
+        (unless (!cfg.policy.requireCoverage || cfg.coverage.uncovered == [ ]) "policy.requireCoverage" coverageText)
+        (unless (jobs != { } || cfg.repositories == { }) "jobs" "there is none, so nothing is saved. A first one: `jobs.state = { autoDiscover = true; repositories = [ \"${
+          lib.head (lib.attrNames cfg.repositories ++ [ "" ])
+        }\" ]; }`.")
+      ];
+
+    warnings =
+      optional (!cfg.policy.requireCoverage && cfg.coverage.uncovered != [ ]) (say "coverage" coverageText)
+      ++ optional (jobs != { } && others == [ ]) (
+        if cfg.recipients == [ ] then
+          say "recipients" "is empty, so nothing checks that somebody other than this host can restore. Name the keys that were given to `hearth-backup init`; `hearth-backup key recipients` lists them."
+        else
+          say "recipients" "nobody but this host can restore: if it is lost, so are the backups. Add the key of a person or of another machine with `hearth-backup key add-recipient`, and name it here."
+      )
+      ++ optional (jobs != { } && cfg.policy.restoresTestedBy == null) (
+        say "policy.restoresTestedBy" "nothing says that restores are tested. Say who or what does it, such as \"by hand, first Sunday of the month\"."
+      )
+      ++ map (
+        pair: say "jobs" "`${pair.a}` and `${pair.b}` begin at the same time on the same disk. Move one, set `randomizedDelay`, or let one wait with `after`."
+      ) collisions
+      ++ lib.concatLists (
+        lib.mapAttrsToList (
+          name: _:
+          let
+            missing = lib.filter (
+              unit: lib.hasSuffix ".service" unit && !lib.hasInfix "@" unit && !config.systemd.services ? ${lib.removeSuffix ".service" unit}
+            ) cfg.resolved.${name}.quiesce;
+          in
+          optional (missing != [ ]) (
+            say "jobs.${name}.quiesce.services" "this host has no unit ${quoted missing}; the run would fail to stop it."
+          )
+        ) jobs
+      );
+  };
+}

@@ -1,0 +1,106 @@
+# Secrets: from agenix, sops or a plain file to a unit's credentials, and never through the store.
+#
+#   .age  --> age.secrets."hearth-backup-NAME" --> /run/agenix/... --+
+#   .file ------------------------------------------------------------+--> LoadCredential=NAME:PATH --> `credential:NAME` in the configuration
+{
+  config,
+  options,
+  lib,
+  ...
+}:
+let
+  inherit (lib) mkOption types;
+  cfg = config.services.hearth-backup;
+  jobs = lib.filterAttrs (_: job: job.enable) cfg.jobs;
+  hasAgenix = options ? age;
+
+  ofRepositories = lib.mapAttrsToList (name: repository: {
+    name = "${name}-writer-key";
+    option = "repositories.${name}.writerKey";
+    secret = repository.writerKey;
+    repository = name;
+    required = true;
+  }) cfg.repositories;
+  ofJob =
+    name: job:
+    lib.concatMap
+      (
+        server:
+        lib.optional (job.${server} != null && job.${server}.password != null) {
+          name = "${name}-${server}-password";
+          option = "jobs.${name}.${server}.password";
+          secret = job.${server}.password;
+          job = name;
+        }
+      )
+      [ "postgresql" "mysql" "mariadb" ]
+    ++ lib.optional (job.notify.ntfy != null && job.notify.ntfy.token != null) {
+      name = "${name}-ntfy-token";
+      option = "jobs.${name}.notify.ntfy.token";
+      secret = job.notify.ntfy.token;
+      notifies = name;
+    };
+  all = ofRepositories ++ lib.concatLists (lib.mapAttrsToList ofJob jobs);
+
+  ways = secret: lib.filter (way: secret.${way} != null) [ "age" "file" ];
+  # Where it lies on the host.
+  place =
+    entry:
+    if entry.secret.age != null then
+      config.age.secrets."hearth-backup-${entry.name}".path or "/run/agenix/hearth-backup-${entry.name}"
+    else
+      toString entry.secret.file;
+
+  inStore = secret: secret.file != null && (builtins.isPath secret.file || lib.hasPrefix builtins.storeDir (toString secret.file));
+  usable = lib.filter (entry: entry.secret != null && lib.length (ways entry.secret) == 1 && !inStore entry.secret) all;
+in
+{
+  options.services.hearth-backup.credentials = mkOption {
+    type = types.listOf types.raw;
+    internal = true;
+    readOnly = true;
+    description = "Credentials: `name`, `path`, and which `repository`, `job` or notification needs it.";
+  };
+
+  config = {
+    services.hearth-backup.credentials = map (
+      entry: removeAttrs entry [ "secret" ] // { path = place entry; }
+    ) usable;
+
+    assertions = lib.mkIf cfg.enable (
+      lib.concatMap (entry: [
+        {
+          assertion = !(entry.required or false) || entry.secret != null;
+          message = "services.hearth-backup.${entry.option} is not set. `hearth-backup init` writes a writer key; encrypt it into your configuration and set `${entry.option}.age = ./q-writer.age;`, or name a file of the host with `.file`.";
+        }
+        {
+          assertion = entry.secret == null || lib.length (ways entry.secret) == 1;
+          message = "services.hearth-backup.${entry.option}: set one of `age` and `file`, and only one.";
+        }
+        {
+          assertion = entry.secret == null || entry.secret.age == null || hasAgenix;
+          message = "services.hearth-backup.${entry.option}.age needs the agenix module: add `agenix.nixosModules.default` to the host's modules, or name a file of the host with `${entry.option}.file` (with sops-nix: `config.sops.secrets.NAME.path`).";
+        }
+        {
+          assertion = entry.secret == null || !inStore entry.secret;
+          message = "services.hearth-backup.${entry.option}.file lies in the configuration, and would be copied to the store, where everyone on the host can read it. Write the path of a file of the host as a string, or encrypt the secret and use `.age`.";
+        }
+      ]) all
+    );
+  }
+  // lib.optionalAttrs hasAgenix {
+    age.secrets = lib.mkIf cfg.enable (
+      lib.listToAttrs (
+        map (
+          entry:
+          lib.nameValuePair "hearth-backup-${entry.name}" {
+            file = entry.secret.age;
+            mode = "0400";
+            owner = "root";
+            group = "root";
+          }
+        ) (lib.filter (entry: entry.secret.age != null) usable)
+      )
+    );
+  };
+}

@@ -1,0 +1,153 @@
+# The engine's configuration file, as the options make it: one for the host, checked against the engine's schema in the tests.
+{
+  config,
+  lib,
+  ...
+}:
+let
+  own = import ./lib.nix { inherit lib; };
+  cfg = config.services.hearth-backup;
+  jobs = lib.filterAttrs (_: job: job.enable) cfg.jobs;
+
+  credential = name: "credential:${name}";
+  orNull = condition: value: if condition then value else null;
+  unlessEmpty = value: orNull (value != [ ] && value != { } && value != false) value;
+
+  # --- repositories -------------------------------------------------------------------
+
+  repository = name: repository: {
+    inherit (repository) url copy;
+    writerKey = credential "${name}-writer-key";
+    prune = { inherit (repository.prune) grace maxUnused; };
+    check = { inherit (repository.check) readPacks; };
+  };
+
+  # --- jobs ---------------------------------------------------------------------------
+
+  isLocal = server: (server.host == null || lib.hasPrefix "/" server.host) && server.through == [ ];
+
+  server =
+    name: kind: options: databases:
+    removeAttrs options [ "package" "password" ]
+    // {
+      inherit databases;
+      exclude = unlessEmpty options.exclude;
+      through = unlessEmpty options.through;
+      passwordFile = orNull (options.password != null) (credential "${name}-${kind}-password");
+    };
+  # Options of a server that only presets speak of.
+  plain = {
+    databases = null;
+    exclude = [ ];
+    through = [ ];
+    password = null;
+    host = null;
+    user = null;
+  };
+
+  postgresql =
+    name: job:
+    let
+      options = if job.postgresql == null then plain else job.postgresql;
+      databases = cfg.resolved.${name}.postgresql;
+    in
+    orNull (databases != [ ]) (
+      server name "postgresql" options databases
+      // {
+        user = if options.user == null && isLocal options && options.password == null then "postgres" else orNull (options.user != "") options.user;
+      }
+    );
+  mysql =
+    name: kind: job:
+    let
+      options = if job.${kind} == null then plain else job.${kind};
+      databases = cfg.resolved.${name}.${kind};
+    in
+    orNull (databases != [ ]) (server name kind options databases);
+
+  sqlite =
+    name: job:
+    if job.sqlite != null then
+      job.sqlite // { databases = unlessEmpty job.sqlite.databases; }
+    else
+      orNull cfg.resolved.${name}.sqlite { discover = true; };
+
+  job =
+    name: job:
+    let
+      found = cfg.resolved.${name};
+    in
+    {
+      inherit (job) repositories compression window;
+      paths = unlessEmpty found.paths;
+      optionalPaths = unlessEmpty found.optionalPaths;
+      exclude = unlessEmpty found.exclude;
+      excludeFrom = unlessEmpty job.excludeFrom;
+      excludePresets = unlessEmpty job.excludePresets;
+      excludeIfPresent = unlessEmpty job.excludeIfPresent;
+      inherit (job) excludeLargerThan;
+      oneFileSystem = unlessEmpty job.oneFileSystem;
+      ignoreInode = unlessEmpty job.ignoreInode;
+      postgresql = postgresql name job;
+      mysql = mysql name "mysql" job;
+      mariadb = mysql name "mariadb" job;
+      sqlite = sqlite name job;
+      commands = unlessEmpty job.commands;
+      devices = unlessEmpty job.devices;
+      lvmVolumes = unlessEmpty job.lvmVolumes;
+      containers =
+        if job.containers == null then
+          null
+        else
+          job.containers
+          // {
+            volumes = unlessEmpty job.containers.volumes;
+            labels = unlessEmpty job.containers.labels;
+          };
+      filesystemSnapshots = orNull (job.filesystemSnapshots != "off") job.filesystemSnapshots;
+      quiesce = {
+        services = unlessEmpty found.quiesce;
+        freeze = unlessEmpty job.quiesce.freeze;
+        thaw = unlessEmpty job.quiesce.thaw;
+        inherit (job.quiesce) timeoutSeconds;
+      };
+      hooks = lib.mapAttrs (_: unlessEmpty) job.hooks;
+      limits = {
+        inherit (job.limits)
+          nice
+          io
+          threads
+          readRate
+          uploadRate
+          ;
+      };
+      tags = unlessEmpty job.tags;
+      skipIfUnchanged = unlessEmpty job.skipIfUnchanged;
+      inherit (job) retention;
+      notify = {
+        inherit (job.notify) command;
+        ntfy =
+          if job.notify.ntfy == null then
+            null
+          else
+            {
+              inherit (job.notify.ntfy) url topic priority;
+              tokenFile = orNull (job.notify.ntfy.token != null) (credential "${name}-ntfy-token");
+            };
+      };
+    };
+in
+{
+  config.services.hearth-backup = {
+    readFrom = lib.mkIf (cfg.persistRoot != null) {
+      "/var/lib" = lib.mkDefault "${cfg.persistRoot}/var/lib";
+    };
+    settings = own.prune {
+      inherit (cfg) host stateDir;
+      recipients = unlessEmpty cfg.recipients;
+      readFrom = unlessEmpty cfg.readFrom;
+      repositories = lib.mapAttrs repository cfg.repositories;
+      jobs = lib.mapAttrs job jobs;
+    };
+  };
+}

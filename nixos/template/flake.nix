@@ -1,0 +1,32 @@
+{
+  inputs = {
+    nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
+    hearth-backup = {
+      url = "github:hearth-backup/hearth-backup";
+      inputs.nixpkgs.follows = "nixpkgs";
+    };
+    agenix = {
+      url = "github:ryantm/agenix";
+      inputs.nixpkgs.follows = "nixpkgs";
+    };
+  };
+
+  outputs =
+    {
+      nixpkgs,
+      hearth-backup,
+      agenix,
+      ...
+    }:
+    {
+      nixosConfigurations.q = nixpkgs.lib.nixosSystem {
+        system = "x86_64-linux";
+        modules = [
+          hearth-backup.nixosModules.default
+          agenix.nixosModules.default
+          ./host.nix
+          ./backup.nix
+        ];
+      };
+    };
+}

@@ -1,0 +1,316 @@
+# systemd's units.
+#
+#   hearth-backup-JOB.timer --> hearth-backup-JOB.service --fails--> hearth-backup-notify-JOB.service
+#   hearth-backup-{forget,prune,check}-REPOSITORY.timer --> the same with .service --fails--> those of its jobs
+{
+  config,
+  lib,
+  pkgs,
+  utils,
+  ...
+}:
+let
+  own = import ./lib.nix { inherit lib; };
+  confine = import ./hardening.nix { inherit lib; };
+  cfg = config.services.hearth-backup;
+  jobs = lib.filterAttrs (_: job: job.enable) cfg.jobs;
+  inherit (lib) optional optionals;
+
+  program = "${cfg.package}/bin/hearth-backup";
+  written = (pkgs.formats.json { }).generate "hearth-backup.json" cfg.settings;
+  checked = pkgs.runCommand "hearth-backup-checked.json" { } ''
+    ${program} config check --config ${written}
+    cp ${written} $out
+  '';
+  file = if cfg.checkConfig then checked else written;
+  command =
+    arguments:
+    utils.escapeSystemdExecArgs (
+      [ program ]
+      ++ arguments
+      ++ [
+        "--config"
+        "${file}"
+      ]
+    );
+
+  credentialsOf = wanted: map (entry: "${entry.name}:${entry.path}") (lib.filter wanted cfg.credentials);
+  repositoriesOf = job: lib.filterAttrs (name: _: lib.elem name job.repositories) cfg.repositories;
+  directories = repositories: map (repository: own.directoryOf repository.url) (lib.filter (repository: own.isLocal repository.url) repositories);
+  isRemote = repository: !own.isLocal repository.url;
+
+  # Where a path is read: through the innermost place that is read from elsewhere.
+  readAt =
+    path:
+    let
+      places = lib.filter (place: own.isWithin place path) (lib.attrNames cfg.readFrom);
+      innermost = lib.foldl' (best: place: if best == null || lib.stringLength place > lib.stringLength best then place else best) null places;
+    in
+    if innermost == null then path else cfg.readFrom.${innermost} + lib.removePrefix (lib.removeSuffix "/" innermost) path;
+
+  # --- what a job needs ---------------------------------------------------------------
+
+  needsOf =
+    name: job:
+    let
+      found = cfg.resolved.${name};
+      servers = lib.filter (server: server != null) [
+        job.postgresql
+        job.mysql
+        job.mariadb
+      ];
+      hooks = lib.concatLists (lib.attrValues job.hooks);
+      foreign = job.commands != { } || hooks != [ ] || job.quiesce.freeze != [ ] || lib.any (server: server.through != [ ]) servers;
+      snapshots = job.filesystemSnapshots != "off" || job.lvmVolumes != [ ];
+      remote =
+        lib.any isRemote (lib.attrValues (repositoriesOf job))
+        || lib.any (server: server.host != null && !lib.hasPrefix "/" server.host) servers;
+    in
+    {
+      everything = true;
+      inherit remote;
+      network = remote || foreign || job.containers != null;
+      identities =
+        found.postgresql != [ ] || lib.any (server: (server.user or null) != null) servers || job.containers != null;
+      ownership = job.postgresql != null && (job.postgresql.format == "directory" || job.postgresql.directoryFrom != null);
+      mounts = snapshots;
+      devices = job.devices != { };
+      temporary = lib.any (path: own.isWithin "/tmp" path || own.isWithin "/var/tmp" path) (found.paths ++ found.optionalPaths);
+      processes = foreign;
+    };
+
+  # Tools that a job calls by name.
+  tools =
+    name: job:
+    let
+      found = cfg.resolved.${name};
+      package = options: default: if options != null && options.package != null then options.package else default;
+      snapshots = job.filesystemSnapshots != "off" || job.lvmVolumes != [ ];
+    in
+    job.path
+    ++ optional (found.postgresql != [ ]) (package job.postgresql (config.services.postgresql.package or pkgs.postgresql))
+    ++ optional (found.mariadb != [ ]) (package job.mariadb (config.services.mysql.package or pkgs.mariadb))
+    ++ optional (found.mysql != [ ]) (package job.mysql (config.services.mysql.package or pkgs.mariadb))
+    ++ optionals snapshots (
+      [
+        pkgs.btrfs-progs
+        pkgs.lvm2
+        pkgs.util-linux
+      ]
+      ++ optional (config.boot.zfs.enabled or false) (config.boot.zfs.package or pkgs.zfs)
+    )
+    ++ optional (job.containers != null) (
+      if job.containers.engine == "podman" then config.virtualisation.podman.package or pkgs.podman else config.virtualisation.docker.package or pkgs.docker
+    );
+
+  # --- services -----------------------------------------------------------------------
+
+  common = {
+    Type = "oneshot";
+    KillMode = "mixed";
+    TimeoutStopSec = "5min";
+    # A stop on request is no failure; the next run continues.
+    SuccessExitStatus = [
+      "130"
+      "143"
+    ];
+    WorkingDirectory = "/";
+  };
+
+  notifications = name: job: optional (job.notify.ntfy != null || job.notify.command != null) "hearth-backup-notify-${name}.service" ++ job.notify.units;
+
+  afterNetwork = remote: {
+    after = optional remote "network-online.target";
+    wants = optional remote "network-online.target";
+  };
+
+  backup =
+    name: job:
+    let
+      found = cfg.resolved.${name};
+      repositories = repositoriesOf job;
+      needs = needsOf name job;
+      network = afterNetwork needs.remote;
+      servers =
+        optional (found.postgresql != [ ] && config.services.postgresql.enable or false) "postgresql.service"
+        ++ optional (found.mysql != [ ] || found.mariadb != [ ]) "mysql.service";
+      fixed = map own.fixedPart (lib.filter (path: own.fixedPart path != "/") found.paths);
+    in
+    {
+      description = "Back up ${name} to ${own.enumerate job.repositories}";
+      documentation = [ "man:hearth-backup(1)" ];
+      after = network.after ++ servers ++ map (other: "hearth-backup-${other}.service") job.after;
+      inherit (network) wants;
+      onFailure = notifications name job;
+      # A running backup is not stopped by a new configuration.
+      restartIfChanged = false;
+      unitConfig.RequiresMountsFor = lib.unique (
+        [ cfg.stateDir ] ++ directories (lib.attrValues repositories) ++ map readAt fixed ++ fixed
+      );
+      path = tools name job;
+      environment.HEARTH_CONFIG = "${file}";
+      serviceConfig =
+        common
+        // {
+          ExecStart = command (
+            [
+              "run"
+              name
+            ]
+            # Not by systemd, whose limit of starts would count those by hand too.
+            ++ optionals (job.retries.count > 0) [
+              "--retries"
+              (toString job.retries.count)
+              "--retry-delay"
+              job.retries.delay
+            ]
+          );
+          # What a killed run left standing still.
+          ExecStopPost = command [
+            "settle"
+            name
+          ];
+          LoadCredential = credentialsOf (entry: lib.elem (entry.repository or null) job.repositories || (entry.job or null) == name);
+          TimeoutStartSec = job.limits.time;
+        }
+        // lib.filterAttrs (_: value: value != null) {
+          MemoryMax = job.limits.memory;
+          IOWeight = job.limits.ioWeight;
+          CPUWeight = job.limits.cpuWeight;
+        }
+        // lib.optionalAttrs job.sandbox (confine {
+          inherit needs;
+          writable = [ cfg.stateDir ] ++ map (directory: "-${directory}") (directories (lib.attrValues repositories));
+          deviceNodes = lib.mapAttrsToList (_: device: device.path) job.devices;
+        });
+    };
+
+  notify = name: job: {
+    description = "Tell that the backup of ${name} failed";
+    documentation = [ "man:hearth-backup-notify(1)" ];
+    inherit (afterNetwork true) after wants;
+    # For the last lines of its log.
+    path = [ config.systemd.package or pkgs.systemd ] ++ job.path;
+    serviceConfig =
+      common
+      // {
+        ExecStart = command [
+          "notify"
+          name
+        ];
+        LoadCredential = credentialsOf (entry: (entry.notifies or null) == name);
+        TimeoutStartSec = "3min";
+        SupplementaryGroups = [ "systemd-journal" ];
+      }
+      // lib.optionalAttrs job.sandbox (confine {
+        needs = {
+          network = true;
+          processes = job.notify.command != null;
+        };
+      });
+  };
+
+  # --- keeping house ------------------------------------------------------------------
+
+  jobsOf = repository: lib.filterAttrs (_: job: lib.elem repository job.repositories) jobs;
+  forgets = name: lib.any (job: job.retention != null) (lib.attrValues (jobsOf name));
+  steps = {
+    forget = "Forget old snapshots of";
+    prune = "Give back the space of";
+    check = "Check";
+  };
+  stepsOf = name: repository: lib.filter (step: repository.${step}.enable && (step != "forget" || forgets name)) (lib.attrNames steps);
+
+  keeping = step: name: repository: {
+    description = "${steps.${step}} the backups in ${name}";
+    documentation = [ "man:hearth-backup-maintain(1)" ];
+    # Not all at once, and not while this host's jobs run, if they have the same times.
+    after =
+      (afterNetwork (isRemote repository)).after
+      ++ map (job: "hearth-backup-${job}.service") (lib.attrNames (jobsOf name))
+      ++ optional (step == "prune") "hearth-backup-forget-${name}.service"
+      ++ optional (step == "check") "hearth-backup-prune-${name}.service";
+    inherit (afterNetwork (isRemote repository)) wants;
+    onFailure = lib.unique (lib.concatLists (lib.mapAttrsToList notifications (jobsOf name)));
+    restartIfChanged = false;
+    unitConfig.RequiresMountsFor = [ cfg.stateDir ] ++ directories [ repository ];
+    serviceConfig =
+      common
+      // {
+        ExecStart = command [
+          "maintain"
+          name
+          "--only"
+          step
+        ];
+        LoadCredential = credentialsOf (entry: (entry.repository or null) == name);
+        TimeoutStartSec = "infinity";
+        Nice = 10;
+        IOSchedulingClass = "idle";
+        IOWeight = 20;
+        CPUWeight = 20;
+        MemoryMax = "2G";
+      }
+      // confine {
+        needs.network = isRemote repository;
+        writable = [ cfg.stateDir ] ++ map (directory: "-${directory}") (directories [ repository ]);
+      };
+  };
+
+  maintenance =
+    make:
+    lib.listToAttrs (
+      lib.concatLists (
+        lib.mapAttrsToList (
+          name: repository: map (step: lib.nameValuePair "hearth-backup-${step}-${name}" (make step name repository)) (stepsOf name repository)
+        ) cfg.repositories
+      )
+    );
+
+  # --- timers -------------------------------------------------------------------------
+
+  timer =
+    {
+      schedule,
+      randomizedDelay,
+      persistent ? true,
+      wakeSystem ? false,
+    }:
+    lib.mkIf (schedule != null) {
+      wantedBy = [ "timers.target" ];
+      timerConfig = {
+        OnCalendar = schedule;
+        RandomizedDelaySec = randomizedDelay;
+        # The same each day, so that the time between two runs is.
+        FixedRandomDelay = true;
+        Persistent = persistent;
+        WakeSystem = lib.mkIf wakeSystem true;
+      };
+    };
+in
+{
+  config = lib.mkIf cfg.enable {
+    environment.systemPackages = [ cfg.package ];
+    environment.etc."hearth-backup/config.json".source = file;
+
+    systemd.services =
+      lib.mapAttrs' (name: job: lib.nameValuePair "hearth-backup-${name}" (backup name job)) jobs
+      // lib.mapAttrs' (name: job: lib.nameValuePair "hearth-backup-notify-${name}" (notify name job)) (
+        lib.filterAttrs (_: job: job.notify.ntfy != null || job.notify.command != null) jobs
+      )
+      // maintenance keeping;
+    systemd.timers =
+      lib.mapAttrs' (
+        name: job:
+        lib.nameValuePair "hearth-backup-${name}" (timer {
+          inherit (job)
+            schedule
+            randomizedDelay
+            persistent
+            wakeSystem
+            ;
+        })
+      ) jobs
+      // maintenance (step: _: repository: timer { inherit (repository.${step}) schedule randomizedDelay; });
+  };
+}

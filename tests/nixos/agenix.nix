@@ -1,0 +1,35 @@
+# A writer key that lies encrypted in the configuration. The identity in agenix/ opens nothing but this test.
+{
+  name = "hearth-backup-agenix";
+
+  nodes.machine = {
+    imports = [ ./common/host.nix ];
+    services.hearth-backup = {
+      repositories.disk.writerKey = {
+        file = null;
+        age = ./agenix/writer.age;
+      };
+      jobs.state = {
+        paths = [ "/var/lib/app" ];
+        notify.ntfy = {
+          url = "http://127.0.0.1:8090";
+          topic = "backups";
+          token.age = ./agenix/token.age;
+        };
+      };
+    };
+    age.identityPaths = [ "/etc/age-identity" ];
+    environment.etc."age-identity" = {
+      source = ./agenix/identity.txt;
+      mode = "0400";
+    };
+  };
+
+  testScript =
+    ''
+      golden = "${../golden/format-1/0.1.0}"
+      listener = "${./agenix/listener.py}"
+    ''
+    + builtins.readFile ./common/prelude.py
+    + builtins.readFile ./agenix.py;
+}

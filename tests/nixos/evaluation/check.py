@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""Compares evaluated hosts with what cases.nix expects: check.py EVALUATED.json [--program hearth-backup] [--update]
+
+Every rendered configuration must satisfy docs/config.schema.json, and the program's own check; every service must be confined as well as
+its sources allow, judged by `systemd-analyze security`. Whole configurations are kept in expected/; --update writes them anew.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+SCHEMA = HERE.parents[2] / "docs" / "config.schema.json"
+# What a confined service may be judged at most, by systemd-analyze; one that makes filesystem snapshots needs mounts and devices.
+EXPOSURE, EXPOSURE_SNAPSHOTS, EXPOSURE_NONE = 2.5, 4.5, 10.0
+
+problems = []
+done = 0
+
+
+def expect(case, condition, text):
+    global done
+    done += 1
+    if not condition:
+        problems.append(f"{case}: {text}")
+
+
+def at(settings, path):
+    for key in path.split("."):
+        if not isinstance(settings, dict) or key not in settings:
+            return None
+        settings = settings[key]
+    return settings
+
+
+def check_units(case, wanted, units):
+    for name, lines in wanted.items():
+        text = units.get(name)
+        if lines is None:
+            expect(case, text is None, f"there is a unit {name}")
+            continue
+        expect(case, text is not None, f"there is no unit {name}")
+        for line in lines if text is not None else []:
+            if line.startswith("!"):
+                expect(case, line[1:] not in text, f"{name} has {line[1:]!r}")
+            elif re.match(r"[A-Za-z-]+=", line):
+                expect(case, line in text.splitlines(), f"{name} lacks the line {line!r}")
+            else:
+                expect(case, line in text, f"{name} lacks {line!r}")
+
+
+def check_golden(case, settings, update):
+    path = HERE / "expected" / f"{case}.json"
+    text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
+    if update:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    known = path.read_text() if path.exists() else ""
+    expect(case, known == text, f"the configuration is not as in {path.name}; --update if that is meant")
+
+
+def check_schema(case, settings):
+    try:
+        import jsonschema
+    except ImportError:
+        return False
+    errors = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text())).iter_errors(settings)
+    for error in errors:
+        expect(case, False, f"the schema says: {'.'.join(map(str, error.path))}: {error.message[:300]}")
+    return True
+
+
+def check_program(case, settings, program):
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(settings, file)
+        file.flush()
+        ran = subprocess.run([program, "config", "check", "--config", file.name], capture_output=True, text=True)
+        expect(case, ran.returncode == 0, f"the program refuses it: {ran.stderr.strip()[:400]}")
+
+
+def exposure(name, text):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_text(text)
+        ran = subprocess.run(
+            ["systemd-analyze", "security", "--offline=true", "--no-pager", str(path)], capture_output=True, text=True
+        )
+    found = re.search(r"Overall exposure level for .*: ([0-9.]+)", ran.stdout)
+    return float(found[1]) if found else None
+
+
+def check_exposure(case, units):
+    judged = {}
+    for name, text in units.items():
+        if not name.endswith(".service") or text is None:
+            continue
+        most = EXPOSURE if "ProtectSystem=" in text else EXPOSURE_NONE
+        most = EXPOSURE_SNAPSHOTS if "CAP_SYS_ADMIN" in text else most
+        value = exposure(name, text)
+        if value is None:
+            return None
+        judged[name] = value
+        expect(case, value <= most, f"{name} is judged {value} by systemd-analyze security, more than {most}")
+    return judged
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("evaluated", type=Path)
+    arguments.add_argument("--program")
+    arguments.add_argument("--update", action="store_true")
+    arguments = arguments.parse_args()
+    hosts = json.loads(arguments.evaluated.read_text())
+    schema = True
+    judged = {}
+    for case, host in hosts.items():
+        wanted = host["expect"]
+        expect(case, sorted(host["assertions"]) == sorted(wanted.get("assertions", [])), "assertions:\n  " + "\n  ".join(host["assertions"]))
+        if "assertions" in wanted:
+            continue
+        if "warnings" in wanted:
+            expect(case, sorted(host["warnings"]) == sorted(wanted["warnings"]), "warnings:\n  " + "\n  ".join(host["warnings"]))
+        for path, value in wanted.get("settings", {}).items():
+            expect(case, at(host["settings"], path) == value, f"settings.{path} is {at(host['settings'], path)!r}, not {value!r}")
+        for key in ["coverage", "tmpfiles", "persistence", "stateDir", "persistRoot"]:
+            if key in wanted:
+                expect(case, host[key] == wanted[key], f"{key} is {host[key]!r}, not {wanted[key]!r}")
+        if "secretNames" in wanted:
+            expect(case, sorted(host["secrets"]) == wanted["secretNames"], f"secrets are {sorted(host['secrets'])}")
+            for secret in host["secrets"].values():
+                expect(case, (secret["mode"], secret["owner"]) == ("0400", "root"), f"a secret is not root's alone: {secret}")
+        check_units(case, wanted.get("units", {}), host["units"])
+        if wanted.get("golden"):
+            check_golden(case, host["settings"], arguments.update)
+        if host["units"]:
+            schema = check_schema(case, host["settings"]) and schema
+            if arguments.program:
+                check_program(case, host["settings"], arguments.program)
+            judged[case] = check_exposure(case, host["units"])
+    if not schema:
+        print("the schema was not checked: no python3-jsonschema")
+    if any(values is None for values in judged.values()):
+        print("confinement was not judged: no systemd-analyze security --offline")
+    for name, value in (judged.get("every-option-of-a-job-reaches-the-engine") or {}).items():
+        print(f"exposure {value}  {name}")
+    for problem in problems:
+        print(f"FAILED {problem}")
+    print(f"{len(hosts)} hosts, {done} comparisons, {len(problems)} failed")
+    sys.exit(bool(problems))
+
+
+if __name__ == "__main__":
+    main()

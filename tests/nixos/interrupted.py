@@ -1,0 +1,41 @@
+machine.wait_for_unit("multi-user.target")
+machine.wait_for_unit("app.service")
+make_repository(machine)
+machine.succeed("head -c 120M /dev/urandom > /var/lib/app/large; echo small > /var/lib/app/small")
+
+
+def begin():
+    """A run that has read something and still has a lot to do."""
+    machine.succeed("systemctl start --no-block hearth-backup-state.service")
+    machine.wait_until_succeeds("test $(systemctl is-active app.service) = inactive", timeout=60)
+    read = "awk '/^rchar/ { print $2 }' /proc/$(systemctl show --value --property=MainPID hearth-backup-state.service)/io"
+    machine.wait_until_succeeds(f"test $({read}) -gt 20000000", timeout=60)
+    assert machine.succeed("systemctl is-active hearth-backup-state.service || true").strip() == "activating"
+
+
+with subtest("a stop is followed within seconds, and what stood still goes on"):
+    begin()
+    machine.wait_until_succeeds("test -n \"$(find /srv/backup/q/packs -type f)\"", timeout=60)
+    machine.succeed("timeout 60 systemctl stop hearth-backup-state.service")
+    machine.require_unit_state("app.service")
+    assert machine.succeed("systemctl is-failed hearth-backup-state.service || true").strip() != "failed"
+    assert len(snapshots(machine)) == 0
+
+with subtest("a run that is killed leaves nothing standing still"):
+    begin()
+    machine.succeed("systemctl kill --kill-whom=main --signal=KILL hearth-backup-state.service")
+    machine.wait_until_succeeds("systemctl is-failed hearth-backup-state.service", timeout=30)
+    machine.wait_for_unit("app.service", timeout=30)
+
+with subtest("a run continues after the power was lost"):
+    begin()
+    machine.crash()
+    machine.start()
+    machine.wait_for_unit("multi-user.target")
+    machine.succeed("hearth-backup check --repo /srv/backup/q --read-packs")
+    back_up(machine)
+    machine.require_unit_state("app.service")
+    assert len(snapshots(machine)) == 1
+    machine.succeed(f"hearth-backup dump latest /var/lib/app/large {RESTORE} | cmp - /var/lib/app/large")
+    stored = int(machine.succeed("du -sm /srv/backup/q/packs | cut -f1"))
+    assert stored < 160, f"{stored} MB: what was stored before was stored again"
