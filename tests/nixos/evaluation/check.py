@@ -15,7 +15,8 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SCHEMA = HERE.parents[2] / "docs" / "config.schema.json"
+DOCS = HERE.parents[2] / "docs"
+SCHEMA = DOCS / "config.schema.json"
 # What a confined service may be judged at most, by systemd-analyze; one that makes filesystem snapshots needs mounts and devices.
 EXPOSURE, EXPOSURE_SNAPSHOTS, EXPOSURE_NONE = 2.5, 4.5, 10.0
 
@@ -62,6 +63,33 @@ def check_golden(case, settings, update):
         path.write_text(text)
     known = path.read_text() if path.exists() else ""
     expect(case, known == text, f"the configuration is not as in {path.name}; --update if that is meant")
+
+
+def check_page(page, update):
+    path = DOCS / "nixos-options.md"
+    if update:
+        path.write_text(page)
+    known = path.read_text() if path.exists() else ""
+    expect("the page of options", known == page, f"{path.name} is not as the module says; --update writes it")
+    bare = [name for name, text in re.findall(r"### `(.*?)`\n\n(.*?)\n\n- type", page, re.S) if len(text.split()) < 2]
+    expect("the page of options", not bare, f"no description: {bare}")
+
+
+def check_flake(outputs):
+    for system in ["x86_64-linux", "aarch64-linux"]:
+        expect("flake", {"default", "static"} <= set(outputs["packages"][system]), f"packages: {outputs['packages']}")
+        expect("flake", {"package", "clippy", "module"} <= set(outputs["checks"][system]), f"checks: {outputs['checks']}")
+        machines = {path.stem for path in HERE.parent.glob("*.nix")}
+        expect("flake", machines <= set(outputs["checks"][system]), f"checks lack {machines - set(outputs['checks'][system])}")
+        expect("flake", "default" in outputs["devShells"][system], "no devShell")
+        expect("flake", "default" in outputs["apps"][system], "no app")
+    expect("flake", outputs["nixosModules"] == ["default"] and outputs["overlays"] == ["default"], "no module or overlay")
+    expect("flake", "default" in outputs["templates"], "no template")
+    lock = json.loads((HERE.parents[2] / "flake.lock").read_text())
+    for name, given in outputs["inputs"].items():
+        original = lock["nodes"][lock["nodes"]["root"]["inputs"][name]]["original"]
+        url = f"{original['type']}:{original['owner']}/{original['repo']}" + (f"/{original['ref']}" if "ref" in original else "")
+        expect("flake", given["url"] == url, f"{name} is locked from {url}, not from {given['url']}")
 
 
 def check_schema(case, settings):
@@ -115,7 +143,11 @@ def main():
     arguments.add_argument("--program")
     arguments.add_argument("--update", action="store_true")
     arguments = arguments.parse_args()
-    hosts = json.loads(arguments.evaluated.read_text())
+    evaluated = json.loads(arguments.evaluated.read_text())
+    hosts = evaluated.get("hosts", evaluated)
+    if "page" in evaluated:
+        check_page(evaluated["page"], arguments.update)
+        check_flake(evaluated["flake"])
     schema = True
     judged = {}
     for case, host in hosts.items():
