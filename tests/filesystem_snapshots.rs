@@ -216,6 +216,61 @@ fn a_subvolume_is_found_behind_mounts_of_its_parts() {
 }
 
 #[test]
+fn the_filesystem_behind_a_mapped_place_stands_still_and_is_shown_in_that_place() {
+    let Some(mut disk) = btrfs() else { return };
+    let bench = Bench::with_repository();
+    subvolume(&disk.top().join("@persist"));
+    let persist = disk.mount("persist", "subvol=@persist");
+    let own = bench.path("root/lib");
+    fs::create_dir_all(persist.join("lib/app")).unwrap();
+    for nested in ["lib/app/nested", "lib/app/skipped"] {
+        subvolume(&persist.join(nested));
+    }
+    bench.write("root/lib/rest/file", b"own");
+    let state = persist.join("lib/hearth-backup");
+    fs::rename(bench.path("state"), &state)
+        .unwrap_or_else(|_| drop(system(&["mv", bench.path("state").to_str().unwrap(), state.to_str().unwrap()])));
+    std::os::unix::fs::symlink(&state, bench.path("state")).unwrap();
+    let files = ["app/file", "app/nested/file", "app/skipped/file"].map(|name| persist.join("lib").join(name));
+    files.iter().for_each(|file| fs::write(file, "before").unwrap());
+    let read_from = json!({ own.to_str().unwrap(): persist.join("lib") });
+    let configure = |job: &Value| {
+        bench.configure(job);
+        let mut config: Value = serde_json::from_slice(&fs::read(bench.path("config.json")).unwrap()).unwrap();
+        config["readFrom"] = read_from.clone();
+        bench.write("config.json", config.to_string().as_bytes());
+    };
+    let exclude = [own.join("app/skipped")];
+    for path in [own.join("app"), bench.path("root")] {
+        files.iter().for_each(|file| fs::write(file, "before").unwrap());
+        configure(&changing(&json!({ "paths": [path], "exclude": exclude }), &files.each_ref().map(PathBuf::as_path)));
+        let (_, said) = bench.ends(&RUN, 0);
+        assert!(!said.contains("persist"), "all is called by the place that is shown: {said}");
+        for name in ["app/file", "app/nested/file"] {
+            assert_eq!(bench.saved(own.join(name)), "before", "{name} in {}", path.display());
+        }
+        let list = bench.ok(&["ls", "latest", "-R", "--key", "hearth-restore.key"]);
+        assert!(!list.contains("skipped") && !list.contains("persist"), "{list}");
+        assert!(!list.contains("hearth-backup/jobs"), "the state is not saved: {list}");
+        assert!(state.join("jobs").exists() && subvolumes(&persist).len() == 3, "no snapshot stays");
+    }
+    assert_eq!(bench.saved(own.join("rest/file")), "own");
+    assert!(bench.ends(&RUN, 0).1.contains("root: is read live"), "what lies at its own place has no snapshot");
+    let required = json!({ "paths": [own.join("app")], "exclude": exclude, "filesystemSnapshots": { "required": true } });
+    configure(&required);
+    bench.ends(&RUN, 0);
+    assert_eq!(bench.json(&RUN)["repositories"][0]["statistics"]["bytes_read"], 0);
+    // The same, read live where it is kept, and where it is mounted.
+    configure(&json!({ "paths": [own.join("app")], "exclude": exclude }));
+    assert_eq!(bench.json(&RUN)["repositories"][0]["statistics"]["bytes_read"], 0);
+    fs::create_dir_all(own.join("app")).unwrap();
+    system(&["mount", "--bind", persist.join("lib/app").to_str().unwrap(), own.join("app").to_str().unwrap()]);
+    disk.points.push(own.join("app"));
+    bench.configure(&json!({ "paths": [own.join("app")], "exclude": exclude }));
+    assert_eq!(bench.json(&RUN)["repositories"][0]["statistics"]["bytes_read"], 0);
+}
+
+#[test]
 fn what_is_mounted_below_is_read_where_it_is() {
     let Some(mut disk) = btrfs() else { return };
     let bench = Bench::with_repository();

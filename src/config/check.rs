@@ -4,6 +4,7 @@ use super::Config;
 use super::database::{Databases, DumpFormat, Mariadb, Postgresql};
 use super::error::ConfigError;
 use super::job::Job;
+use super::read_from;
 use super::repository::Repository;
 use super::retention::Retention;
 
@@ -18,6 +19,9 @@ pub(super) fn check(config: &Config, file: &str) -> Result<(), ConfigError> {
         if let Some((key, why)) = check_repository(repository) {
             return wrong(format!("{}.{key}", path()), why);
         }
+    }
+    if let Some((place, why)) = read_from::check(&config.read_from) {
+        return wrong(format!("readFrom.{place}"), why);
     }
     for (name, job) in &config.jobs {
         if let Some(why) = misnamed(name) {

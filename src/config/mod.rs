@@ -17,6 +17,7 @@ mod limits;
 mod parse;
 mod percent;
 mod quiesce;
+mod read_from;
 mod recipient;
 mod repository;
 mod retention;
@@ -66,6 +67,10 @@ pub struct Config {
     /// Who shall be able to restore: every run warns of a repository that says otherwise.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub recipients: Vec<Recipient>,
+    /// Places that all jobs read elsewhere: from what the snapshot shows, such as `/var/lib`, to what is read, such as
+    /// `/persist/var/lib`. What is not there is read at its own place.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub read_from: BTreeMap<String, PathBuf>,
     /// Where backups go, by name.
     pub repositories: BTreeMap<String, Repository>,
     /// What is saved, by name.

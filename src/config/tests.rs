@@ -174,6 +174,34 @@ fn house_that_cannot_be_kept_as_asked_for_is_told() {
 }
 
 #[test]
+fn places_that_cannot_be_read_elsewhere_are_told() {
+    let with = |places: &str| {
+        let text = GOOD.replacen("\"repositories\"", &format!("\"readFrom\": {places}, \"repositories\""), 1);
+        Config::parse(&text, Format::Json, "x").map_err(|error| error.to_string())
+    };
+    for good in [
+        r#"{ "/var/lib": "/persist/system/var/lib", "/var/lib/media": "/persist/media" }"#,
+        r#"{ "/": "/persist/system", "/home": "/persist/home" }"#,
+        r#"{ "/srv": "/srv/.snapshots/newest" }"#,
+    ] {
+        assert!(with(good).is_ok(), "{good}");
+    }
+    for (places, expected) in [
+        (r#"{ "var/lib": "/persist" }"#, "readFrom.var/lib: `var/lib` must be an absolute path"),
+        (r#"{ "/var/lib": "persist" }"#, "readFrom./var/lib: `persist` must be an absolute path"),
+        (r#"{ "/var/lib": "/persist/../x" }"#, "`/persist/../x` must be an absolute path without `.`, `..`"),
+        (r#"{ "/var/./lib": "/persist" }"#, "`/var/./lib` must be an absolute path without `.`, `..`"),
+        (r#"{ "/var/lib/": "/persist" }"#, "`/var/lib/` must be an absolute path without `.`, `..` and a `/` too many"),
+        (r#"{ "/var/lib": "/var/lib" }"#, "readFrom./var/lib: is read at its own place anyway"),
+        (r#"{ "/a": "/b/c", "/b": "/d" }"#, "readFrom./a: /b/c lies in /b, which is read from /d itself"),
+        (r#"{ "/a": 3 }"#, "readFrom./a: invalid type"),
+    ] {
+        let error = with(places).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
 fn filesystem_snapshots_are_a_word_or_a_table() {
     let with = |value: &str| {
         let text = GOOD.replace("\"paths\"", &format!("\"filesystemSnapshots\": {value}, \"paths\""));

@@ -12,76 +12,101 @@ use crate::config::{ContainerEngine, Job};
 use crate::content::ContentError;
 use crate::model::event::{Event, Monitor};
 use crate::source::container::{self, Engine};
+use crate::source::mapping::{Mapping, Place, Reading};
 use crate::source::snapshot::lvm;
 use crate::source::snapshot::mounts::Mounts;
-use crate::source::walk;
 
 /// Where a job remembers what its patterns found.
 const FILE: &str = "discovered";
 
-/// The paths of a job that are there, each once. A path that is not there is a warning unless it is optional or a pattern;
-/// a pattern that finds nothing is one.
-pub(super) fn paths(job: &Job, containers: Option<&ContainerVolumes>, monitor: &dyn Monitor) -> Result<Vec<PathBuf>, JobError> {
+/// What a job reads of files, and where. A path that is not there is a warning unless it is optional or a pattern; a pattern that finds
+/// nothing is one.
+pub(super) struct Files {
+    /// The paths, and the databases.
+    pub(super) reading: Reading,
+    /// The SQLite databases that the job names.
+    pub(super) databases: Vec<PathBuf>,
+}
+
+/// Finds what is there of a job's paths, of the volumes of containers, and of the databases that it names.
+pub(super) fn files(job: &Job, mapping: &Mapping, containers: Option<&ContainerVolumes>, monitor: &dyn Monitor) -> Result<Files, JobError> {
+    let search = Search { mapping, monitor };
     let mut found = BTreeSet::new();
     let optional = job.optional_paths.iter().map(|path| (path, false));
     for (path, expected) in job.paths.iter().map(|path| (path, true)).chain(optional) {
-        found.extend(expand(path, expected, monitor)?);
+        found.extend(search.expand(path, expected)?);
     }
     for volume in containers.iter().flat_map(|found| &found.volumes) {
-        found.extend(there(&volume.mountpoint, true, monitor));
+        found.extend(search.there(&volume.mountpoint, true));
     }
-    Ok(found.into_iter().collect())
-}
-
-/// The SQLite databases that the job names and that are there.
-pub(super) fn databases(job: &Job, monitor: &dyn Monitor) -> Result<Vec<PathBuf>, JobError> {
-    let mut found = BTreeSet::new();
+    let mut databases = BTreeSet::new();
     for path in job.sqlite.iter().flat_map(|sqlite| &sqlite.databases) {
-        found.extend(expand(path, true, monitor)?);
+        databases.extend(search.expand(path, true)?);
     }
-    Ok(found.into_iter().collect())
+    let named = databases.iter().map(|database| database.at.clone()).collect();
+    found.extend(databases);
+    let unusable: BTreeSet<_> = found.iter().flat_map(|place| mapping.unusable_for(&place.at)).collect();
+    for (at, why) in unusable {
+        monitor.event(Event::info(at.display().to_string(), why));
+    }
+    Ok(Files { reading: Reading::new(mapping, found, monitor), databases: named })
 }
 
-/// What a path or a pattern stands for.
-fn expand(path: &str, expected: bool, monitor: &dyn Monitor) -> Result<Vec<PathBuf>, JobError> {
-    let matches = if is_pattern(path) { matching(path, monitor)? } else { there(Path::new(path), expected, monitor) };
-    if matches.is_empty() && is_pattern(path) && expected {
-        monitor.event(Event::warning(path, "matches nothing"));
+/// Looks for what paths stand for.
+struct Search<'a> {
+    mapping: &'a Mapping,
+    monitor: &'a dyn Monitor,
+}
+
+impl Search<'_> {
+    /// What a path or a pattern stands for.
+    fn expand(&self, path: &str, expected: bool) -> Result<Vec<Place>, JobError> {
+        if !is_pattern(path) {
+            return Ok(self.there(Path::new(path), expected).into_iter().collect());
+        }
+        let matches = self.matching(path)?;
+        if matches.is_empty() && expected {
+            self.monitor.event(Event::warning(path, "matches nothing"));
+        }
+        Ok(matches)
     }
-    Ok(matches)
+
+    fn there(&self, path: &Path, expected: bool) -> Option<Place> {
+        match self.mapping.locate(path) {
+            Ok(place) => Some(place),
+            Err(error) => {
+                if expected {
+                    let message = format!("cannot be read ({error}); it is not in this snapshot");
+                    self.monitor.event(Event::warning(path.display().to_string(), message));
+                }
+                None
+            }
+        }
+    }
+
+    fn matching(&self, pattern: &str) -> Result<Vec<Place>, JobError> {
+        let options = glob::MatchOptions { require_literal_separator: true, require_literal_leading_dot: false, ..Default::default() };
+        let wrong = |error: glob::PatternError| JobError::Pattern { pattern: pattern.to_owned(), why: error.msg.to_owned() };
+        let mut found = Vec::new();
+        for placed in self.mapping.patterns(pattern) {
+            for path in glob::glob_with(&placed.text, options).map_err(wrong)? {
+                match path {
+                    // The walk follows no links on its way to a path.
+                    Ok(path) => found.extend(self.there(&placed.shown(&path), true)),
+                    Err(error) => {
+                        let message = format!("cannot be read ({})", error.error());
+                        self.monitor.event(Event::warning(error.path().display().to_string(), message));
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
 }
 
 /// Whether a path stands for all that match it.
 fn is_pattern(path: &str) -> bool {
     path.contains(['*', '?', '['])
-}
-
-fn there(path: &Path, expected: bool, monitor: &dyn Monitor) -> Vec<PathBuf> {
-    match walk::absolute(path).and_then(|path| path.symlink_metadata().map(|_| path)) {
-        Ok(path) => vec![path],
-        Err(error) => {
-            if expected {
-                let message = format!("cannot be read ({error}); it is not in this snapshot");
-                monitor.event(Event::warning(path.display().to_string(), message));
-            }
-            Vec::new()
-        }
-    }
-}
-
-fn matching(pattern: &str, monitor: &dyn Monitor) -> Result<Vec<PathBuf>, JobError> {
-    let options = glob::MatchOptions { require_literal_separator: true, require_literal_leading_dot: false, ..Default::default() };
-    let paths =
-        glob::glob_with(pattern, options).map_err(|error| JobError::Pattern { pattern: pattern.to_owned(), why: error.msg.to_owned() })?;
-    let mut found = Vec::new();
-    for path in paths {
-        match path {
-            // The walk follows no links on its way to a path.
-            Ok(path) => found.extend(there(&path, true, monitor)),
-            Err(error) => monitor.event(Event::warning(error.path().display().to_string(), format!("cannot be read ({})", error.error()))),
-        }
-    }
-    Ok(found)
 }
 
 /// The logical volumes whose files a job saves. That they cannot be had is an error that is told, and the rest of the job goes on.

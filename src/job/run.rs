@@ -6,11 +6,12 @@ use std::sync::Arc;
 use jiff::Zoned;
 
 use super::destinations::Destinations;
+use super::discover::{self, Files};
 use super::hooks::{self, HookLog};
 use super::standstill::{self, Sources, Standstill};
 use super::streams::{self, Streams};
 use super::window::{self, Until};
-use super::{JobError, discover, limits, lock};
+use super::{JobError, limits, lock};
 use crate::config::{Config, Credentials, FilesystemSnapshots, IntegrityCheck, Job, Preset};
 use crate::content::ContentError;
 use crate::content::backup::{BackupOptions, Summary};
@@ -18,8 +19,10 @@ use crate::model::event::{Event, Monitor};
 use crate::model::pace::Pace;
 use crate::source::database::sqlite;
 use crate::source::exclude::Excludes;
+use crate::source::mapping::Mapping;
 use crate::source::snapshot::btrfs;
 use crate::source::snapshot::lvm::Volume;
+use crate::source::view;
 use crate::store::Address;
 
 /// How to run a job.
@@ -140,12 +143,10 @@ fn save_everywhere(options: &RunOptions<'_>, job: &Job, still: &mut Standstill, 
         return destinations.save(&BackupOptions::default(), monitor);
     }
     let containers = discover::container_volumes(job, monitor)?;
-    let mut paths = discover::paths(job, containers.as_ref(), monitor)?;
+    let mapping = Mapping::new(&options.config.read_from);
+    let Files { reading, databases } = discover::files(job, &mapping, containers.as_ref(), monitor)?;
+    let mut paths = reading.paths();
     let volumes = discover::logical_volumes(job, monitor)?;
-    let databases = discover::databases(job, monitor)?;
-    paths.extend(databases.iter().cloned());
-    paths.sort();
-    paths.dedup();
     let devices: Vec<PathBuf> = job.devices.values().map(|device| device.path.clone()).collect();
     let streams = Streams::prepare(job, &options.job_state(), &options.credentials(), monitor);
     if paths.is_empty() && streams.files.is_empty() && devices.is_empty() && volumes.is_empty() {
@@ -158,21 +159,23 @@ fn save_everywhere(options: &RunOptions<'_>, job: &Job, still: &mut Standstill, 
     } else {
         let found: Vec<PathBuf> = paths.iter().cloned().chain(volumes.iter().map(Volume::place)).collect();
         discover::report_changes(job, &found, &options.job_state(), monitor)?;
-        let sources = Sources { paths: &paths, excludes: &rules, volumes: &volumes, containers: containers.as_ref(), devices: &devices };
+        let sources =
+            Sources { reading: &reading, excludes: &rules, volumes: &volumes, containers: containers.as_ref(), devices: &devices };
         still.begin((options.job, job), &sources, &options.job_state(), options.log, monitor)?;
         paths.extend(still.volumes().iter().cloned());
         if paths.is_empty() && streams.files.is_empty() && devices.is_empty() {
             return Err(JobError::Nothing);
         }
     }
+    let views = view::compose(reading.views(), still.views());
     let saving = BackupOptions {
         paths,
         streams: streams.files.iter().cloned().chain(streams::devices(job, |device| still.device(device))).collect(),
         databases: sqlite(job, &databases),
-        views: still.views().to_vec(),
+        skip: still.skip(repository_folders(options.config, job, options.state()), &views),
+        views,
         excludes: rules,
         one_file_system: job.one_file_system,
-        skip: still.skip(repository_folders(options.config, job, options.state())),
         tags: job.tags.clone(),
         host: options.config.host.clone().unwrap_or_else(|| options.host.clone()),
         job: options.job.to_owned(),

@@ -16,15 +16,16 @@ use super::quiet::{self, ContainerVolumes, Quiet};
 use crate::config::{FilesystemSnapshots, Job, Room, SnapshotKind};
 use crate::model::event::{Event, Monitor};
 use crate::source::exclude::Excludes;
+use crate::source::mapping::Reading;
 use crate::source::snapshot::{self, Frozen, Kind, Names, Wanted, lvm};
-use crate::source::view::View;
+use crate::source::view::{self, View};
 
 /// The directory of a job's state in which snapshots of devices are mounted.
 const MOUNTS: &str = "mounts";
 
 /// What a job reads.
 pub(super) struct Sources<'a> {
-    pub(super) paths: &'a [PathBuf],
+    pub(super) reading: &'a Reading,
     pub(super) excludes: &'a Excludes,
     pub(super) volumes: &'a [lvm::Volume],
     pub(super) containers: Option<&'a ContainerVolumes>,
@@ -58,7 +59,8 @@ impl Standstill {
         let options = job.filesystem_snapshots.options();
         self.mounts = mounts(job, dir);
         let wanted = Wanted {
-            paths: sources.paths,
+            places: &sources.reading.places(sources.excludes),
+            views: sources.reading.views(),
             excludes: sources.excludes,
             one_file_system: job.one_file_system,
             kinds: &kinds(&job.filesystem_snapshots),
@@ -97,11 +99,14 @@ impl Standstill {
         self.frozen.volumes()
     }
 
-    /// Directories to skip, also where they are read in a snapshot; and where snapshots are mounted.
-    pub(super) fn skip(&self, mut folders: Vec<PathBuf>) -> Vec<PathBuf> {
+    /// Directories to skip, also where they are read through `views` or in a snapshot; and where snapshots are mounted.
+    pub(super) fn skip(&self, mut folders: Vec<PathBuf>, views: &[View]) -> Vec<PathBuf> {
         folders.push(self.mounts.clone());
-        let frozen: Vec<PathBuf> = folders.iter().map(|folder| self.frozen.read_from(folder)).collect();
-        folders.extend(frozen);
+        let real: Vec<PathBuf> = folders.iter().filter_map(|folder| folder.canonicalize().ok()).collect();
+        folders.extend(real);
+        let read = |folder: &PathBuf| [self.frozen.read_from(folder), view::read_from(views, folder)];
+        let elsewhere: Vec<PathBuf> = folders.iter().flat_map(read).collect();
+        folders.extend(elsewhere);
         folders
     }
 

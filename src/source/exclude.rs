@@ -32,6 +32,7 @@ mod selection;
 
 use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 pub use error::ExcludeError;
@@ -61,6 +62,13 @@ impl Excludes {
     #[inline]
     pub fn matches(&self, path: &[u8], name: &[u8], is_dir: bool) -> bool {
         !self.patterns.is_empty() && self.patterns.decide(path, name, is_dir) == Some(true)
+    }
+
+    /// Whether the patterns leave out the directory `inner`, or one between it and `top`, which holds it.
+    pub fn leaves_out_within(&self, top: &Path, inner: &Path) -> bool {
+        let between = inner.ancestors().take_while(|place| *place != top);
+        let mut named = between.filter_map(|place| Some((place, place.file_name()?)));
+        named.any(|(place, name)| self.matches(place.as_os_str().as_bytes(), name.as_bytes(), true))
     }
 
     /// Whether [`matches`](Self::matches) looks at the path; if not, a walk need not build it.

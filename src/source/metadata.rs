@@ -154,6 +154,11 @@ pub fn open_dir(path: &Path) -> io::Result<OwnedFd> {
     open_quietly(AT_FDCWD, path.as_os_str().as_bytes(), OFlag::O_DIRECTORY)
 }
 
+/// A descriptor that stands for a directory which is nowhere: nothing is found in it.
+pub fn open_nothing() -> io::Result<OwnedFd> {
+    Ok(openat(AT_FDCWD, c"/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?)
+}
+
 /// `O_NOATIME` is for owners and root only; others read without it.
 fn open_quietly(dir: BorrowedFd<'_>, name: &[u8], extra: OFlag) -> io::Result<OwnedFd> {
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | extra;

@@ -8,6 +8,7 @@ pub mod container;
 pub mod database;
 pub mod device;
 pub mod exclude;
+pub mod mapping;
 pub mod metadata;
 pub mod snapshot;
 pub mod stream;

@@ -9,23 +9,26 @@
 //! name, sub-directories at their place among them. A directory that stands still elsewhere is read there ([`View`]); all
 //! that is said of it names the place where it is shown.
 
+mod names;
+mod spine;
+
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
-
-use nix::dir::{Dir, Type};
 
 use super::database::sqlite::Databases;
 use super::exclude::Excludes;
 use super::metadata::{self, FileType, Stat};
 use super::stream::VirtualFile;
-use super::view::{View, Views, names_of};
+use super::view::{self, View, Views, names_of};
 use crate::model::entry::Xattr;
 use crate::model::event::Event;
+use names::{Kind, Names};
+use spine::Spine;
 
 /// A directory that the walk has opened.
 #[derive(Debug)]
@@ -38,6 +41,12 @@ impl OpenDir {
     /// Its absolute path, for messages.
     pub fn path(&self) -> &[u8] {
         &self.path
+    }
+
+    /// Where it is read, if that is not its path.
+    pub fn read_at(&self) -> Option<PathBuf> {
+        let read = std::fs::read_link(format!("/proc/self/fd/{}", self.fd.as_raw_fd())).ok()?;
+        Some(read).filter(|read| read.as_os_str().as_bytes() != self.path)
     }
 
     /// The absolute path of an entry in it, for messages.
@@ -113,39 +122,6 @@ pub struct WalkOptions {
     pub views: Vec<View>,
 }
 
-/// The arguments as a tree of components: a leaf is an argument, everything under it is walked, or a stream.
-#[derive(Debug, Default)]
-struct Spine {
-    chosen: bool,
-    stream: Option<Arc<VirtualFile>>,
-    /// A view that is on no disk; only arguments have one.
-    view: Option<Arc<View>>,
-    children: BTreeMap<Vec<u8>, Spine>,
-}
-
-impl Spine {
-    fn add(&mut self, components: &[Vec<u8>]) {
-        match components.split_first() {
-            None => {
-                self.chosen = true;
-                self.children.clear();
-            }
-            Some(_) if self.chosen => {}
-            Some((first, rest)) => self.children.entry(first.clone()).or_default().add(rest),
-        }
-    }
-
-    /// The place of something that is on no disk.
-    fn place(&mut self, names: &[Vec<u8>]) -> &mut Self {
-        names.iter().fold(self, |spine, name| spine.children.entry(name.clone()).or_default())
-    }
-
-    /// Whether nothing in it is on the disk.
-    fn is_virtual(&self) -> bool {
-        self.view.is_some() || !self.chosen && (self.stream.is_some() || self.children.values().all(Spine::is_virtual))
-    }
-}
-
 /// Makes an argument absolute without resolving its last component, which may be a symbolic link to be saved itself;
 /// a trailing `/` or `/.` resolves it.
 ///
@@ -160,62 +136,6 @@ pub fn absolute(path: &Path) -> io::Result<PathBuf> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or(OsStr::new(""));
     Ok(parent.canonicalize()?.join(name))
-}
-
-/// Names of a directory in one allocation each for text and ranges, as there may be millions.
-#[derive(Debug, Default)]
-struct Names {
-    text: Vec<u8>,
-    ranges: Vec<(u32, u16, Kind)>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Directory,
-    File,
-    Other,
-    Unknown,
-}
-
-impl Names {
-    fn read(dir: BorrowedFd<'_>) -> io::Result<Self> {
-        let mut names = Self::default();
-        let mut stream = Dir::from_fd(dir.try_clone_to_owned()?)?;
-        for entry in stream.iter() {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if name == b"." || name == b".." {
-                continue;
-            }
-            let kind = match entry.file_type() {
-                Some(Type::Directory) => Kind::Directory,
-                Some(Type::File) => Kind::File,
-                Some(_) => Kind::Other,
-                None => Kind::Unknown,
-            };
-            let start = u32::try_from(names.text.len()).map_err(|_| io::Error::other("the directory's names take more than 4 GiB"))?;
-            let length = u16::try_from(name.len()).map_err(|_| io::Error::other("a name is longer than 65535 bytes"))?;
-            names.text.extend_from_slice(name);
-            names.ranges.push((start, length, kind));
-        }
-        let text = &names.text;
-        names.ranges.sort_unstable_by(|a, b| slice(text, a).cmp(slice(text, b)));
-        Ok(names)
-    }
-
-    fn get(&self, position: usize) -> Option<(&[u8], Kind)> {
-        let range = self.ranges.get(position)?;
-        Some((slice(&self.text, range), range.2))
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        self.ranges.iter().map(|range| slice(&self.text, range))
-    }
-}
-
-fn slice<'a>(text: &'a [u8], range: &(u32, u16, Kind)) -> &'a [u8] {
-    let start = range.0 as usize;
-    text.get(start..start + usize::from(range.1)).unwrap_or_default()
 }
 
 enum Children {
@@ -267,7 +187,7 @@ impl Walk {
     /// If the root directory cannot be opened.
     pub fn new(paths: &[PathBuf], options: WalkOptions) -> io::Result<Self> {
         let mut spine = Spine::default();
-        let detached = |path: &PathBuf| options.views.iter().find(|view| view.detached && view.at == *path);
+        let detached = |path: &PathBuf| options.views.iter().find(|view| view.kind == view::Kind::Detached && view.at == *path);
         for path in paths.iter().filter(|path| detached(path).is_none()) {
             spine.add(&names_of(path));
         }
@@ -293,7 +213,7 @@ impl Walk {
 
     /// Lists a directory; what cannot be listed is noted and has no children.
     fn list(&mut self, dir: &Arc<OpenDir>, device: Option<u64>) -> Option<Frame> {
-        let names = match Names::read(dir.as_fd()) {
+        let mut names = match Names::read(dir.as_fd()) {
             Ok(names) => names,
             Err(error) => {
                 self.note_unreadable(dir.path(), &error);
@@ -301,20 +221,17 @@ impl Walk {
             }
         };
         let marked = self.options.excludes.marker_in(dir.as_fd(), names.iter());
-        let names = match marked {
-            Ok(None) => names,
-            Ok(Some(marker)) => {
-                let kept = marker.name().to_vec();
-                let mut only = Names::default();
-                only.ranges.push((0, u16::try_from(kept.len()).unwrap_or(0), Kind::Other));
-                only.text = kept;
-                only
-            }
+        let marked = match marked {
+            Ok(marker) => marker.map(|marker| Names::only(marker.name())),
             Err(error) => {
                 self.pending.push_back(Item::Note(Event::warning(display(dir.path()), error.to_string())));
-                names
+                None
             }
         };
+        let names = marked.unwrap_or_else(|| {
+            names.add(self.views.names_in(dir.path()));
+            names
+        });
         let device = device.or_else(|| metadata::stat_fd(dir.as_fd()).ok().map(|stat| stat.device));
         Some(Frame { dir: Arc::clone(dir), children: Children::Listed { names, position: 0 }, device })
     }
@@ -331,16 +248,30 @@ impl Walk {
         self.pending.push_back(Item::Note(Event::warning(display(path), message)));
     }
 
+    /// What a view shows does not go away meanwhile.
+    fn note_missing_view(&mut self, path: &[u8], from: &Path, error: &io::Error) {
+        self.note_missing(path, &io::Error::new(error.kind(), format!("{error}, at {}", from.display())));
+    }
+
+    /// What an entry is where it is read.
+    fn kind_of(&self, parent: &OpenDir, name: &[u8]) -> io::Result<Kind> {
+        let directory = match self.views.of(parent.path(), name) {
+            Some(view) if view.kind == view::Kind::Hollow => true,
+            Some(view) => view.from.symlink_metadata()?.is_dir(),
+            None => metadata::stat_at(parent.as_fd(), name)?.kind == FileType::Directory,
+        };
+        Ok(if directory { Kind::Directory } else { Kind::Other })
+    }
+
     /// Handles one listed name.
     fn visit(&mut self, parent: &Arc<OpenDir>, name: &[u8], kind: Kind, device: Option<u64>) {
         let path = || parent.path_of(name);
-        let kind = match kind {
-            Kind::Unknown => match metadata::stat_at(parent.as_fd(), name) {
-                Ok(stat) if stat.kind == FileType::Directory => Kind::Directory,
-                Ok(_) => Kind::Other,
-                Err(error) => return self.note_unreadable(&path(), &error),
-            },
-            known => known,
+        let view = self.views.of(parent.path(), name).map(|view| view.from.clone());
+        let kind = if kind == Kind::Unknown || view.is_some() { self.kind_of(parent, name) } else { Ok(kind) };
+        let kind = match (kind, view) {
+            (Ok(kind), _) => kind,
+            (Err(error), None) => return self.note_unreadable(&path(), &error),
+            (Err(error), Some(from)) => return self.note_missing_view(&path(), &from, &error),
         };
         let full = if self.options.excludes.needs_path() { path() } else { Vec::new() };
         if self.options.excludes.matches(&full, name, kind == Kind::Directory) {
@@ -363,10 +294,14 @@ impl Walk {
 
     /// Hands on what is no directory.
     fn entry(&mut self, parent: &Arc<OpenDir>, name: &[u8], file: bool) {
-        let dir = match self.views.of(parent.path(), name).and_then(Path::parent).map(metadata::open_dir) {
+        let dir = match self.views.of(parent.path(), name).and_then(|view| view.from.parent()).map(|from| (from, metadata::open_dir(from)))
+        {
             None => Arc::clone(parent),
-            Some(Ok(fd)) => Arc::new(OpenDir { fd, path: parent.path().to_vec() }),
-            Some(Err(error)) => return self.note_missing(&parent.path_of(name), &error),
+            Some((_, Ok(fd))) => Arc::new(OpenDir { fd, path: parent.path().to_vec() }),
+            Some((from, Err(error))) => {
+                let from = from.to_owned();
+                return self.note_missing_view(&parent.path_of(name), &from, &error);
+            }
         };
         self.pending.push_back(Item::Entry { dir, name: name.to_vec(), file });
     }
@@ -374,12 +309,15 @@ impl Walk {
     /// Enters a directory: announces it and, unless it is left out, puts its children on the stack.
     fn enter(&mut self, parent: &Arc<OpenDir>, name: &[u8], device: Option<u64>, spine: Option<Spine>) {
         let path = parent.path_of(name);
-        let opened = match self.views.of(parent.path(), name).map(metadata::open_dir) {
+        let view = self.views.of(parent.path(), name).cloned();
+        let opened = match view.as_ref().map(|view| (view, metadata::open_dir(&view.from))) {
             None => metadata::open_dir_at(parent.as_fd(), name),
-            // What stands still does not go away meanwhile.
-            Some(Err(error)) => return self.note_missing(&path, &error),
-            Some(opened) => opened,
+            Some((view, _)) if view.kind == view::Kind::Hollow => return self.enter_hollow(name, path, spine),
+            Some((view, Err(error))) => return self.note_missing_view(&path, &view.from, &error),
+            Some((_, opened)) => opened,
         };
+        // What is shown as a part of this filesystem is the beginning of another.
+        let device = device.filter(|_| view.is_none_or(|view| view.kind != view::Kind::Joined));
         let status = match &opened {
             Ok(fd) => metadata::stat_fd(fd.as_fd()),
             Err(_) => metadata::stat_at(parent.as_fd(), name),
@@ -436,8 +374,8 @@ impl Walk {
         if !spine.chosen {
             return self.enter(parent, name, None, Some(spine));
         }
-        match metadata::stat_at(parent.as_fd(), name) {
-            Ok(stat) if stat.kind == FileType::Directory => {
+        match self.kind_of(parent, name) {
+            Ok(Kind::Directory) => {
                 self.files_of = None;
                 self.pending.push_back(Item::NextSource);
                 self.enter(parent, name, None, None);
@@ -470,6 +408,21 @@ impl Walk {
         self.pending.push_back(Item::EnterVirtual { name: name.to_vec() });
         let children = Children::Spine(spine.children.into_iter());
         self.stack.push(Frame { dir: Arc::clone(parent), children, device: None });
+    }
+
+    /// Enters a directory that is nowhere, for what lies within it.
+    fn enter_hollow(&mut self, name: &[u8], path: Vec<u8>, spine: Option<Spine>) {
+        let Ok(fd) = metadata::open_nothing() else { return };
+        let children = spine.map_or_else(
+            || {
+                let mut names = Names::default();
+                names.add(self.views.names_in(&path));
+                Children::Listed { names, position: 0 }
+            },
+            |spine| Children::Spine(spine.children.into_iter()),
+        );
+        self.pending.push_back(Item::EnterVirtual { name: name.to_vec() });
+        self.stack.push(Frame { dir: Arc::new(OpenDir { fd, path }), children, device: None });
     }
 
     /// Enters a view that is on no disk.

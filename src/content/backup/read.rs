@@ -1,9 +1,11 @@
 //! Reading: from a name in an open directory to chunks with their ids. Runs on several threads; each file is read once for all
 //! destinations that need it.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Seek as _};
 use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -289,5 +291,7 @@ fn unreadable(dir: &OpenDir, name: &[u8], error: &io::Error) -> Event {
     if error.kind() == io::ErrorKind::NotFound {
         return Event::info(path, "vanished before it was read");
     }
-    Event::warning(path, format!("cannot be read ({error}); it is not in this snapshot"))
+    let at =
+        dir.read_at().map_or_else(String::new, |at| format!(", at {}", display(at.join(OsStr::from_bytes(name)).as_os_str().as_bytes())));
+    Event::warning(path, format!("cannot be read ({error}{at}); it is not in this snapshot"))
 }

@@ -30,6 +30,7 @@ use self::mounts::Mounts;
 pub use self::name::Names;
 use super::command::Program;
 use super::exclude::Excludes;
+use super::mapping::Place;
 use super::view::{self, View};
 use crate::model::event::{Event, Monitor, Silent};
 
@@ -58,8 +59,10 @@ pub enum Kind {
 
 /// What shall stand still.
 pub struct Wanted<'a> {
-    /// Paths that are saved, absolute.
-    pub paths: &'a [PathBuf],
+    /// What is saved, and where it is read.
+    pub places: &'a [Place],
+    /// What of it is shown from elsewhere than where it lies. Each must be one of the places if it is to stand still.
+    pub views: &'a [View],
     /// What of them is left out, and needs no snapshot.
     pub excludes: &'a Excludes,
     /// Whether other filesystems below the paths are left out.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +10,8 @@ use super::mounts::{Mount, Mounts};
 use super::zfs::{self, Dataset};
 use super::{Frozen, Kind, Taken, Wanted, btrfs, device_numbers, filesystem_on, mount_device};
 use crate::model::event::{Event, Monitor};
-use crate::source::view::View;
+use crate::source::mapping::Place;
+use crate::source::view::{View, below, read_from};
 
 /// Takes snapshots of what is wanted.
 pub(super) fn take(wanted: Wanted<'_>, monitor: &dyn Monitor) -> io::Result<Frozen> {
@@ -91,13 +91,13 @@ impl<'a> Freezer<'a> {
         Ok(())
     }
 
-    /// The mounts that the paths lie on, and those below them that are saved with them.
+    /// The mounts that the places lie on, and those below them that are saved with them.
     fn concerned(&self) -> Vec<&'a Mount> {
-        let mut found: Vec<&Mount> = self.wanted.paths.iter().filter_map(|path| self.table.of(path)).collect();
+        let mut found: Vec<&Mount> = self.wanted.places.iter().filter_map(|place| self.table.of(&place.from)).collect();
         if !self.wanted.one_file_system {
-            for path in self.wanted.paths {
-                let below = self.table.below(path).filter(|mount| mount.lasts());
-                found.extend(below.filter(|mount| !self.is_left_out(path, &mount.point)));
+            for place in self.wanted.places {
+                let below = self.table.below(&place.from).filter(|mount| mount.lasts());
+                found.extend(below.filter(|mount| !self.is_left_out(place, &mount.point)));
             }
         }
         found.sort_by(|a, b| a.point.cmp(&b.point));
@@ -105,12 +105,18 @@ impl<'a> Freezer<'a> {
         found
     }
 
-    /// Whether a pattern leaves out `inner`, or a directory between it and the path `top`.
-    fn is_left_out(&self, top: &Path, inner: &Path) -> bool {
-        let between = inner.ancestors().take_while(|place| *place != top);
-        between
-            .filter_map(|place| Some((place, place.file_name()?)))
-            .any(|(place, name)| self.wanted.excludes.matches(place.as_os_str().as_bytes(), name.as_bytes(), true))
+    /// Whether what lies at `inner`, in what is read at a place, is not read there: a pattern leaves it out, or it is shown from elsewhere.
+    fn is_left_out(&self, place: &Place, inner: &Path) -> bool {
+        let Ok(rest) = inner.strip_prefix(&place.from) else { return true };
+        let shown = below(&place.at, rest);
+        self.wanted.excludes.leaves_out_within(&place.at, &shown) || read_from(self.wanted.views, &shown) != inner
+    }
+
+    /// What the snapshot calls something that lies in one of the places.
+    fn shown(&self, inner: &Path) -> PathBuf {
+        let holding = self.wanted.places.iter().filter_map(|place| Some((place, inner.strip_prefix(&place.from).ok()?)));
+        let nearest = holding.min_by_key(|(_, rest)| rest.components().count());
+        nearest.map_or_else(|| inner.to_owned(), |(place, rest)| below(&place.at, rest))
     }
 
     fn way(&mut self, mount: &Mount) -> Result<Way, String> {
@@ -147,10 +153,10 @@ impl<'a> Freezer<'a> {
     /// Tells that something is read live, which is an error if it is required not to be.
     fn stays_live(&mut self, mount: &Mount, place: &Path, why: &io::Error) -> io::Result<()> {
         // A path on a large filesystem is what matters to people, not the filesystem.
-        let paths = self.wanted.paths.iter().filter(|path| self.table.of(path).is_some_and(|found| found.id == mount.id));
-        let mut places: Vec<PathBuf> = paths.filter(|path| path.starts_with(place)).cloned().collect();
+        let on_it = self.wanted.places.iter().filter(|wanted| self.table.of(&wanted.from).is_some_and(|found| found.id == mount.id));
+        let mut places: Vec<PathBuf> = on_it.filter(|wanted| wanted.from.starts_with(place)).map(|wanted| wanted.at.clone()).collect();
         if places.is_empty() {
-            places.push(place.to_owned());
+            places.push(self.shown(place));
         }
         for place in places {
             let subject = place.display().to_string();
@@ -179,19 +185,20 @@ impl<'a> Freezer<'a> {
             return Ok(());
         }
         let top = below(&place.top, &place.rest);
-        let shown = |reached: &Path| Some(below(&mount.point, reached.strip_prefix(&top).ok()?));
+        let mounted = |reached: &Path| Some(below(&mount.point, reached.strip_prefix(&top).ok()?));
         let own = self.table.of(&place.top).map(|mount| mount.id);
         let wanted = |reached: &Path| {
-            let of_path =
-                |shown: &Path, path: &PathBuf| path.starts_with(shown) || shown.starts_with(path) && !self.is_left_out(path, shown);
-            shown(reached).is_some_and(|shown| self.wanted.paths.iter().any(|path| of_path(&shown, path)))
+            let of_place = |inner: &Path, place: &Place| {
+                place.from.starts_with(inner) || inner.starts_with(&place.from) && !self.is_left_out(place, inner)
+            };
+            mounted(reached).is_some_and(|inner| self.wanted.places.iter().any(|place| of_place(&inner, place)))
                 && self.table.of(reached).map(|mount| mount.id) == own
         };
         // First, as a view without those within it would show empty directories in their place.
         let nested = place.nested(&wanted)?;
         let snapshot = self.subvolume(&place.top, &place.folder)?;
         self.show(mount, below(&snapshot, &place.rest))?;
-        for (reached, at) in nested.iter().filter_map(|reached| Some((reached, shown(reached)?))) {
+        for (reached, at) in nested.iter().filter_map(|reached| Some((reached, mounted(reached)?))) {
             let still = btrfs::is_read_only(reached) || self.wanted.one_file_system;
             let from = if still { Ok(at.clone()) } else { self.subvolume(reached, &place.folder) };
             match from {
@@ -235,7 +242,7 @@ impl<'a> Freezer<'a> {
     fn freeze_mount_of_volume(&mut self, mount: &Mount, volume: &Volume) -> io::Result<()> {
         let point = self.mounted_copy(volume, Some(&mount.kind))?;
         self.show(mount, below(&point, mount.root.strip_prefix("/").unwrap_or(&mount.root)))?;
-        self.reads_from_thick(volume, &mount.point);
+        self.reads_from_thick(volume, &self.shown(&mount.point));
         Ok(())
     }
 
@@ -341,9 +348,4 @@ impl<'a> Freezer<'a> {
         live.dedup();
         self.frozen.views.extend(live.into_iter().map(|point| View::new(&point, &point)));
     }
-}
-
-/// Joining nothing would add a `/`, which follows links.
-fn below(top: &Path, rest: &Path) -> PathBuf {
-    if rest.as_os_str().is_empty() { top.to_owned() } else { top.join(rest) }
 }

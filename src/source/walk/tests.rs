@@ -104,6 +104,53 @@ fn a_view_that_is_gone_is_told_and_nothing_else_takes_its_place() {
 }
 
 #[test]
+fn a_directory_shows_what_has_a_view_in_it_though_it_does_not_hold_it() {
+    let world =
+        World::new(&[("root/srv/own", "o"), ("root/srv/kind", "a file"), ("keep/kind/f", "f"), ("keep/new/g", "g"), ("keep/file", "1")]);
+    let complete = |options: &mut WalkOptions| {
+        for name in ["kind", "new", "file"] {
+            options.views.push(View::joined(format!("/srv/{name}"), world.at(&format!("keep/{name}"))));
+        }
+        options.excludes = Excludes::builder().pattern("/srv/new/").unwrap().build().unwrap();
+    };
+    let met = world.walk(&["/srv"], complete);
+    assert_eq!(met, ["/srv/", "/srv/file = 1", "/srv/kind/", "/srv/kind/f = f", "/srv/own = o"]);
+    assert_eq!(world.walk(&["/srv/kind/f"], complete), ["/srv/", "/srv/kind/", "/srv/kind/f = f"]);
+}
+
+#[test]
+fn a_directory_that_is_nowhere_holds_the_views_within_it() {
+    let world = World::new(&[("root/srv/own", "o"), ("keep/a", "a"), ("keep/b", "b")]);
+    let complete = |options: &mut WalkOptions| {
+        options.views.extend([
+            View::hollow("/srv/app"),
+            View::hollow("/srv/app/deep"),
+            View::joined("/srv/app/deep/state", world.at("keep")),
+        ]);
+    };
+    let state = ["/srv/", "/srv/app/", "/srv/app/deep/", "/srv/app/deep/state/", "/srv/app/deep/state/a = a", "/srv/app/deep/state/b = b"];
+    assert_eq!(world.walk(&["/srv"], complete), [&state[..], &["/srv/own = o"]].concat());
+    assert_eq!(world.walk(&["/srv/app/deep/state"], complete), state);
+    let met = world.walk(&["/srv/app/own"], complete);
+    assert!(met[2].starts_with("/srv/app/own: cannot be read"), "nothing else is found in it: {met:?}");
+}
+
+#[test]
+fn a_joined_view_belongs_to_the_filesystem_around_it_and_what_is_mounted_in_it_does_not() {
+    let world = World::new(&[("root/srv/own", "o")]);
+    // The one other filesystem that is everywhere.
+    let process = |kind: fn(PathBuf, PathBuf) -> View| {
+        world.walk(&["/srv"], |options| {
+            options.one_file_system = true;
+            options.views.push(kind("/srv/fs".into(), "/proc/sys/kernel/random".into()));
+        })
+    };
+    assert_eq!(process(View::new), ["/srv/", "/srv/fs/", "/srv/own = o"]);
+    let joined = process(View::joined);
+    assert!(joined.len() > 3 && joined[2].starts_with("/srv/fs/boot_id"), "{joined:?}");
+}
+
+#[test]
 fn excludes_and_directories_to_skip_count_at_the_place_that_is_shown() {
     let world = World::new(&[("root/srv/x", ""), ("frozen/keep", "k"), ("frozen/cache/c", "c"), ("frozen/repo/r", "r")]);
     fs::create_dir_all(world.at("root/srv/data")).unwrap();
