@@ -130,3 +130,31 @@ impl Help {
 fn names(help: &str, option: &str) -> bool {
     help.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-').any(|word| word == option)
 }
+
+#[test]
+fn every_example_of_a_configuration_is_one() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples");
+    let mut seen = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let check = Command::new(env!("CARGO_BIN_EXE_hearth-backup")).args(["config", "check", "--config"]).arg(&path).output().unwrap();
+        assert!(check.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&check.stderr));
+        seen += 1;
+    }
+    assert_eq!(seen, 3);
+}
+
+#[test]
+fn units_of_the_examples_run_commands_that_exist() {
+    let mut known = Help::default();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples/systemd");
+    let units: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap()).collect();
+    let commands: Vec<_> = units.iter().flat_map(|unit| unit.lines()).filter_map(|line| line.split_once("=/usr/local/bin/")).collect();
+    assert_eq!(commands.len(), 4);
+    for (_, command) in commands {
+        assert_eq!(known.objection(&arguments(command).unwrap()), None, "{command}");
+    }
+}

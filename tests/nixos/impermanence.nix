@@ -2,7 +2,7 @@
 {
   name = "hearth-backup-impermanence";
 
-  nodes.machine = {
+  nodes.machine = { pkgs, ... }: {
     imports = [ ./common/host.nix ];
     services.hearth-backup = {
       persistRoot = "/persist/system";
@@ -13,6 +13,10 @@
     systemd.services.bind-app = {
       requiredBy = [ "multi-user.target" ];
       before = [ "multi-user.target" ];
+      path = [
+        pkgs.e2fsprogs
+        pkgs.util-linux
+      ];
       script = ''
         test -e /dev/vdb || exit 0
         blkid /dev/vdb || mkfs.ext4 -q /dev/vdb

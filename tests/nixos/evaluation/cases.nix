@@ -334,6 +334,71 @@ in
     };
   };
 
+  # --- what users find ------------------------------------------------------------------
+
+  the-template-is-a-host-that-is-backed-up = {
+    modules = [
+      ../../../nixos/template/backup.nix
+      ../../../nixos/template/host.nix
+    ];
+    expect = {
+      warnings = [ ];
+      secretNames = [ "hearth-backup-disk-writer-key" ];
+      settings = {
+        "jobs.state.optionalPaths" = [ "/etc/ssh/ssh_host_ed25519_key" "/etc/ssh/ssh_host_ed25519_key.pub" "/var/lib/vaultwarden" ];
+        "jobs.state.paths" = [ "/home" ];
+        "jobs.state.sqlite.discover" = true;
+      };
+      units."hearth-backup-state.service" = [ "RequiresMountsFor=/mnt/backup/q" ];
+      units."hearth-backup-forget-disk.timer" = [ "OnCalendar=04:00" ];
+    };
+  };
+
+  a-cluster-with-impermanence-needs-less-than-twenty-lines = {
+    modules = [
+      ../../../docs/examples/fort.nix
+      {
+        environment.persistence."/persist/system".directories = [ "/var/lib/outline" ];
+        services.outline.enable = true;
+        services.vikunja.enable = true;
+        services.postgresql = {
+          enable = true;
+          ensureDatabases = [
+            "outline"
+            "pocket-id"
+          ];
+        };
+        systemd.services.outline.serviceConfig.StateDirectory = "outline";
+        systemd.services.docker.serviceConfig.StateDirectory = "docker";
+      }
+    ];
+    expect = {
+      settings = {
+        "readFrom" = {
+          "/var/lib" = "/persist/system/var/lib";
+        };
+        "jobs.system.postgresql.databases" = [
+          "outline"
+          "pocket-id"
+        ];
+      };
+      coverage = {
+        covered = {
+          "/var/lib/outline" = [ "system" ];
+          "/var/lib/vikunja" = [ "system" ];
+          "postgresql:outline" = [ "system" ];
+          "postgresql:pocket-id" = [ "system" ];
+        };
+        excluded = [ "/var/lib/docker" ];
+        uncovered = [ ];
+      };
+      units."hearth-backup-system.timer" = [
+        "OnCalendar=daily"
+        "RandomizedDelaySec=1h"
+      ];
+    };
+  };
+
   # --- services ------------------------------------------------------------------------
 
   services-bring-their-paths-databases-and-exclusions = {
