@@ -6,6 +6,8 @@
 //!   cli                       commands, progress, output for people and --json
 //!    |
 //!   job       config          what a host's configuration says shall be saved, and doing it
+//!    |        /
+//!    |   notify                telling people of a run that failed
 //!    |
 //!   content (keys)            chunks, trees, backup, restore: the only layer that sees plaintext
 //!    |        \
@@ -25,6 +27,7 @@ pub mod config;
 pub mod content;
 pub mod job;
 pub mod model;
+pub mod notify;
 pub mod retention;
 pub mod sealed;
 pub mod source;

@@ -4,6 +4,7 @@ use super::Config;
 use super::database::{Databases, DumpFormat, Mariadb, Postgresql};
 use super::error::ConfigError;
 use super::job::Job;
+use super::notify;
 use super::read_from;
 use super::repository::Repository;
 use super::retention::Retention;
@@ -114,6 +115,9 @@ fn check_job(config: &Config, job: &Job) -> Option<(String, String)> {
     if job.retention.as_ref().is_some_and(Retention::is_empty) {
         let why = "keeps nothing; give at least one of last, hourly, daily, weekly, monthly, yearly or within, or leave it out to keep all";
         return wrong("retention", why);
+    }
+    if let Some((key, why)) = notify::check(&job.notify) {
+        return Some((format!("notify.{key}"), why.to_owned()));
     }
     check_quiet(job).or_else(|| check_limits(job))
 }

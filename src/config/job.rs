@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::database::{Mariadb, Postgresql};
 use super::hook::Hooks;
 use super::limits::{Limits, Window};
+use super::notify::Notify;
 use super::quiesce::{Containers, Quiesce};
 use super::retention::Retention;
 use super::size::ByteSize;
@@ -68,6 +69,9 @@ pub struct Job {
     /// Commands that run before and after.
     #[serde(skip_serializing_if = "is_default")]
     pub hooks: Hooks,
+    /// Who is told when a run has failed.
+    #[serde(skip_serializing_if = "is_default")]
+    pub notify: Notify,
     /// How much of the machine the job may take.
     #[serde(skip_serializing_if = "is_default")]
     pub limits: Limits,

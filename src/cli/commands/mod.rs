@@ -12,6 +12,7 @@ mod init;
 mod key;
 mod ls;
 mod maintain;
+mod notify;
 mod pin;
 mod prune;
 mod restore;
@@ -49,6 +50,7 @@ pub enum Command {
     Run(run::Run),
     Maintain(maintain::Maintain),
     Settle(settle::Settle),
+    Notify(notify::Notify),
     #[command(subcommand)]
     Config(config::ConfigCommand),
     #[command(subcommand)]
@@ -83,6 +85,7 @@ impl Command {
             Command::Run(command) => command.run(context),
             Command::Maintain(command) => command.run(context),
             Command::Settle(command) => command.run(context),
+            Command::Notify(command) => command.run(context),
             Command::Config(command) => command.run(context),
             Command::Key(command) => command.run(context),
             Command::Completions(command) => command.run(context),

@@ -1,0 +1,78 @@
+//! `notify`: tells that a run has failed.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::backup::host_name;
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::config::Credentials;
+use crate::notify::{Failure, Journal, Message, Told, Tries, receivers, tell};
+
+/// Tell those whom a job names that its run has failed
+///
+/// For a unit that systemd starts by the OnFailure= of the job's unit. What systemd (251 or newer) says of the failed run is taken from the
+/// environment: MONITOR_UNIT, MONITOR_SERVICE_RESULT, MONITOR_EXIT_STATUS, MONITOR_INVOCATION_ID.
+#[derive(Debug, Args)]
+pub struct Notify {
+    /// The job's name
+    #[arg(value_name = "JOB")]
+    job: String,
+
+    #[command(flatten)]
+    file: super::config::ConfigFile,
+
+    /// The unit that failed, if systemd does not say [default: hearth-backup-JOB.service]
+    #[arg(long, value_name = "UNIT")]
+    unit: Option<String>,
+}
+
+impl Notify {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If the configuration cannot be used. Whoever could not be told is said, and the exit code is 1.
+    pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        let config = self.file.read()?;
+        let job = config.job(&self.job)?;
+        let mut failure = Failure::from_variables(|name| std::env::var(name).ok());
+        failure.unit = self.unit.or(failure.unit);
+        let host = config.host.clone().map_or_else(host_name, Ok)?;
+        let message = Message::new(&host, &self.job, &failure, &Journal::default());
+        let credentials = Credentials { directory: context.credentials(), service: format!("hearth-backup-notify-{}", self.job) };
+        let progress = context.progress()?;
+        let told = tell(&receivers(&job.notify, &credentials), &message, &Tries::default(), &progress);
+        progress.finish();
+        if told.is_empty() {
+            tracing::warn!("nobody is told: jobs.{}.notify names no receiver", self.job);
+        }
+        context.document(&Report {
+            job: &self.job,
+            unit: &message.unit,
+            result: message.outcome.word(),
+            receivers: told.iter().map(Receiver::of).collect(),
+        })?;
+        Ok(if told.iter().any(|told| told.trouble.is_some()) { Exit::Failed } else { Exit::Done })
+    }
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    job: &'a str,
+    unit: &'a str,
+    result: &'static str,
+    receivers: Vec<Receiver<'a>>,
+}
+
+#[derive(Serialize)]
+struct Receiver<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl<'a> Receiver<'a> {
+    fn of(told: &'a Told) -> Self {
+        Self { name: &told.receiver, error: told.trouble.as_ref().map(ToString::to_string) }
+    }
+}
