@@ -1,6 +1,6 @@
 # systemd's units.
 #
-#   hearth-backup-JOB.timer --> hearth-backup-JOB.service --fails--> hearth-backup-notify-JOB.service
+#   hearth-backup-JOB.timer --> hearth-backup-JOB.service --fails--> hearth-backup-notify-JOB@UNIT.service
 #   hearth-backup-{forget,prune,check}-REPOSITORY.timer --> the same with .service --fails--> those of its jobs
 {
   config,
@@ -117,7 +117,10 @@ let
     WorkingDirectory = "/";
   };
 
-  notifications = name: job: optional (job.notify.ntfy != null || job.notify.command != null) "hearth-backup-notify-${name}.service" ++ job.notify.units;
+  # One instance for each unit that may fail: systemd says what failed only to a unit that has one cause.
+  notifications =
+    unit: name: job:
+    optional (job.notify.ntfy != null || job.notify.command != null) "hearth-backup-notify-${name}@${unit}.service" ++ job.notify.units;
 
   afterNetwork = remote: {
     after = optional remote "network-online.target";
@@ -141,7 +144,7 @@ let
       documentation = [ "man:hearth-backup(1)" ];
       after = network.after ++ servers ++ map (other: "hearth-backup-${other}.service") job.after;
       inherit (network) wants;
-      onFailure = notifications name job;
+      onFailure = notifications "hearth-backup-${name}" name job;
       # A running backup is not stopped by a new configuration.
       restartIfChanged = false;
       unitConfig.RequiresMountsFor = lib.unique (
@@ -186,7 +189,7 @@ let
     };
 
   notify = name: job: {
-    description = "Tell that the backup of ${name} failed";
+    description = "Tell that %i failed";
     documentation = [ "man:hearth-backup-notify(1)" ];
     inherit (afterNetwork true) after wants;
     # For the last lines of its log.
@@ -194,10 +197,10 @@ let
     serviceConfig =
       common
       // {
-        ExecStart = command [
+        ExecStart = "${command [
           "notify"
           name
-        ];
+        ]} --unit %i.service";
         LoadCredential = credentialsOf (entry: (entry.notifies or null) == name);
         TimeoutStartSec = "3min";
         SupplementaryGroups = [ "systemd-journal" ];
@@ -231,7 +234,7 @@ let
       ++ optional (step == "prune") "hearth-backup-forget-${name}.service"
       ++ optional (step == "check") "hearth-backup-prune-${name}.service";
     inherit (afterNetwork (isRemote repository)) wants;
-    onFailure = lib.unique (lib.concatLists (lib.mapAttrsToList notifications (jobsOf name)));
+    onFailure = lib.unique (lib.concatLists (lib.mapAttrsToList (notifications "hearth-backup-${step}-${name}") (jobsOf name)));
     restartIfChanged = false;
     unitConfig.RequiresMountsFor = [ cfg.stateDir ] ++ directories [ repository ];
     serviceConfig =
@@ -295,7 +298,7 @@ in
 
     systemd.services =
       lib.mapAttrs' (name: job: lib.nameValuePair "hearth-backup-${name}" (backup name job)) jobs
-      // lib.mapAttrs' (name: job: lib.nameValuePair "hearth-backup-notify-${name}" (notify name job)) (
+      // lib.mapAttrs' (name: job: lib.nameValuePair "hearth-backup-notify-${name}@" (notify name job)) (
         lib.filterAttrs (_: job: job.notify.ntfy != null || job.notify.command != null) jobs
       )
       // maintenance keeping;

@@ -12,7 +12,8 @@ with subtest("the key is for root alone, and reaches the unit as a credential"):
     assert machine.succeed(f"hearth-backup dump latest /var/lib/app/file {RESTORE}") == "new\n"
 
 with subtest("no secret is in the store, in an environment or in an argument"):
-    key = machine.succeed("tail -n1 /run/agenix/hearth-backup-disk-writer-key").strip()
+    key = machine.succeed("jq -r .signing_key /run/agenix/hearth-backup-disk-writer-key").strip()
+    assert len(key) > 40
     machine.fail(f"grep -rF -- {key!r} /etc/hearth-backup /etc/systemd/system")
     machine.fail(f"systemctl show hearth-backup-state.service | grep -F -- {key!r}")
 

@@ -67,7 +67,7 @@
         script = "touch /run/told";
         serviceConfig.Type = "oneshot";
       };
-      systemd.services.hearth-backup-notify-partly.serviceConfig.ReadWritePaths = [ "/run/notified" ];
+      systemd.services."hearth-backup-notify-partly@".serviceConfig.ReadWritePaths = [ "/run/notified" ];
       systemd.tmpfiles.rules = [ "d /run/notified 0700 root root -" ];
       systemd.timers.hearth-backup-state.timerConfig.AccuracySec = "1s";
       users.users.alice = {

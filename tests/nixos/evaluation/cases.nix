@@ -77,7 +77,7 @@ in
         ];
         # Nothing says what shall be forgotten.
         "hearth-backup-forget-hub.service" = null;
-        "hearth-backup-notify-state.service" = null;
+        "hearth-backup-notify-state@.service" = null;
       };
     };
   };
@@ -245,7 +245,7 @@ in
         "hearth-backup-everything.service" = [
           "After=network-online.target postgresql.service mysql.service hearth-backup-databases.service"
           "Wants=network-online.target"
-          "OnFailure=hearth-backup-notify-everything.service alert.service"
+          "OnFailure=hearth-backup-notify-everything@hearth-backup-everything.service alert.service"
           "LoadCredential=hub-writer-key:/root/q.key"
           "LoadCredential=everything-postgresql-password:/run/secrets/pg"
           "!ntfy-token"
@@ -272,8 +272,8 @@ in
           "!CAP_SYS_ADMIN"
           "PrivateNetwork=true"
         ];
-        "hearth-backup-notify-everything.service" = [ "LoadCredential=everything-ntfy-token:/run/secrets/ntfy" ];
-        "hearth-backup-forget-hub.service" = [ "OnFailure=hearth-backup-notify-everything.service alert.service" ];
+        "hearth-backup-notify-everything@.service" = [ "LoadCredential=everything-ntfy-token:/run/secrets/ntfy" ];
+        "hearth-backup-forget-hub.service" = [ "OnFailure=hearth-backup-notify-everything@hearth-backup-forget-hub.service alert.service" ];
         "hearth-backup-forget-hub.timer" = null;
         "hearth-backup-prune-hub.timer" = [ "OnCalendar=monthly" ];
         "hearth-backup-check-hub.timer" = [ "RandomizedDelaySec=2h" ];
@@ -647,7 +647,7 @@ in
       secretNames = [ "hearth-backup-hub-writer-key" "hearth-backup-state-ntfy-token" ];
       units = {
         "hearth-backup-state.service" = [ "LoadCredential=hub-writer-key:/run/agenix/hearth-backup-hub-writer-key" ];
-        "hearth-backup-notify-state.service" = [ "LoadCredential=state-ntfy-token:/run/agenix/hearth-backup-state-ntfy-token" ];
+        "hearth-backup-notify-state@.service" = [ "LoadCredential=state-ntfy-token:/run/agenix/hearth-backup-state-ntfy-token" ];
       };
     };
   };
