@@ -60,7 +60,11 @@ fn after(bench: &Bench, status: &str, arguments: &[&str]) -> Command {
     let mut command = bench.command(&[&NOTIFY[..], arguments].concat());
     let path = std::env::var("PATH").unwrap();
     command.env("PATH", format!("{}:{path}", bench.path("bin").display()));
-    command.envs([("MONITOR_UNIT", "backup-state.service"), ("MONITOR_SERVICE_RESULT", "exit-code"), ("MONITOR_EXIT_CODE", "exited")]);
+    command.envs([
+        ("MONITOR_UNIT", "hearth-backup-state.service"),
+        ("MONITOR_SERVICE_RESULT", "exit-code"),
+        ("MONITOR_EXIT_CODE", "exited"),
+    ]);
     command.envs([("MONITOR_EXIT_STATUS", status), ("MONITOR_INVOCATION_ID", INVOCATION)]);
     command
 }
@@ -73,11 +77,11 @@ fn all_receivers_are_told_what_happened_where_and_what_the_journal_says_of_it() 
     let asked = asked.join().unwrap();
     let text = asked.split_once("\r\n\r\n").unwrap().1;
     assert!(text.starts_with("Job state on host ") && text.contains(" finished, but something could not be read.\n"), "{text}");
-    assert!(text.contains("Unit: backup-state.service\n") && text.ends_with("repository disk: the disk is full\n"), "{text}");
+    assert!(text.contains("Unit: hearth-backup-state.service\n") && text.ends_with("repository disk: the disk is full\n"), "{text}");
     assert!(text.contains(&format!("-n 20 _SYSTEMD_INVOCATION_ID={INVOCATION}\n")), "{text}");
     assert!(asked.to_lowercase().contains("authorization: bearer tk_secret"), "{asked}");
     assert!(asked.contains(": backup state is not complete") && asked.to_lowercase().contains("priority: 4"), "{asked}");
-    assert_eq!(fs::read_to_string(bench.path("heard")).unwrap(), format!("state incomplete backup-state.service\n{text}"));
+    assert_eq!(fs::read_to_string(bench.path("heard")).unwrap(), format!("state incomplete hearth-backup-state.service\n{text}"));
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&report["result"], report["receivers"].as_array().unwrap().len()), (&json!("incomplete"), 2), "{report}");
     assert!(!said.contains("tk_secret") && !out.contains("tk_secret"));

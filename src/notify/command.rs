@@ -24,8 +24,11 @@ impl Receiver for Program {
     }
 
     fn tell(&self, message: &Message, time: Duration) -> Result<(), Trouble> {
-        let environment =
-            [("HEARTH_JOB", message.job.as_str()), ("HEARTH_RESULT", message.outcome.word()), ("HEARTH_UNIT", message.unit.as_str())];
+        let environment = [
+            ("HEARTH_JOB", message.job.as_str()),
+            ("HEARTH_RESULT", message.outcome.word()),
+            ("HEARTH_UNIT", message.unit.as_deref().unwrap_or_default()),
+        ];
         program::run(&self.0, &environment, &message.text, time).map(drop).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Trouble::Lasting(error.to_string()),
             _ => Trouble::Passing(error.to_string()),

@@ -11,8 +11,8 @@ const LONGEST: usize = 3800;
 pub struct Message {
     /// The job.
     pub job: String,
-    /// The unit that ran it.
-    pub unit: String,
+    /// The unit that failed, if systemd said which.
+    pub unit: Option<String>,
     /// How it ended.
     pub outcome: Outcome,
     /// One line.
@@ -24,20 +24,37 @@ pub struct Message {
 impl Message {
     /// What is to be said of a run, with the end of its journal.
     pub fn new(host: &str, job: &str, failure: &Failure, journal: &Journal) -> Self {
-        let unit = failure.unit.clone().unwrap_or_else(|| format!("hearth-backup-{job}.service"));
-        let outcome = failure.outcome.clone();
-        let title = match outcome {
-            Outcome::Incomplete => format!("{host}: backup {job} is not complete"),
-            _ => format!("{host}: backup {job} failed"),
+        let Failure { unit, outcome, .. } = failure.clone();
+        let end = if outcome == Outcome::Incomplete { "is not complete" } else { "failed" };
+        let own = format!("hearth-backup-{job}.service");
+        let (title, mut text) = match &unit {
+            Some(unit) if *unit == own => {
+                (format!("{host}: backup {job} {end}"), format!("Job {job} on host {host} {outcome}.\nUnit: {unit}\n"))
+            }
+            // It may run the job, or look after one of its repositories.
+            Some(unit) => {
+                let name = unit.strip_suffix(".service").unwrap_or(unit);
+                let (end, more) = match outcome {
+                    Outcome::Incomplete => ("ended with warnings", ", or is not as it should be"),
+                    _ => ("failed", ""),
+                };
+                (format!("{host}: {name} {end}"), format!("{name} on host {host} {outcome}{more}.\nUnit: {unit}, told for job {job}\n"))
+            }
+            None => {
+                let text = format!("Job {job} on host {host}, or what looks after its repositories, {outcome}.\n");
+                (format!("{host}: backup {job} {end}"), text + "Unit: systemd did not say which; see: systemctl --failed\n")
+            }
         };
-        let mut text = format!("Job {job} on host {host} {outcome}.\nUnit: {unit}\n");
         match journal.end_of(failure) {
             Ok(lines) => {
                 text.push_str("\nThe end of its journal:\n");
                 let room = LONGEST.saturating_sub(text.len());
                 text.extend(last_that_fit(&lines, room).flat_map(|line| [line, "\n"]));
             }
-            Err(why) => text.push_str(&format!("\nIts journal cannot be shown here ({why}); see: journalctl -u {unit}\n")),
+            Err(why) => {
+                let unit = unit.as_deref().unwrap_or("'hearth-backup*'");
+                text.push_str(&format!("\nIts journal cannot be shown here ({why}); see: journalctl -u {unit}\n"));
+            }
         }
         Self { job: job.to_owned(), unit, outcome, title, text }
     }
@@ -58,13 +75,28 @@ fn last_that_fit(lines: &[String], mut room: usize) -> impl Iterator<Item = &str
 mod tests {
     use super::*;
 
+    fn of(unit: Option<&str>, outcome: Outcome) -> Message {
+        let failure = Failure { unit: unit.map(str::to_owned), outcome, ..Failure::default() };
+        Message::new("rex", "state", &failure, &Journal::default())
+    }
+
     #[test]
     fn a_message_says_what_happened_where_and_why_there_is_no_journal() {
-        let failure = Failure { outcome: Outcome::Signal("KILL".into()), ..Failure::default() };
-        let message = Message::new("rex", "state", &failure, &Journal::default());
+        let message = of(Some("hearth-backup-state.service"), Outcome::Signal("KILL".into()));
         assert_eq!(message.title, "rex: backup state failed");
         assert!(message.text.starts_with("Job state on host rex was ended by signal KILL.\nUnit: hearth-backup-state.service\n"));
         assert!(message.text.contains("(systemd did not say which run it was); see: journalctl -u hearth-backup-state.service"));
+    }
+
+    #[test]
+    fn a_unit_that_is_not_the_jobs_own_is_called_by_its_name_and_one_that_is_not_known_is_not_guessed() {
+        let message = of(Some("hearth-backup-check-disk.service"), Outcome::Incomplete);
+        assert_eq!(message.title, "rex: hearth-backup-check-disk ended with warnings");
+        assert!(message.text.contains(" could not be read, or is not as it should be.\n"), "{}", message.text);
+        assert!(message.text.contains("\nUnit: hearth-backup-check-disk.service, told for job state\n"), "{}", message.text);
+        let message = of(None, Outcome::Failed);
+        assert!(message.text.starts_with("Job state on host rex, or what looks after its repositories, failed.\n"), "{}", message.text);
+        assert!(message.text.contains("systemctl --failed") && message.unit.is_none(), "{}", message.text);
     }
 
     #[test]

@@ -117,7 +117,8 @@ pub(super) mod tests {
 
     /// A message about job `state` of host `rex`.
     pub(in crate::notify) fn message() -> Message {
-        Message::new("rex", "state", &Failure::default(), &Journal::default())
+        let failure = Failure { unit: Some("hearth-backup-state.service".into()), ..Failure::default() };
+        Message::new("rex", "state", &failure, &Journal::default())
     }
 
     /// Fails so often, in passing or not.

@@ -22,7 +22,7 @@ pub struct Notify {
     #[command(flatten)]
     file: super::config::ConfigFile,
 
-    /// The unit that failed, if systemd does not say [default: hearth-backup-JOB.service]
+    /// The unit that failed, if systemd does not say
     #[arg(long, value_name = "UNIT")]
     unit: Option<String>,
 }
@@ -48,7 +48,7 @@ impl Notify {
         }
         context.document(&Report {
             job: &self.job,
-            unit: &message.unit,
+            unit: message.unit.as_deref(),
             result: message.outcome.word(),
             receivers: told.iter().map(Receiver::of).collect(),
         })?;
@@ -59,7 +59,8 @@ impl Notify {
 #[derive(Serialize)]
 struct Report<'a> {
     job: &'a str,
-    unit: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unit: Option<&'a str>,
     result: &'static str,
     receivers: Vec<Receiver<'a>>,
 }
