@@ -13,11 +13,15 @@ rec {
     description = "absolute path";
   };
 
-  byteSize = types.either types.ints.unsigned (
-    types.strMatching "[0-9]+(\\.[0-9]*)? *([kKmMgGtTpP]([iI]?[bB]?)?|[bB])?"
-  );
+  byteSize =
+    types.either types.ints.unsigned (types.strMatching "[0-9]+(\\.[0-9]*)? *([kKmMgGtTpP]([iI]?[bB]?)?|[bB])?")
+    // {
+      description = "number of bytes, or a size such as `20GiB`";
+    };
 
-  timeOfDay = types.strMatching "([01][0-9]|2[0-3]):[0-5][0-9]";
+  timeOfDay = types.strMatching "([01][0-9]|2[0-3]):[0-5][0-9]" // {
+    description = "time of day such as `22:00`";
+  };
 
   words = types.nonEmptyListOf types.str;
 
