@@ -55,6 +55,7 @@
         "impermanence"
         "interrupted"
         "local-repository"
+        "snapshots"
         "upgrade"
       ];
     in

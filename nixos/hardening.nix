@@ -10,6 +10,7 @@
   #   mounts     filesystem snapshots are made and mounted
   #   devices    block devices are read
   #   temporary  a path lies in /tmp or /var/tmp
+  #   priorities niceness and the class of reads and writes, which a run sets for itself and what it starts
   #   processes  commands of the user's, which may be anything
   needs,
   # What it writes to.
@@ -27,6 +28,7 @@ let
     mounts = false;
     devices = false;
     temporary = false;
+    priorities = false;
     processes = false;
   }
   // needs;
@@ -39,17 +41,16 @@ in
       "CAP_SETUID"
       "CAP_SETGID"
     ]
-    ++ optionals any.ownership [
-      "CAP_CHOWN"
-      "CAP_FOWNER"
-    ]
+    ++ optional any.ownership "CAP_CHOWN"
     ++ optional any.mounts "CAP_SYS_ADMIN"
+    # A directory that was given away is removed again; a snapshot is made beside what it is of, whoever that belongs to.
+    ++ optional (any.ownership || any.mounts) "CAP_DAC_OVERRIDE"
   );
   AmbientCapabilities = "";
   NoNewPrivileges = true;
   UMask = "0077";
 
-  ProtectSystem = "strict";
+  ProtectSystem = if any.mounts then "full" else "strict";
   ReadWritePaths = writable;
   ProtectHome = "read-only";
   PrivateTmp = !any.temporary;
@@ -90,8 +91,7 @@ in
     "@system-service"
     "~@privileged @resources"
   ]
-  # Niceness and the class of reads and writes, which a run sets for itself and what it starts.
-  ++ [ "ioprio_set setpriority" ]
+  ++ optional any.priorities "ioprio_set setpriority"
   ++ optional any.identities "@setuid"
   ++ optional (any.ownership || any.identities) "@chown"
   ++ optional any.mounts "@mount";

@@ -75,6 +75,7 @@ let
       ownership = job.postgresql != null && (job.postgresql.format == "directory" || job.postgresql.directoryFrom != null);
       mounts = snapshots;
       devices = job.devices != { };
+      priorities = job.limits.nice != null || job.limits.io != null;
       temporary = lib.any (path: own.isWithin "/tmp" path || own.isWithin "/var/tmp" path) (found.paths ++ found.optionalPaths);
       processes = foreign;
     };

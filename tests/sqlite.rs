@@ -75,31 +75,113 @@ print(count)
 
 #[test]
 fn a_database_saved_while_transfers_go_on_adds_up() {
-    use std::io::{BufRead as _, BufReader, Read as _};
     for journal in ["WAL", "DELETE", "TRUNCATE", "PERSIST"] {
         let bench = Bench::with_repository();
         configure(&bench, |_| {});
-        let path = bench.path("source/bank.db");
-        let mut writer = std::process::Command::new("python3");
-        writer.args(["-c", TRANSFERS, path.to_str().unwrap(), journal]);
-        let mut writer = writer.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
-        let mut said = BufReader::new(writer.stdout.take().unwrap());
-        let mut line = String::new();
-        said.read_line(&mut line).unwrap();
-        assert_eq!(line, "ready\n");
-        for round in ["one", "two"] {
-            let report = bench.json(&RUN);
-            assert_eq!(report["repositories"][0]["databases"][0]["integrity"], "ok", "{journal}: {report}");
-            let restored = bench.restore("hearth-restore.key", "latest", round);
-            let copy = Connection::open(restored.join("bank.db")).unwrap();
-            let sum: i64 = copy.query_row("SELECT sum(balance) FROM account", [], |row| row.get(0)).unwrap();
-            assert_eq!(sum, 1000, "{journal}");
-        }
-        drop(writer.stdin.take());
-        let mut count = String::new();
-        said.read_to_string(&mut count).unwrap();
-        assert!(writer.wait().unwrap().success() && count.trim().parse::<u64>().unwrap() > 0);
+        adds_up(&bench, journal);
     }
+}
+
+/// A directory as it is seen elsewhere, where nobody may write, until it is dropped.
+struct ReadOnlyView(std::path::PathBuf);
+
+impl ReadOnlyView {
+    /// None where only root could make one.
+    fn of(source: &str, place: std::path::PathBuf) -> Option<Self> {
+        fs::create_dir(&place).unwrap();
+        let mount = |arguments: &[&str]| std::process::Command::new("mount").args(arguments).arg(&place).status().unwrap().success();
+        if !mount(&["--bind", source]) {
+            return None;
+        }
+        let view = Self(place.clone());
+        assert!(mount(&["-o", "remount,bind,ro"]));
+        Some(view)
+    }
+}
+
+impl Drop for ReadOnlyView {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_database_saved_through_a_read_only_mount_while_transfers_go_on_adds_up() {
+    for journal in ["WAL", "DELETE"] {
+        let bench = Bench::with_repository();
+        let Some(view) = ReadOnlyView::of(&bench.source(), bench.path("view")) else { return };
+        configure(&bench, |job| job["paths"] = json!([view.0]));
+        adds_up(&bench, journal);
+    }
+}
+
+#[test]
+fn the_last_transaction_of_an_idle_program_is_saved_through_a_read_only_mount_too() {
+    let bench = Bench::with_repository();
+    let Some(view) = ReadOnlyView::of(&bench.source(), bench.path("view")) else { return };
+    configure(&bench, |job| job["paths"] = json!([view.0]));
+    let path = bench.path("source/vault.db");
+    let mut idle = std::process::Command::new("python3");
+    let mut idle = idle
+        .args(["-c", WRITES_AND_IDLES])
+        .arg(&path)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(idle.stdout.take().unwrap()), &mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    bench.json(&RUN);
+    bench.ok(&["restore", "latest", "--key", "hearth-restore.key", "--target", "back"]);
+    let restored = bench.path("back").join(view.0.strip_prefix("/").unwrap()).join("vault.db");
+    assert_eq!(secrets(&Connection::open(restored).unwrap()), ["first", "last"]);
+    drop(idle.stdin.take());
+    idle.wait().unwrap();
+}
+
+/// Leaves two transactions in the log of a database, which stays open.
+const WRITES_AND_IDLES: &str = r#"
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("PRAGMA journal_mode = WAL")
+database.execute("CREATE TABLE secret (name TEXT)")
+database.execute("INSERT INTO secret VALUES ('first')")
+database.execute("INSERT INTO secret VALUES ('last')")
+print("ready", flush=True)
+sys.stdin.read()
+"#;
+
+/// Saves a database twice while another process moves money between its accounts.
+fn adds_up(bench: &Bench, journal: &str) {
+    use std::io::{BufRead as _, BufReader, Read as _};
+    let path = bench.path("source/bank.db");
+    let mut writer = std::process::Command::new("python3");
+    writer.args(["-c", TRANSFERS, path.to_str().unwrap(), journal]);
+    let mut writer = writer.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(writer.stdout.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    for round in ["one", "two"] {
+        let report = bench.json(&RUN);
+        assert_eq!(report["repositories"][0]["databases"][0]["integrity"], "ok", "{journal}: {report}");
+        bench.ok(&["restore", "latest", "--key", "hearth-restore.key", "--target", round]);
+        let copy = find(&bench.path(round), "bank.db").unwrap();
+        let copy = Connection::open(copy).unwrap();
+        let sum: i64 = copy.query_row("SELECT sum(balance) FROM account", [], |row| row.get(0)).unwrap();
+        assert_eq!(sum, 1000, "{journal}");
+    }
+    drop(writer.stdin.take());
+    let mut count = String::new();
+    said.read_to_string(&mut count).unwrap();
+    assert!(writer.wait().unwrap().success() && count.trim().parse::<u64>().unwrap() > 0);
+}
+
+/// The file of a name somewhere below a directory.
+fn find(folder: &std::path::Path, name: &str) -> Option<std::path::PathBuf> {
+    let mut entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.find_map(|path| if path.is_dir() { find(&path, name) } else { path.ends_with(name).then_some(path) })
 }
 
 #[test]

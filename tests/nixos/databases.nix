@@ -30,6 +30,17 @@
         autoDiscover = true;
         quiesce.services = [ "counter.service" ];
       };
+      # Several tables at once, by way of a scratch directory that belongs to the server's user.
+      services.hearth-backup.jobs.parallel = {
+        repositories = [ "disk" ];
+        schedule = null;
+        retries.count = 0;
+        postgresql = {
+          databases = [ "outline" ];
+          format = "directory";
+          parallel = 2;
+        };
+      };
       # Writes to a SQLite database all the time, in a log.
       systemd.services.vault = {
         wantedBy = [ "multi-user.target" ];

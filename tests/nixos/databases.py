@@ -35,6 +35,23 @@ with subtest("a lost SQLite database comes back as of one moment, to its service
     machine.succeed("systemctl start vault.service")
     machine.wait_until_succeeds("test -e /var/lib/private/vault/vault.db-wal")
 
+with subtest("a dump in directory format needs no more than the unit may do, and leaves nothing behind"):
+    back_up(machine, "parallel")
+    machine.succeed("runuser -u postgres -- psql -c 'DROP DATABASE outline'")
+    machine.succeed(f"hearth-backup restore-db latest outline {RESTORE} --job parallel")
+    assert machine.succeed("runuser -u outline -- psql -tAc 'SELECT count(*), max(id) FROM documents' outline") == "5000|5000\n"
+    left = machine.succeed("find /var/lib/hearth-backup -path '*scratch*' -type f")
+    assert left == "", left
+
+with subtest("a database whose service was killed in the middle is saved as a whole too"):
+    machine.succeed("systemctl kill --signal=KILL vault.service; systemctl stop vault.service; test -s /var/lib/private/vault/vault.db-wal")
+    before = machine.succeed("sha256sum /var/lib/private/vault/*")
+    back_up(machine)
+    assert machine.succeed("sha256sum /var/lib/private/vault/*") == before, "what is saved is not written to"
+    machine.succeed(f"hearth-backup dump latest /var/lib/private/vault/vault.db {RESTORE} > /tmp/vault.db")
+    assert machine.succeed("sqlite3 /tmp/vault.db 'PRAGMA integrity_check; SELECT sum(coins) FROM purse'") == "ok\n100\n"
+    machine.succeed("systemctl start vault.service")
+
 with subtest("an unchanged database is not dumped into the repository once more"):
     back_up(machine)
-    assert len(snapshots(machine)) == 2
+    assert len(snapshots(machine)) == 4

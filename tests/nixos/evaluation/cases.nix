@@ -23,6 +23,16 @@ let
   with' = settings: [ { services.hearth-backup = host settings; } ];
   job = settings: with' { jobs.state = { repositories = [ "hub" ]; paths = [ "/srv/data" ]; } // settings; };
   path = "services.hearth-backup";
+  # A package, as far as an option looks.
+  package = name: rec {
+    type = "derivation";
+    inherit name;
+    outPath = "/nix/store/00000000000000000000000000000000-${name}";
+    out = package name;
+    outputs = [ "out" ];
+    outputName = "out";
+    drvPath = "${outPath}.drv";
+  };
   refuses = modules: texts: {
     inherit modules;
     expect.assertions = map (text: "${path}.${text}") texts;
@@ -257,7 +267,8 @@ in
           "DeviceAllow=/dev/vg0/vm-101 r"
           "RequiresMountsFor=/srv/a"
           "RequiresMountsFor=/srv"
-          "CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_SETUID CAP_SETGID CAP_CHOWN CAP_FOWNER CAP_SYS_ADMIN"
+          "CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_SETUID CAP_SETGID CAP_CHOWN CAP_SYS_ADMIN CAP_DAC_OVERRIDE"
+          "ProtectSystem=full"
           "PrivateNetwork=false"
         ];
         "hearth-backup-everything.timer" = [
@@ -268,7 +279,7 @@ in
           "WakeSystem=true"
         ];
         "hearth-backup-databases.service" = [
-          "CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_SETUID CAP_SETGID CAP_CHOWN CAP_FOWNER"
+          "CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_SETUID CAP_SETGID CAP_CHOWN CAP_DAC_OVERRIDE"
           "!CAP_SYS_ADMIN"
           "PrivateNetwork=true"
         ];
@@ -277,6 +288,162 @@ in
         "hearth-backup-forget-hub.timer" = null;
         "hearth-backup-prune-hub.timer" = [ "OnCalendar=monthly" ];
         "hearth-backup-check-hub.timer" = [ "RandomizedDelaySec=2h" ];
+      };
+    };
+  };
+
+  servers-elsewhere-in-containers-and-with-passwords = {
+    modules =
+      with' {
+        package = package "hearth-backup";
+        policy.liveMedia = "nvme";
+        repositories.hub = {
+          forget.randomizedDelay = "1h";
+          prune.randomizedDelay = "3h";
+          check.schedule = [
+            "Mon 05:00"
+            "Thu 05:00"
+          ];
+        };
+        jobs.servers = {
+          repositories = [ "hub" ];
+          path = [ (package "kubectl") ];
+          postgresql = {
+            databases = "all";
+            through = [
+              "docker"
+              "exec"
+              "-i"
+              "db"
+            ];
+            user = "operator";
+            package = package "postgresql-other";
+          };
+          mysql = {
+            databases = "all";
+            exclude = [ "scratch" ];
+            host = "mysql.example";
+            port = 3307;
+            username = "backup";
+            password.age = ./cases.nix;
+            rowCounts = false;
+            package = package "mysql-other";
+          };
+          mariadb = {
+            databases = "all";
+            exclude = [ "test_*" ];
+            port = 3306;
+            socket = "/run/mysqld/other.sock";
+            user = "mysql";
+            username = "backup";
+            users = true;
+            rowCounts = true;
+            through = [
+              "podman"
+              "exec"
+              "-i"
+              "db"
+            ];
+            package = package "mariadb-other";
+          };
+          sqlite.discover = true;
+          paths = [ "/srv/data" ];
+          retention = {
+            last = 3;
+            hourly = 24;
+            yearly = 2;
+          };
+          hooks = {
+            before = [
+              {
+                command = [ "kubectl" ];
+                timeoutSeconds = 1;
+              }
+            ];
+            afterFailure = [
+              {
+                command = [ "kubectl" ];
+                timeoutSeconds = 2;
+              }
+            ];
+            always = [
+              {
+                command = [ "kubectl" ];
+                timeoutSeconds = 3;
+              }
+            ];
+          };
+          quiesce = {
+            freeze = [
+              {
+                command = [ "kubectl" ];
+                timeoutSeconds = 4;
+              }
+            ];
+            thaw = [
+              {
+                command = [ "kubectl" ];
+                timeoutSeconds = 5;
+              }
+            ];
+          };
+        };
+        jobs.passwords = {
+          repositories = [ "hub" ];
+          postgresql = {
+            databases = [ "one" ];
+            host = "/run/other";
+            password.age = ./cases.nix;
+          };
+          mariadb = {
+            databases = [ "one" ];
+            host = "maria.example";
+            password.file = "/run/secrets/maria";
+          };
+        };
+        jobs.more-passwords = {
+          repositories = [ "hub" ];
+          mysql = {
+            databases = [ "one" ];
+            host = "mysql.example";
+            password.file = "/run/secrets/mysql";
+          };
+          mariadb = {
+            databases = [ "one" ];
+            host = "maria.example";
+            password.age = ./cases.nix;
+          };
+        };
+      }
+      ++ [ { services.postgresql.enable = true; } ];
+    expect = {
+      golden = true;
+      warnings = [ ];
+      secretNames = [
+        "hearth-backup-more-passwords-mariadb-password"
+        "hearth-backup-passwords-postgresql-password"
+        "hearth-backup-servers-mysql-password"
+      ];
+      units = {
+        "hearth-backup-servers.service" = [
+          "/nix/store/00000000000000000000000000000000-hearth-backup/bin/hearth-backup"
+          "/nix/store/00000000000000000000000000000000-kubectl/bin"
+          "/nix/store/00000000000000000000000000000000-postgresql-other/bin"
+          "/nix/store/00000000000000000000000000000000-mysql-other/bin"
+          "/nix/store/00000000000000000000000000000000-mariadb-other/bin"
+          "LoadCredential=servers-mysql-password:/run/agenix/hearth-backup-servers-mysql-password"
+        ];
+        "hearth-backup-passwords.service" = [
+          "LoadCredential=passwords-mariadb-password:/run/secrets/maria"
+          "LoadCredential=passwords-postgresql-password:/run/agenix/hearth-backup-passwords-postgresql-password"
+          "!servers"
+        ];
+        "hearth-backup-forget-hub.timer" = [ "RandomizedDelaySec=1h" ];
+        "hearth-backup-prune-hub.timer" = [ "RandomizedDelaySec=3h" ];
+        "hearth-backup-check-hub.timer" = [
+          "OnCalendar=Mon 05:00"
+          "OnCalendar=Thu 05:00"
+        ];
       };
     };
   };

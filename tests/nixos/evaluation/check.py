@@ -150,6 +150,7 @@ def main():
         if not arguments.no_page:
             check_page(evaluated["page"], arguments.update)
         check_flake(evaluated["flake"])
+        expect("cases.nix", not evaluated["unset"], f"no host sets {', '.join(evaluated['unset'])}")
     schema = True
     judged = {}
     for case, host in hosts.items():

@@ -1,5 +1,6 @@
 //! A copy of a database at one moment, made by SQLite itself.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -7,7 +8,10 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::fcntl::AtFlags;
 use nix::sys::statvfs::{FsFlags, fstatvfs, statvfs};
+use nix::unistd::{AccessFlags, faccessat};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags, ffi};
 
@@ -89,9 +93,8 @@ impl Databases {
         let folder = private(scratch)?;
         let target = folder.path().join("copy.db");
         make_sure_of_room(dir, name, scratch)?;
-        if is_frozen(dir) {
-            // It may only be this mount that is read-only.
-            copy_left(dir, name, file, folder.path(), &target, wanted)?;
+        if is_closed(dir, name) {
+            copy_closed(dir, name, file, folder.path(), &target, wanted)?;
         } else if !copy_quiet(dir, name, file, &target, wanted)? {
             let begun = Instant::now();
             loop {
@@ -142,9 +145,37 @@ pub(super) fn copy_frozen(
     online(&Connection::open_with_flags(&place, OpenFlags::SQLITE_OPEN_READ_WRITE)?, target, wanted)
 }
 
-/// Whether a directory lies in a filesystem that is mounted read-only, such as a snapshot.
-fn is_frozen(dir: BorrowedFd<'_>) -> bool {
-    fstatvfs(dir).is_ok_and(|status| status.flags().contains(FsFlags::ST_RDONLY))
+/// Whether we may not write beside a database: in a snapshot, through a read-only mount, or as somebody who lacks the right.
+fn is_closed(dir: BorrowedFd<'_>, name: &[u8]) -> bool {
+    let read_only = fstatvfs(dir).is_ok_and(|status| status.flags().contains(FsFlags::ST_RDONLY));
+    let lock = CString::new([name, b"-shm".as_slice()].concat()).unwrap_or_default();
+    let refused = faccessat(dir, lock.as_c_str(), AccessFlags::W_OK, AtFlags::AT_EACCESS);
+    read_only || refused == Err(Errno::EACCES)
+}
+
+/// Copies a database beside which we may not write. There SQLite cannot note which state it reads, and reads the latest that others have noted:
+/// perhaps one transaction too few. So files that hold still are taken as they are; among those that do not, a transaction is soon
+/// followed by the next.
+fn copy_closed(
+    dir: BorrowedFd<'_>,
+    name: &[u8],
+    file: &File,
+    folder: &Path,
+    target: &Path,
+    wanted: &dyn Fn() -> bool,
+) -> Result<(), CopyError> {
+    let begun = Instant::now();
+    loop {
+        match copy_left(dir, name, file, folder, target, wanted) {
+            Err(CopyError::Locked) => {}
+            result => return result,
+        }
+        let _ = std::fs::remove_file(target);
+        match copy_live(dir, name, target, wanted) {
+            Err(error) if error.needs_recovery() && begun.elapsed() < PATIENCE && wanted() => std::thread::sleep(PAUSE),
+            result => return result,
+        }
+    }
 }
 
 fn failed(path: &Path, source: io::Error) -> CopyError {
