@@ -1,4 +1,4 @@
-# The package, without tests: `checks.package` in the flake runs them, with what they need.
+# The package. Its unit tests run with each build; `checks.package` in the flake runs all tests, with the servers that they need.
 {
   lib,
   rustPlatform,
@@ -32,7 +32,7 @@ rustPlatform.buildRustPackage {
   ];
   # cmake is for a crate, not for us.
   dontUseCmakeConfigure = true;
-  doCheck = false;
+  cargoTestFlags = [ "--lib" ];
   # What was built cannot run here if it is for another machine.
   postInstall = lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
     for shell in bash fish zsh; do

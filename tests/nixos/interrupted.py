@@ -27,6 +27,13 @@ with subtest("a run that is killed leaves nothing standing still"):
     machine.wait_until_succeeds("systemctl is-failed hearth-backup-state.service", timeout=30)
     machine.wait_for_unit("app.service", timeout=30)
 
+with subtest("a shutdown does not wait for a run, and a run does not hold up what comes after it"):
+    begin()
+    machine.shutdown()
+    machine.start()
+    machine.wait_for_unit("app.service")
+    assert len(snapshots(machine)) == 0
+
 with subtest("a run continues after the power was lost"):
     begin()
     machine.crash()

@@ -7,117 +7,28 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 
 use super::catalogue::{self, Fingerprint, Known};
+use super::chunk_store::{ChunkStore, PlainBlock};
 use super::cut::Ranks;
 use super::part::{Content, Inode, Part, Piece, Sink};
 use super::read::{AllKnown, FileReader};
 use super::shelf::{Shelf, Shelved};
 use crate::content::ContentError;
-use crate::content::block::BlockBuilder;
-use crate::content::buffers::Buffers;
-use crate::content::dedup::{BlockOrdinal, ChunkIndex, Prefix};
+use crate::content::dedup::{ChunkIndex, Prefix};
 use crate::content::payload::Statistics;
 use crate::content::secret::ChunkKeys;
-use crate::content::tree::{self, ListBuilder, PageBuilder, TreeSink};
+use crate::content::tree::{self, ListBuilder, PageBuilder};
 use crate::model::entry::{Element, Entry, Kind, LinkId, Metadata, Timestamp};
 use crate::model::event::{Event, Monitor, Severity};
-use crate::model::id::ChunkId;
-use crate::sealed::limits;
 use crate::sealed::pack::Class;
 use crate::source::archive::{Member, MemberKind};
 use crate::source::metadata::Stat;
 use crate::source::walk::OpenDir;
-
-/// Plaintext bytes after which a block is full; measured in `docs/decisions.md`.
-pub const BLOCK_SIZE: usize = 2 << 20;
 
 /// Bytes of extended attributes that an entry may have; ext4 allows 4 KiB, XFS 64 KiB each, tmpfs any number.
 const ATTRIBUTES: usize = 512 << 10;
 
 /// Stands for the device of files that come out of the first archive; the others count down from it.
 const ARCHIVES: u64 = u64::MAX;
-
-/// A block to be sealed.
-pub struct PlainBlock {
-    /// Its number in the chunk index.
-    pub ordinal: BlockOrdinal,
-    /// Data or trees.
-    pub class: Class,
-    /// Its chunks.
-    pub builder: BlockBuilder,
-    /// What the index object will say of it.
-    pub chunks: Vec<(Prefix, u32)>,
-}
-
-/// Blocks under construction, and the index that knows what is stored.
-struct ChunkStore<'a> {
-    index: &'a mut ChunkIndex,
-    keys: ChunkKeys,
-    data: Option<PlainBlock>,
-    tree: Option<PlainBlock>,
-    sealers: Sender<PlainBlock>,
-    /// Tree chunks stored since the last look: list nodes of the file at hand.
-    nodes: Vec<(Prefix, u32)>,
-    bytes_new: u64,
-    buffers: Buffers,
-}
-
-fn pipeline_ended() -> ContentError {
-    ContentError::Other("the pipeline ended early".into())
-}
-
-impl ChunkStore<'_> {
-    fn put(&mut self, class: Class, id: &ChunkId, bytes: &[u8]) -> Result<(), ContentError> {
-        if bytes.len() > limits::CHUNK {
-            return Err(ContentError::Other(format!(
-                "a chunk of {} bytes is over the limit of the format; please report this",
-                bytes.len()
-            )));
-        }
-        let prefix = Prefix::of(id);
-        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        if self.index.use_chunk(&prefix, length).is_some() {
-            return Ok(());
-        }
-        let slot = match class {
-            Class::Data => &mut self.data,
-            Class::Tree => &mut self.tree,
-        };
-        let block = slot.get_or_insert_with(|| PlainBlock {
-            ordinal: self.index.new_block(),
-            class,
-            builder: BlockBuilder::in_buffer(self.buffers.take(BLOCK_SIZE + (256 << 10))),
-            chunks: Vec::new(),
-        });
-        block.builder.push(bytes);
-        block.chunks.push((prefix, length));
-        self.index.insert(id, length, block.ordinal)?;
-        self.bytes_new += bytes.len() as u64;
-        if block.builder.size() >= BLOCK_SIZE {
-            let block = slot.take();
-            return block.map_or(Ok(()), |block| self.sealers.send(block).map_err(|_| pipeline_ended()));
-        }
-        Ok(())
-    }
-
-    /// Ends the blocks under construction: at the border between sources, and at the end.
-    fn flush(&mut self) -> Result<(), ContentError> {
-        for block in [self.data.take(), self.tree.take()].into_iter().flatten() {
-            self.sealers.send(block).map_err(|_| pipeline_ended())?;
-        }
-        Ok(())
-    }
-}
-
-impl TreeSink for ChunkStore<'_> {
-    type Error = ContentError;
-
-    fn store_tree(&mut self, plaintext: &[u8]) -> Result<ChunkId, ContentError> {
-        let id = self.keys.id(Class::Tree, plaintext);
-        self.put(Class::Tree, &id, plaintext)?;
-        self.nodes.push((Prefix::of(&id), u32::try_from(plaintext.len()).unwrap_or(u32::MAX)));
-        Ok(id)
-    }
-}
 
 /// A directory whose entries are coming in.
 struct OpenDirectory {
@@ -212,8 +123,7 @@ impl<'a> Assembler<'a> {
         rereader: FileReader,
         monitor: &'a dyn Monitor,
     ) -> Self {
-        let store =
-            ChunkStore { index, keys, data: None, tree: None, sealers, nodes: Vec::new(), bytes_new: 0, buffers: rereader.buffers() };
+        let store = ChunkStore::new(index, keys, sealers, rereader.buffers());
         Self {
             store,
             catalogue,

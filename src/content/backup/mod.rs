@@ -12,6 +12,7 @@
 mod assemble;
 mod catalogue;
 mod chorus;
+mod chunk_store;
 mod cut;
 mod destination;
 mod estimate;

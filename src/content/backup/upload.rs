@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use age::x25519;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::assemble::{BLOCK_SIZE, PlainBlock};
+use super::chunk_store::{BLOCK_SIZE, PlainBlock};
 use crate::content::ContentError;
 use crate::content::buffers::Buffers;
 use crate::content::chunk_list;
