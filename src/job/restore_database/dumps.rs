@@ -107,21 +107,6 @@ pub(super) fn places(kinds: &[DatabaseKind], database: &str) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// Queries joined to longer ones of at most so many bytes each, or of one query.
-pub(super) fn together(queries: &[String], between: &str, most: usize) -> Vec<String> {
-    let mut joined: Vec<String> = Vec::new();
-    for query in queries {
-        match joined.last_mut() {
-            Some(last) if last.len() + between.len() + query.len() <= most => {
-                last.push_str(between);
-                last.push_str(query);
-            }
-            _ => joined.push(query.clone()),
-        }
-    }
-    joined
-}
-
 /// Takes a small file and no large one.
 struct Bounded(Vec<u8>);
 
@@ -136,19 +121,5 @@ impl Write for Bounded {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn queries_are_joined_up_to_a_length_and_none_is_lost() {
-        let queries: Vec<String> = ["one", "two", "three", "four"].map(str::to_owned).to_vec();
-        assert_eq!(together(&queries, "+", 9), ["one+two", "three", "four"]);
-        assert_eq!(together(&queries, "+", 1), ["one", "two", "three", "four"]);
-        assert_eq!(together(&queries, "+", 100), ["one+two+three+four"]);
-        assert!(together(&[], "+", 9).is_empty());
     }
 }

@@ -13,7 +13,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::dumps::{Dump, Dumps, together};
+use super::compare::Counts;
+use super::dumps::{Dump, Dumps};
 use super::{DatabaseKind, DatabaseRestore};
 use crate::content::ContentError;
 use crate::content::browse::OpenSnapshot;
@@ -21,14 +22,12 @@ use crate::job::JobError;
 use crate::model::event::{Event, Monitor};
 use crate::source::database::mariadb::events::WithoutEvents;
 use crate::source::database::mariadb::{DESCRIPTIONS, Description, Missing, Server, USERS, identifier, literal, missing_users};
-use crate::source::database::rows::{TableRows, differences};
+use crate::source::database::rows::TableRows;
 
 /// The table of the mark, and what it says of a database that is being restored and of one that is complete.
 const MARK: &str = "hearth_backup_restoring";
 const RESTORING: &str = "not complete";
 const COMPLETE: &str = "complete";
-/// Length of a query that counts rows, in bytes; an argument of a program takes 128 KiB.
-const QUERY: usize = 60_000;
 
 /// Brings a MariaDB or MySQL database back.
 #[derive(Debug, Clone)]
@@ -244,15 +243,7 @@ impl MariadbRestore {
         let known = recorded.iter().enumerate().filter(|(_, table)| there.contains(&table.table));
         let counts: Vec<String> =
             known.map(|(place, table)| format!("select {place}, count(*) from {}", identifier(&table.table))).collect();
-        let mut found: BTreeMap<usize, u64> = BTreeMap::new();
-        for query in together(&counts, " union all ", QUERY) {
-            let numbers = |line: String| {
-                let (place, rows) = line.split_once('\t')?;
-                Some((place.parse::<usize>().ok()?, rows.parse::<u64>().ok()?))
-            };
-            found.extend(self.ask(Some(database), &query)?.into_iter().filter_map(numbers));
-        }
-        let wrong = differences(recorded, &found);
-        if wrong.is_empty() { Ok(()) } else { Err(JobError::RowsDiffer { database: self.wanted.database.clone(), differences: wrong }) }
+        let counts = Counts { found: BTreeMap::new(), queries: counts, separator: '\t' };
+        counts.compare(&self.wanted.database, recorded, |query| self.ask(Some(database), query))
     }
 }

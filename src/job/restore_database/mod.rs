@@ -7,6 +7,7 @@
 //!
 //! So a dump that is lost in part, or does not restore, leaves the server as it was.
 
+mod compare;
 mod dumps;
 mod mariadb;
 mod postgresql;

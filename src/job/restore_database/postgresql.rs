@@ -15,7 +15,8 @@ use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use super::dumps::{Dump, Dumps, together};
+use super::compare::Counts;
+use super::dumps::{Dump, Dumps};
 use super::{DatabaseKind, DatabaseRestore};
 use crate::content::ContentError;
 use crate::content::browse::OpenSnapshot;
@@ -24,7 +25,7 @@ use crate::model::entry::Kind;
 use crate::model::event::{Event, Monitor};
 use crate::source::database::postgresql::directory::RestoreFrom;
 use crate::source::database::postgresql::{DESCRIPTIONS, Description, GLOBALS, Server, connection, identifier, literal, missing_globals};
-use crate::source::database::rows::{TableRows, differences};
+use crate::source::database::rows::TableRows;
 use crate::source::database::scratch::Scratch;
 
 /// What the comment of a database says that is being restored, and of one that is complete.
@@ -45,8 +46,6 @@ const OBJECTS: &str = "with own as (select oid from pg_namespace where nspname !
      + (select count(*) from pg_largeobject_metadata)";
 /// Lines of what the server says that are told.
 const LINES: usize = 3;
-/// Length of a query that counts rows, in bytes; an argument of a program takes 128 KiB.
-const QUERY: usize = 60_000;
 
 /// Brings a PostgreSQL database back.
 #[derive(Debug, Clone)]
@@ -252,14 +251,8 @@ impl PostgresqlRestore {
                 None => {}
             }
         }
-        for query in together(&counts, " union all ", QUERY) {
-            for line in self.ask(database, &query)? {
-                found
-                    .extend(line.split_once('|').and_then(|(place, rows)| Some((place.parse::<usize>().ok()?, rows.parse::<u64>().ok()?))));
-            }
-        }
-        let wrong = differences(recorded, &found);
-        if wrong.is_empty() { Ok(()) } else { Err(JobError::RowsDiffer { database: self.wanted.database.clone(), differences: wrong }) }
+        let counts = Counts { found, queries: counts, separator: '|' };
+        counts.compare(&self.wanted.database, recorded, |query| self.ask(database, query))
     }
 
     /// All tables by schema and name, and whether an extension made them.
