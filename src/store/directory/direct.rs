@@ -9,10 +9,12 @@ use std::io::{self, Write as _};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::statfs::{BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, fstatfs};
+use nix::sys::statfs::{BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, FsType, fstatfs};
 
 /// Memory, offsets and lengths of direct writes are multiples of so many bytes, the largest that disks ask for.
 const ALIGNMENT: usize = 4096;
+/// statfs(2); `nix` has it for glibc only.
+const XFS_SUPER_MAGIC: FsType = FsType(0x5846_5342);
 /// Bytes that are written at once.
 const STRETCH: usize = 1 << 20;
 
