@@ -11,6 +11,7 @@
   #   devices    block devices are read
   #   temporary  a path lies in /tmp or /var/tmp
   #   priorities niceness and the class of reads and writes, which a run sets for itself and what it starts
+  #   override   a repository belongs to another user than root
   #   processes  commands of the user's, which may be anything
   needs,
   # What it writes to.
@@ -29,11 +30,13 @@ let
     devices = false;
     temporary = false;
     priorities = false;
+    override = false;
     processes = false;
   }
   // needs;
 in
-{
+# Defaults, so that `systemd.services.<name>.serviceConfig` can say otherwise; lists are added to.
+lib.mapAttrs (_: value: if lib.isList value then value else lib.mkDefault value) ({
   # An empty list would be no line, and so all capabilities.
   CapabilityBoundingSet = lib.concatStringsSep " " (
     optional any.everything "CAP_DAC_READ_SEARCH"
@@ -44,24 +47,25 @@ in
     ++ optional any.ownership "CAP_CHOWN"
     ++ optional any.mounts "CAP_SYS_ADMIN"
     # A directory that was given away is removed again; a snapshot is made beside what it is of, whoever that belongs to.
-    ++ optional (any.ownership || any.mounts) "CAP_DAC_OVERRIDE"
+    ++ optional (any.ownership || any.mounts || any.override) "CAP_DAC_OVERRIDE"
   );
   AmbientCapabilities = "";
   NoNewPrivileges = true;
   UMask = "0077";
 
   ProtectSystem = if any.mounts then "full" else "strict";
-  ReadWritePaths = writable;
+  # LVM keeps copies of its metadata, and refuses to work if it cannot.
+  ReadWritePaths = writable ++ optional any.mounts "-/etc/lvm";
   ProtectHome = "read-only";
   PrivateTmp = !any.temporary;
   PrivateDevices = !(any.devices || any.mounts);
   DevicePolicy = if any.mounts then "auto" else "closed";
-  DeviceAllow = map (device: "${device} r") deviceNodes;
+  # With mounts every device is open; a list would close all others.
+  DeviceAllow = optionals (!any.mounts) (map (device: "${device} r") deviceNodes);
   PrivateMounts = true;
   ProtectProc = if any.processes then "default" else "invisible";
 
   PrivateNetwork = !any.network;
-  IPAddressDeny = lib.mkIf (!any.network) "any";
   RestrictAddressFamilies = [
     "AF_UNIX"
   ]
@@ -96,3 +100,4 @@ in
   ++ optional (any.ownership || any.identities) "@chown"
   ++ optional any.mounts "@mount";
 }
+// lib.optionalAttrs (!any.network) { IPAddressDeny = "any"; })

@@ -80,6 +80,27 @@ rec {
 
   near = name: lib.filter (other: lib.strings.levenshteinAtMost 2 name other || lib.hasInfix name other || lib.hasInfix other name);
 
+  # A path of systemd with the unit's name in it; what only an instance knows, and what follows, is cut off.
+  withoutSpecifiers =
+    unit: path:
+    let
+      name = lib.removeSuffix "@" unit;
+      # A tab for what is a percent sign in the end.
+      known = lib.replaceStrings [ "%%" "%n" "%N" "%p" ] [ "\t" "${unit}.service" unit name ] path;
+      parts = lib.splitString "/" known;
+      fixed = lib.take (lib.lists.findFirstIndex (lib.hasInfix "%") (lib.length parts) parts) parts;
+    in
+    lib.replaceStrings [ "\t" ] [ "%" ] (lib.concatStringsSep "/" fixed);
+
+  # The package of a server of this host; its option has no value where the server is not enabled.
+  packageOf =
+    config: server: default:
+    if config.services.${server}.enable or false then config.services.${server}.package else default;
+
+  # A path as one word of a unit file.
+  word =
+    utils: path: if builtins.match "[A-Za-z0-9/_.:@+,=~-]+" path != null then path else utils.escapeSystemdExecArg path;
+
   # A suggestion, if there is one.
   didYouMean =
     name: known:

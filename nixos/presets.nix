@@ -1287,6 +1287,7 @@ in
   stateless = [
     "alloy" # how far logs were read
     "clamav" # signatures, fetched again
+    "dhcpcd" # leases
     "dhparams" # made anew
     "fail2ban" # bans expire
     "fwupd"
@@ -1297,10 +1298,14 @@ in
     "n8n-task-runners" # a working directory
     "opentelemetry-collector" # buffers
     "power-profiles-daemon"
+    "private/systemd/journal-upload" # how far it was read
     "rasdaemon"
+    "systemd-networkd" # leases
     "systemd/backlight"
     "systemd/catalog"
     "systemd/coredump"
+    "systemd/journal-upload"
+    "systemd/network"
     "systemd/pstore"
     "systemd/random-seed"
     "systemd/rfkill"

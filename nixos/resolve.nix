@@ -15,22 +15,29 @@ let
   inherit (import ./presets.nix { inherit lib; }) presets stateless;
   cfg = config.services.hearth-backup;
 
-  toList = value: if lib.isList value then value else lib.filter (word: word != "") (lib.splitString " " value);
+  words =
+    value:
+    if value == null then
+      [ ]
+    else if lib.isList value then
+      value
+    else
+      lib.filter (word: word != "") (lib.splitString " " value);
 
   # --- the host's state ---------------------------------------------------------------
 
   # Every StateDirectory: its name below /var/lib, and whether systemd keeps it in /var/lib/private.
-  stateDirectories = lib.concatLists (
+  stateDirectories = lib.filter (entry: entry.name != "") (lib.concatLists (
     lib.mapAttrsToList (
       unit: service:
       map (entry: {
         # `source:link` names a link too.
-        name = lib.head (lib.splitString ":" entry);
+        name = own.withoutSpecifiers unit (lib.head (lib.splitString ":" entry));
         private = service.serviceConfig.DynamicUser or false;
         inherit unit;
-      }) (toList (service.serviceConfig.StateDirectory or [ ]))
+      }) (words (service.serviceConfig.StateDirectory or [ ]))
     ) (lib.filterAttrs (unit: service: (service.enable or true) && !lib.hasPrefix "hearth-backup-" unit) config.systemd.services)
-  );
+  ));
   privateNames = lib.unique (map (entry: entry.name) (lib.filter (entry: lib.elem entry.private [ true "true" "yes" "on" "1" ]) stateDirectories));
 
   # The place of a path: /var/lib/x of a service with a dynamic user is a link to /var/lib/private/x.
@@ -40,6 +47,14 @@ let
       name = lib.findFirst (name: own.isWithin "/var/lib/${name}" path) null privateNames;
     in
     if name == null then path else "/var/lib/private/${lib.removePrefix "/var/lib/" path}";
+
+  # The same for a pattern, which may take back what another one left out.
+  realPattern =
+    pattern:
+    if lib.hasPrefix "!" pattern then
+      "!${real (lib.removePrefix "!" pattern)}"
+    else
+      real pattern;
 
   # Databases have dumps; what their servers keep in files is of no use without the server standing still.
   servers = {
@@ -53,7 +68,8 @@ let
     };
   };
   # `services.mysql` runs either; the engine tells them apart.
-  ownMysql = if lib.hasPrefix "mariadb" (config.services.mysql.package or pkgs.mariadb).name then "mariadb" else "mysql";
+  ownMysql =
+    if lib.hasPrefix "mariadb" (own.packageOf config "mysql" pkgs.mariadb).name then "mariadb" else "mysql";
   ofServer = name: lib.any (server: name == server || lib.hasPrefix "${server}/" name) [ "postgresql" "mysql" ];
   isStateless = name: lib.any (known: name == known || lib.hasPrefix "${known}/" name) stateless;
 
@@ -63,7 +79,13 @@ let
 
   # --- presets ------------------------------------------------------------------------
 
-  isEnabled = name: (presets.${name} config).enabled or (config.services.${name}.enable or false);
+  # A service that NixOS has removed throws when it is looked at.
+  isEnabled =
+    name:
+    let
+      enabled = builtins.tryEval ((presets.${name} config).enabled or (config.services.${name}.enable or false));
+    in
+    enabled.success && enabled.value;
   enabledPresets = lib.filter isEnabled (lib.attrNames presets);
 
   presetDatabases = server: lib.concatMap (name: (presets.${name} config).${server} or [ ]) enabledPresets;
@@ -115,7 +137,10 @@ let
           job.optionalPaths ++ lib.filter (path: !isExcluded left path) (all "paths" discovered ++ lib.optionals job.autoDiscover state)
         )
       );
-      exclude = lib.unique (job.exclude ++ map real (all "exclude" (named ++ discovered)) ++ map (path: "${lib.removeSuffix "/" path}/") (lib.optionals job.autoDiscover cfg.exclude));
+      exclude = lib.unique (
+        map realPattern (job.exclude ++ all "exclude" (named ++ discovered))
+        ++ map (path: "${real (lib.removeSuffix "/" path)}/") (lib.filter (lib.hasPrefix "/") (lib.optionals job.autoDiscover cfg.exclude))
+      );
       postgresql = databases "postgresql" "postgresql";
       mysql = databases "mysql" (if ownMysql == "mysql" then "mysql" else null);
       mariadb = databases "mariadb" (if ownMysql == "mariadb" then "mysql" else null);

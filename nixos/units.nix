@@ -34,6 +34,16 @@ let
       ]
     );
 
+  # While it runs the machine does not go to sleep, if that is wanted.
+  inhibited =
+    job: arguments:
+    if job.inhibitsSleep then
+      "${config.systemd.package or pkgs.systemd}/bin/systemd-inhibit --mode=block --what=sleep --who=hearth-backup --why=backup ${command arguments}"
+    else
+      command arguments;
+
+  writableOf = repositories: map (own.word utils) ([ cfg.stateDir ] ++ map (directory: "-${directory}") (directories repositories));
+
   credentialsOf = wanted: map (entry: "${entry.name}:${entry.path}") (lib.filter wanted cfg.credentials);
   repositoriesOf = job: lib.filterAttrs (name: _: lib.elem name job.repositories) cfg.repositories;
   directories = repositories: map (repository: own.directoryOf repository.url) (lib.filter (repository: own.isLocal repository.url) repositories);
@@ -54,11 +64,7 @@ let
     name: job:
     let
       found = cfg.resolved.${name};
-      servers = lib.filter (server: server != null) [
-        job.postgresql
-        job.mysql
-        job.mariadb
-      ];
+      servers = serversOf job;
       hooks = lib.concatLists (lib.attrValues job.hooks);
       foreign = job.commands != { } || hooks != [ ] || job.quiesce.freeze != [ ] || lib.any (server: server.through != [ ]) servers;
       snapshots = job.filesystemSnapshots != "off" || job.lvmVolumes != [ ];
@@ -69,6 +75,7 @@ let
     {
       everything = true;
       inherit remote;
+      override = lib.any (repository: repository.foreignOwner) (lib.attrValues (repositoriesOf job));
       network = remote || foreign || job.containers != null;
       identities =
         found.postgresql != [ ] || lib.any (server: (server.user or null) != null) servers || job.containers != null;
@@ -89,9 +96,9 @@ let
       snapshots = job.filesystemSnapshots != "off" || job.lvmVolumes != [ ];
     in
     job.path
-    ++ optional (found.postgresql != [ ]) (package job.postgresql (config.services.postgresql.package or pkgs.postgresql))
-    ++ optional (found.mariadb != [ ]) (package job.mariadb (config.services.mysql.package or pkgs.mariadb))
-    ++ optional (found.mysql != [ ]) (package job.mysql (config.services.mysql.package or pkgs.mariadb))
+    ++ optional (found.postgresql != [ ]) (package job.postgresql (own.packageOf config "postgresql" pkgs.postgresql))
+    ++ optional (found.mariadb != [ ]) (package job.mariadb (own.packageOf config "mysql" pkgs.mariadb))
+    ++ optional (found.mysql != [ ]) (package job.mysql (own.packageOf config "mysql" pkgs.mariadb))
     ++ optionals snapshots (
       [
         pkgs.btrfs-progs
@@ -100,9 +107,20 @@ let
       ]
       ++ optional (config.boot.zfs.enabled or false) (config.boot.zfs.package or pkgs.zfs)
     )
-    ++ optional (job.containers != null) (
-      if job.containers.engine == "podman" then config.virtualisation.podman.package or pkgs.podman else config.virtualisation.docker.package or pkgs.docker
-    );
+    ++ optional (usesEngine "podman" job) (config.virtualisation.podman.package or pkgs.podman)
+    ++ optional (usesEngine "docker" job) (config.virtualisation.docker.package or pkgs.docker);
+
+  serversOf =
+    job:
+    lib.filter (server: server != null) [
+      job.postgresql
+      job.mysql
+      job.mariadb
+    ];
+  usesEngine =
+    engine: job:
+    (job.containers != null && job.containers.engine == engine)
+    || lib.any (server: server.through != [ ] && lib.head server.through == engine) (serversOf job);
 
   # --- services -----------------------------------------------------------------------
 
@@ -136,9 +154,14 @@ let
       needs = needsOf name job;
       network = afterNetwork needs.remote;
       servers =
-        optional (found.postgresql != [ ] && config.services.postgresql.enable or false) "postgresql.service"
+        optionals (found.postgresql != [ ] && config.services.postgresql.enable or false) [
+          "postgresql.service"
+          # Its databases and roles are made after it.
+          "postgresql.target"
+        ]
         ++ optional (found.mysql != [ ] || found.mariadb != [ ]) "mysql.service";
-      fixed = map own.fixedPart (lib.filter (path: own.fixedPart path != "/") found.paths);
+      fixed = paths: lib.remove "/" (map own.fixedPart paths);
+      mountsOf = paths: map (own.word utils) (lib.unique (map readAt (fixed paths) ++ fixed paths));
     in
     {
       description = "Back up ${name} to ${own.enumerate job.repositories}";
@@ -148,15 +171,21 @@ let
       onFailure = notifications "hearth-backup-${name}" name job;
       # A running backup is not stopped by a new configuration.
       restartIfChanged = false;
-      unitConfig.RequiresMountsFor = lib.unique (
-        [ cfg.stateDir ] ++ directories (lib.attrValues repositories) ++ map readAt fixed ++ fixed
-      );
+      unitConfig = {
+        RequiresMountsFor = lib.unique ([ (own.word utils cfg.stateDir) ] ++ mountsOf found.paths);
+        # A disk that is not plugged in keeps nothing from the other repositories.
+        WantsMountsFor = map (own.word utils) (directories (lib.attrValues repositories)) ++ mountsOf found.optionalPaths;
+      };
       path = tools name job;
-      environment.HEARTH_CONFIG = "${file}";
+      environment = {
+        HEARTH_CONFIG = "${file}";
+        # Podman itself would write to its state, which is not for a confined unit; its service does.
+        CONTAINER_HOST = lib.mkIf (usesEngine "podman" job && job.sandbox) "unix:///run/podman/podman.sock";
+      };
       serviceConfig =
         common
         // {
-          ExecStart = command (
+          ExecStart = inhibited job (
             [
               "run"
               name
@@ -184,8 +213,8 @@ let
         }
         // lib.optionalAttrs job.sandbox (confine {
           inherit needs;
-          writable = [ cfg.stateDir ] ++ map (directory: "-${directory}") (directories (lib.attrValues repositories));
-          deviceNodes = lib.mapAttrsToList (_: device: device.path) job.devices;
+          writable = writableOf (lib.attrValues repositories) ++ map (path: own.word utils "-${path}") job.readWritePaths;
+          deviceNodes = lib.mapAttrsToList (_: device: own.word utils device.path) job.devices;
         });
     };
 
@@ -237,7 +266,7 @@ let
     inherit (afterNetwork (isRemote repository)) wants;
     onFailure = lib.unique (lib.concatLists (lib.mapAttrsToList (notifications "hearth-backup-${step}-${name}") (jobsOf name)));
     restartIfChanged = false;
-    unitConfig.RequiresMountsFor = [ cfg.stateDir ] ++ directories [ repository ];
+    unitConfig.RequiresMountsFor = map (own.word utils) ([ cfg.stateDir ] ++ directories [ repository ]);
     serviceConfig =
       common
       // {
@@ -256,8 +285,11 @@ let
         MemoryMax = "2G";
       }
       // confine {
-        needs.network = isRemote repository;
-        writable = [ cfg.stateDir ] ++ map (directory: "-${directory}") (directories [ repository ]);
+        needs = {
+          network = isRemote repository;
+          override = repository.foreignOwner;
+        };
+        writable = writableOf [ repository ];
       };
   };
 

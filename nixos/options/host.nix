@@ -10,14 +10,14 @@ let
   inherit (lib) mkOption types;
   own = import ./types.nix { inherit lib; };
   cfg = config.services.hearth-backup;
-  # Roots of the impermanence module, those with state of services first.
+  # Roots of the impermanence module, the one that keeps the most state of services first.
   roots =
     let
       all = lib.filterAttrs (_: root: root.enable or true) (config.environment.persistence or { });
       directories = root: map (entry: entry.directory or entry) (root.directories or [ ]);
-      keepsState = _: root: lib.any (lib.hasPrefix "/var/lib") (directories root);
+      amount = name: lib.count (lib.hasPrefix "/var/lib") (directories all.${name});
     in
-    lib.attrNames (lib.filterAttrs keepsState all) ++ lib.attrNames all;
+    lib.sort (one: other: amount one > amount other) (lib.attrNames all);
 in
 {
   options.services.hearth-backup = {
@@ -50,7 +50,7 @@ in
     persistRoot = mkOption {
       type = types.nullOr own.absolutePath;
       default = if roots == [ ] then null else lib.head roots;
-      defaultText = lib.literalMD "the root in `environment.persistence` that keeps `/var/lib`, if there is one";
+      defaultText = lib.literalMD "the root in `environment.persistence` that keeps the most of `/var/lib`, if there is one";
       example = "/persist/system";
       description = ''
         Where a host whose root is empty after each boot keeps what shall last. `/var/lib/x` is then read from there, and snapshots
@@ -80,7 +80,12 @@ in
       patterns, see the same option of jobs.
     '' { example = [ "/var/lib/docker" "/var/lib/prometheus2" ]; };
 
-    checkConfig = own.flag true "Whether the configuration file is checked by the program itself when the system is built.";
+    checkConfig = mkOption {
+      type = types.bool;
+      default = pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform;
+      defaultText = lib.literalMD "whether what is built can run on the machine that builds";
+      description = "Whether the configuration file is checked by the program itself when the system is built.";
+    };
 
     policy = {
       require321 = own.flag false ''
@@ -119,7 +124,8 @@ in
       };
       description = ''
         What is saved of this host: `nixos-rebuild repl`, then `:p config.services.hearth-backup.coverage`. Directories of services stand there
-        by their paths, databases as `postgresql:NAME` and `mysql:NAME`.
+        by their paths, databases as `postgresql:NAME` and `mysql:NAME`. It knows of what units declare as their `StateDirectory` and of what stands in
+        `nixos/presets.nix`; other state, such as directories of containers, is for `paths`. A job without a schedule counts too.
       '';
     };
 

@@ -29,6 +29,7 @@ let
       randomizedDelay = own.randomizedDelay "15min";
       persistent = own.flag true "Whether a time at which the host was off is made up for when it starts.";
       wakeSystem = own.flag false "Whether the timer wakes the host from sleep.";
+      inhibitsSleep = own.flag false "Whether the host stays awake while the job runs.";
       after = own.listOf types.str "Jobs that this one waits for, if they run at the same time." { example = [ "databases" ]; };
 
       retention = mkOption {
@@ -159,9 +160,11 @@ let
       };
 
       sandbox = own.flag true ''
-        Whether the units are confined to what the job's sources need. Hooks and commands run in the same confinement; turn it off if they
-        need more, or extend `systemd.services."hearth-backup-<job>".serviceConfig`.
+        Whether the units are confined to what the job's sources need. Hooks and commands run in the same confinement: they can write to
+        `readWritePaths` only. What else they need can be set in `systemd.services."hearth-backup-<job>".serviceConfig`, which overrides
+        the confinement, or turn it off.
       '';
+      readWritePaths = own.listOf own.absolutePath "Where hooks and commands may write." { example = [ "/var/lib/app/dumps" ]; };
       path = own.listOf types.package "Packages whose programs hooks and commands call by name." { example = lib.literalExpression "[ pkgs.redis ]"; };
     };
   };

@@ -40,6 +40,10 @@ let
         };
         description = "What kind of copy this is, for `policy.require321`. A repository that says nothing counts as a copy on no media of its own, here.";
       };
+      foreignOwner = own.flag false ''
+        Whether the directory belongs to another user than root, as on a share or a disk without owners. Units that write to it may then
+        override permissions (CAP_DAC_OVERRIDE), which they else cannot.
+      '';
       mirrors = mkOption {
         type = types.attrsOf (types.submodule { options = copy; });
         default = { };

@@ -18,11 +18,8 @@
         };
       };
     };
-    age.identityPaths = [ "/etc/age-identity" ];
-    environment.etc."age-identity" = {
-      source = ./agenix/identity.txt;
-      mode = "0400";
-    };
+    # In the store, and so there before anything else; for a test only.
+    age.identityPaths = [ "${./agenix/identity.txt}" ];
   };
 
   testScript =

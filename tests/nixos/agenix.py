@@ -14,7 +14,7 @@ with subtest("the key is for root alone, and reaches the unit as a credential"):
 with subtest("no secret is in the store, in an environment or in an argument"):
     key = machine.succeed("jq -r .signing_key /run/agenix/hearth-backup-disk-writer-key").strip()
     assert len(key) > 40
-    machine.fail(f"grep -rF -- {key!r} /etc/hearth-backup /etc/systemd/system")
+    machine.fail(f"grep -RF -- {key!r} /etc/hearth-backup /etc/systemd/system")
     machine.fail(f"systemctl show hearth-backup-state.service | grep -F -- {key!r}")
 
 with subtest("the token too"):

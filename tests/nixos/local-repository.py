@@ -43,12 +43,13 @@ with subtest("one source that fails does not keep the others from being saved, a
     machine.succeed("grep -q bad.txt /run/notified/partly")
 
 with subtest("a repository that is not there does not keep the other from its snapshot"):
+    make_repository(machine, "/srv/usb/q", "/root/usb")
+    machine.succeed("mv /srv/usb/q /srv/usb/unplugged")
     before = len(snapshots(machine))
     machine.fail("systemctl start hearth-backup-two.service")
-    make_repository(machine, "/srv/usb/q", "/root/usb")
-    machine.succeed("systemctl start hearth-backup-two.service")
+    assert len(snapshots(machine)) == before + 1
+    machine.succeed("mv /srv/usb/unplugged /srv/usb/q && systemctl start hearth-backup-two.service")
     assert len(snapshots(machine, "--repo /srv/usb/q --key /root/usb/restore.key")) == 1
-    assert len(snapshots(machine)) > before
 
 with subtest("a unit is confined"):
     back_up(machine, "nosy")

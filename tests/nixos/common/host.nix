@@ -5,6 +5,7 @@
   environment.systemPackages = [
     pkgs.age
     pkgs.jq
+    pkgs.python3
     pkgs.sqlite
   ];
   services.hearth-backup = {

@@ -60,8 +60,10 @@ in
         "hearth-backup-state.service" = [
           "Description=Back up state to hub"
           "LoadCredential=hub-writer-key:/root/q.key"
-          "RequiresMountsFor=/mnt/backup/q"
+          "WantsMountsFor=/mnt/backup/q"
           "RequiresMountsFor=/srv/data"
+          "RequiresMountsFor=/var/lib/hearth-backup"
+          "!RequiresMountsFor=/mnt/backup/q"
           "ReadWritePaths=-/mnt/backup/q"
           "ReadWritePaths=/var/lib/hearth-backup"
           "CapabilityBoundingSet=CAP_DAC_READ_SEARCH"
@@ -140,6 +142,8 @@ in
           randomizedDelay = "0";
           persistent = false;
           wakeSystem = true;
+          inhibitsSleep = true;
+          readWritePaths = [ "/srv/dumps" ];
           retention = {
             daily = 7;
             within = "30d";
@@ -253,7 +257,7 @@ in
       golden = true;
       units = {
         "hearth-backup-everything.service" = [
-          "After=network-online.target postgresql.service mysql.service hearth-backup-databases.service"
+          "After=network-online.target postgresql.service postgresql.target mysql.service hearth-backup-databases.service"
           "Wants=network-online.target"
           "OnFailure=hearth-backup-notify-everything@hearth-backup-everything.service alert.service"
           "LoadCredential=hub-writer-key:/root/q.key"
@@ -264,7 +268,13 @@ in
           "IOWeight=10"
           "CPUWeight=20"
           "TimeoutStartSec=6h"
-          "DeviceAllow=/dev/vg0/vm-101 r"
+          # It would close the devices of the snapshots.
+          "!DeviceAllow"
+          "RequiresMountsFor=/srv/state"
+          "WantsMountsFor=/srv/c"
+          "ReadWritePaths=-/etc/lvm"
+          "ReadWritePaths=-/srv/dumps"
+          "systemd-inhibit"
           "RequiresMountsFor=/srv/a"
           "RequiresMountsFor=/srv"
           "CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_SETUID CAP_SETGID CAP_CHOWN CAP_SYS_ADMIN CAP_DAC_OVERRIDE"
@@ -487,6 +497,67 @@ in
     };
   };
 
+  a-share-that-belongs-to-somebody-else-can-be-written-to = {
+    modules = with' {
+      repositories.hub.foreignOwner = true;
+      jobs.state = {
+        repositories = [ "hub" ];
+        paths = [ "/home/me/my files" ];
+      };
+    };
+    expect.units = {
+      "hearth-backup-state.service" = [
+        "CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_DAC_OVERRIDE"
+        ''RequiresMountsFor="/home/me/my files"''
+      ];
+      "hearth-backup-prune-hub.service" = [ "CapabilityBoundingSet=CAP_DAC_OVERRIDE" ];
+    };
+  };
+
+  a-device-is-the-only-one-that-a-unit-can-open = {
+    modules = job { devices.vm.path = "/dev/vg0/vm"; };
+    expect.units."hearth-backup-state.service" = [
+      "DeviceAllow=/dev/vg0/vm r"
+      "DevicePolicy=closed"
+    ];
+  };
+
+  podman-is-asked-through-its-service = {
+    modules = job {
+      postgresql = {
+        databases = "all";
+        through = [
+          "podman"
+          "exec"
+          "-i"
+          "db"
+        ];
+      };
+    };
+    expect.units."hearth-backup-state.service" = [
+      "CONTAINER_HOST=unix:///run/podman/podman.sock"
+      "-podman-lab/bin"
+    ];
+  };
+
+  the-confinement-of-a-unit-can-be-changed = {
+    modules = job { } ++ [
+      {
+        systemd.services.hearth-backup-state.serviceConfig = {
+          PrivateNetwork = false;
+          CapabilityBoundingSet = "CAP_NET_RAW";
+          ReadWritePaths = [ "/srv/more" ];
+        };
+      }
+    ];
+    expect.units."hearth-backup-state.service" = [
+      "PrivateNetwork=false"
+      "CapabilityBoundingSet=CAP_NET_RAW"
+      "ReadWritePaths=/srv/more"
+      "ReadWritePaths=/var/lib/hearth-backup"
+    ];
+  };
+
   a-path-in-tmp-is-seen-by-its-unit = {
     modules = job { paths = [ "/var/tmp/data" ]; };
     expect.units."hearth-backup-state.service" = [ "PrivateTmp=false" ];
@@ -507,6 +578,7 @@ in
     modules = [
       ../../../nixos/template/backup.nix
       ../../../nixos/template/host.nix
+      { services.openssh.hostKeys = [ { type = "ed25519"; path = "/etc/ssh/ssh_host_ed25519_key"; } ]; }
     ];
     expect = {
       warnings = [ ];
@@ -516,7 +588,7 @@ in
         "jobs.state.paths" = [ "/home" ];
         "jobs.state.sqlite.discover" = true;
       };
-      units."hearth-backup-state.service" = [ "RequiresMountsFor=/mnt/backup/q" ];
+      units."hearth-backup-state.service" = [ "WantsMountsFor=/mnt/backup/q" ];
       units."hearth-backup-forget-disk.timer" = [ "OnCalendar=04:00" ];
     };
   };
@@ -526,7 +598,10 @@ in
       ../../../docs/examples/fort.nix
       {
         environment.persistence."/persist/system".directories = [ "/var/lib/outline" ];
-        services.outline.enable = true;
+        services.outline = {
+          enable = true;
+          redisUrl = "redis://cache.example";
+        };
         services.vikunja.enable = true;
         services.postgresql = {
           enable = true;
@@ -595,7 +670,7 @@ in
         "jobs.state.postgresql.user" = "postgres";
         "jobs.state.sqlite.discover" = true;
       };
-      units."hearth-backup-state.service" = [ "CAP_SETUID" "After=postgresql.service" ];
+      units."hearth-backup-state.service" = [ "CAP_SETUID" "After=postgresql.service postgresql.target" ];
     };
   };
 
@@ -626,6 +701,83 @@ in
     };
   };
 
+  exclusions-follow-the-state-of-dynamic-users = {
+    modules =
+      job {
+        paths = [ "/var/lib/dyn" ];
+        exclude = [
+          "/var/lib/dyn/cache/"
+          "!/var/lib/dyn/cache/keep"
+          "*.tmp"
+        ];
+      }
+      ++ [
+        {
+          systemd.services.dyn.serviceConfig = {
+            DynamicUser = true;
+            StateDirectory = "dyn";
+          };
+        }
+      ];
+    expect.settings."jobs.state.exclude" = [
+      "/var/lib/private/dyn/cache/"
+      "!/var/lib/private/dyn/cache/keep"
+      "*.tmp"
+    ];
+  };
+
+  names-of-units-stand-in-state-directories = {
+    modules = job { autoDiscover = true; } ++ [
+      {
+        systemd.services = {
+          plain.serviceConfig.StateDirectory = "%N/data";
+          "worker@".serviceConfig.StateDirectory = "workers/%i";
+          "other@".serviceConfig.StateDirectory = "%p";
+          percent.serviceConfig.StateDirectory = "a%%b";
+          nobody.serviceConfig.StateDirectory = "%i";
+          none.serviceConfig.StateDirectory = null;
+        };
+      }
+    ];
+    expect = {
+      settings."jobs.state.optionalPaths" = [
+        "/var/lib/other"
+        "/var/lib/a%b"
+        "/var/lib/plain/data"
+        "/var/lib/workers"
+      ];
+      warnings = [ ];
+    };
+  };
+
+  # As NixOS declares them: without a default for the package.
+  a-host-without-database-servers-is-evaluated = {
+    modules =
+      job {
+        autoDiscover = true;
+        postgresql = {
+          databases = "all";
+          host = "db.example";
+        };
+      }
+      ++ [
+        {
+          options.services = lib.genAttrs [ "mysql" "postgresql" ] (_: {
+            enable = lib.mkOption {
+              type = lib.types.bool;
+              default = false;
+            };
+            package = lib.mkOption { type = lib.types.package; };
+            ensureDatabases = lib.mkOption {
+              type = lib.types.listOf lib.types.str;
+              default = [ ];
+            };
+          });
+        }
+      ];
+    expect.units."hearth-backup-state.service" = [ "-postgresql-lab/bin" ];
+  };
+
   discovery-covers-state-databases-and-sqlite-and-leaves-out-what-it-is-told = {
     modules =
       with' {
@@ -644,6 +796,7 @@ in
           };
           services.mysql = {
             enable = true;
+            package = package "mariadb-server";
             ensureDatabases = [ "shop" ];
           };
           services.vaultwarden.enable = true;
@@ -733,7 +886,10 @@ in
       ++ [
         {
           services.postgresql.enable = true;
-          services.mysql.enable = true;
+          services.mysql = {
+            enable = true;
+            package = package "mariadb-server";
+          };
         }
       ];
     expect.coverage = {
@@ -793,6 +949,19 @@ in
       persistRoot = "/persist";
       stateDir = "/persist/var/lib/hearth-backup";
     };
+  };
+
+  the-root-that-keeps-the-most-state-is-the-persist-root = {
+    modules = job { } ++ [
+      {
+        environment.persistence."/cache".directories = [ "/var/lib/thumbnails" ];
+        environment.persistence."/persist".directories = [
+          "/var/lib/app"
+          "/var/lib/other"
+        ];
+      }
+    ];
+    expect.persistRoot = "/persist";
   };
 
   # --- secrets -------------------------------------------------------------------------
@@ -964,7 +1133,7 @@ in
     "jobs.state.mysql: this host has no such server. Set `services.mysql.enable`, or say where it is with `host` or `through`."
   ];
   one-server-is-called-by-two-names =
-    refuses (job { mysql.databases = "all"; mariadb.databases = "all"; } ++ [ { services.mysql.enable = true; } ])
+    refuses (job { mysql.databases = "all"; mariadb.databases = "all"; } ++ [ { services.mysql = { enable = true; package = package "mariadb-server"; }; } ])
       [ "jobs.state: sets both `mysql` and `mariadb` for the host's own server; `services.mysql.package` says which it is, set that one." ];
   what-is-frozen-is-not-thawed = refuses (job { quiesce.freeze = [ { command = [ "f" ]; } ]; }) [
     "jobs.state.quiesce.thaw: is empty, but `freeze` is not; what is frozen must be thawed."

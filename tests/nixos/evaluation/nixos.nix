@@ -14,6 +14,8 @@
   };
   config = {
     boot.isContainer = true;
+    networking.useDHCP = false;
+    networking.dhcpcd.enable = false;
     system.stateVersion = "26.05";
   };
 }
