@@ -6,17 +6,7 @@ let
   keep =
     what: own.maybe types.ints.unsigned "The newest so many ${what} keep their first and their last snapshot." { };
 
-  hook = types.submodule {
-    options = {
-      command = mkOption {
-        type = own.words;
-        example = lib.literalExpression ''[ "''${pkgs.curl}/bin/curl" "-fsS" "https://example.org/begin" ]'';
-        description = "The program and its arguments; no shell.";
-      };
-      timeoutSeconds = own.maybe types.ints.positive "It is stopped after so many seconds." { };
-    };
-  };
-  hooks = description: own.listOf hook description { };
+  hooks = description: own.listOf own.hook description { };
 
   job = types.submodule {
     imports = [ ./sources.nix ];

@@ -35,15 +35,6 @@ let
       default = null;
       inherit description;
     };
-  hook = types.submodule {
-    options = {
-      command = mkOption {
-        type = own.words;
-        description = "The program and its arguments; no shell.";
-      };
-      timeoutSeconds = own.maybe types.ints.positive "It is stopped after so many seconds." { };
-    };
-  };
 in
 {
   options = {
@@ -155,8 +146,8 @@ in
     };
     quiesce = {
       services = own.listOf types.str "Units that are stopped while the job copies, and started again whatever happens." { example = [ "jellyfin.service" ]; };
-      freeze = own.listOf hook "Commands that make something stand still." { };
-      thaw = own.listOf hook "Commands that let it go on; run whatever happens." { };
+      freeze = own.listOf own.hook "Commands that make something stand still." { };
+      thaw = own.listOf own.hook "Commands that let it go on; run whatever happens." { };
       timeoutSeconds = own.maybe types.ints.positive "The longest that anything stands still." { };
     };
   };

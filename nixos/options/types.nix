@@ -95,4 +95,16 @@ rec {
       example = "1h";
       description = "The timer waits up to so long, as chance has it, so that not all hosts come at once.";
     };
+
+  # A command that runs around a job.
+  hook = types.submodule {
+    options = {
+      command = mkOption {
+        type = words;
+        example = lib.literalExpression ''[ "''${pkgs.curl}/bin/curl" "-fsS" "https://example.org/begin" ]'';
+        description = "The program and its arguments; no shell.";
+      };
+      timeoutSeconds = maybe types.ints.positive "It is stopped after so many seconds." { };
+    };
+  };
 }
