@@ -7,7 +7,8 @@ use std::time::Duration;
 use hearth_backup::model::pace::Pace;
 use hearth_backup::store::conformance::Subject;
 use hearth_backup::store::layer::{CountingStore, FaultStore, PacedStore};
-use hearth_backup::store::{DirectoryStore, MemoryStore};
+use hearth_backup::store::sftp::SshOptions;
+use hearth_backup::store::{DirectoryStore, MemoryStore, SftpStore};
 use hearth_backup::store_conformance;
 
 const LAG: Duration = Duration::from_secs(60);
@@ -42,4 +43,16 @@ store_conformance!(at_a_pace, || {
 store_conformance!(with_faults_that_do_not_strike, || {
     let (store, folder) = directory();
     Subject::new(FaultStore::new(Arc::new(store))).keeping(folder)
+});
+
+/// OpenSSH's SFTP server over pipes: all of the protocol, without a network.
+fn sftp(folder: &std::path::Path) -> SftpStore {
+    let program = ["sh", "-c", "exec /usr/lib/openssh/sftp-server", "--"].map(str::to_owned).to_vec();
+    let address = format!("nowhere{}/q", folder.display()).parse().unwrap();
+    SftpStore::create(address, SshOptions { program, ..SshOptions::default() }).unwrap()
+}
+
+store_conformance!(over_sftp, || {
+    let folder = tempfile::tempdir().unwrap();
+    Subject::new(sftp(folder.path())).keeping(folder)
 });

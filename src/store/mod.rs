@@ -16,12 +16,14 @@ pub mod layer;
 pub mod memory;
 mod name;
 pub mod open;
+pub mod sftp;
 
 pub use directory::DirectoryStore;
 pub use error::{StoreError, StoreErrorKind};
 pub use memory::MemoryStore;
 pub use name::{Folder, ObjectName};
 pub use open::{Address, Location, LocationError};
+pub use sftp::SftpStore;
 
 use std::time::SystemTime;
 

@@ -1,0 +1,341 @@
+//! A store in a directory of another machine, over SFTP: nothing but an SSH account is needed there, not even a shell.
+//!
+//! ```text
+//!   Store --> Sessions --> ssh -s host sftp (the user's own: configuration, keys, agent, known hosts) --> directory, laid out as a local one
+//! ```
+//!
+//! The layout is that of [`DirectoryStore`](super::DirectoryStore), so that the server's owner can check and prune the same directory. Files are
+//! synchronised before they get their names where the server can (`fsync@openssh.com`); directories cannot be over SFTP, so that a name may be
+//! lost if the server loses its power within seconds.
+
+mod address;
+mod files;
+mod session;
+mod staged;
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::task::JoinSet;
+
+pub use address::{SftpAddress, SftpAddressError};
+use files::{Found, entries, explain, is_broken, make_dir, modified, read, status};
+pub use session::SftpOptionsOfUser as SshOptions;
+use session::{Session, Sessions};
+use staged::StagedFile;
+
+use super::{Folder, ObjectInfo, ObjectName, Put, StagedObject, Store, StoreError, StoreErrorKind};
+
+/// Where files are until they have their names.
+const TEMPORARY: &str = "tmp";
+/// Files there that are older were left by runs that died.
+const LEFT: Duration = Duration::from_secs(24 * 3600);
+/// How often an operation is tried by a new connection.
+const ATTEMPTS: u32 = 4;
+/// How long to wait before the first of these; then twice as long each time.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Directories of packs that are listed at once.
+const LISTINGS: usize = 16;
+/// Bytes of a large object that are asked for at once.
+const STRETCH: usize = 8 << 20;
+
+/// The paths of objects on the server.
+#[derive(Debug, Clone)]
+struct Layout(String);
+
+impl Layout {
+    fn at(&self, relative: &str) -> String {
+        format!("{}/{relative}", self.0)
+    }
+
+    fn of(&self, name: &ObjectName) -> String {
+        self.at(&name.path())
+    }
+}
+
+/// A word that nobody else has.
+fn token() -> io::Result<String> {
+    Ok(format!("{:016x}", getrandom::u64().map_err(io::Error::other)?))
+}
+
+impl Sessions {
+    /// An error of an operation, as the store tells it.
+    fn failed(&self, action: &'static str, object: impl std::fmt::Display, session: &Arc<Session>, error: io::Error) -> StoreError {
+        if !is_broken(&error) {
+            return StoreError::io(action, format!("{object} at {}", self.address), error);
+        }
+        let said = session.said();
+        let why = if said.is_empty() { error.to_string() } else { said };
+        let source = Some(io::Error::other(format!("the connection to {} broke: {why}", self.address.host)));
+        StoreError { source, ..StoreError::new(StoreErrorKind::Temporary, action, format!("{object} at {}", self.address)) }
+    }
+}
+
+/// A store over SFTP.
+#[derive(Debug)]
+pub struct SftpStore {
+    sessions: Arc<Sessions>,
+    layout: Layout,
+}
+
+impl SftpStore {
+    /// Opens the repository at an address, and clears away what crashed runs left more than a day ago.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotFound`] if there is no repository; [`StoreErrorKind::Other`] if the server cannot be reached.
+    pub fn open(address: SftpAddress, options: SshOptions) -> Result<Self, StoreError> {
+        let store = Self::connect(address, options)?;
+        store.run("open the repository", "", |session, layout| async move {
+            status(&session.sftp, &layout.at(Folder::Repo.as_str())).await.map(drop)
+        })?;
+        store.sweep()?;
+        Ok(store)
+    }
+
+    /// Makes an empty repository, or opens one that a crashed `create` left.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Refused`] if the directory holds something else.
+    pub fn create(address: SftpAddress, options: SshOptions) -> Result<Self, StoreError> {
+        let store = Self::connect(address, options)?;
+        store.run("create a repository", "", |session, layout| async move {
+            let sftp = &session.sftp;
+            let mut way = String::new();
+            for name in layout.0.split('/') {
+                way = if way.is_empty() && !name.is_empty() { name.to_owned() } else { format!("{way}/{name}") };
+                if !name.is_empty() {
+                    make_dir(sftp, &way).await?;
+                }
+            }
+            let strangers = entries(sftp, &layout.0).await?.into_iter().filter(|found| !is_ours(&found.name));
+            if let Some(stranger) = strangers.into_iter().next() {
+                let why = format!("it holds `{}`, which is no part of a repository; choose an empty directory", stranger.name);
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+            }
+            make_dir(sftp, &layout.at(TEMPORARY)).await?;
+            make_dir(sftp, &layout.at(Folder::Repo.as_str())).await
+        })?;
+        Ok(store)
+    }
+
+    fn connect(address: SftpAddress, options: SshOptions) -> Result<Self, StoreError> {
+        let layout = Layout(address.path.clone());
+        let shown = address.to_string();
+        let sessions = Sessions::new(address, options).map_err(|error| StoreError::io("connect to", shown, error))?;
+        Ok(Self { sessions: Arc::new(sessions), layout })
+    }
+
+    /// Runs an operation that may be repeated: by a new connection if the one there is breaks.
+    fn run<T, F>(
+        &self,
+        action: &'static str,
+        object: impl std::fmt::Display,
+        operation: impl Fn(Arc<Session>, Layout) -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = io::Result<T>>,
+    {
+        let mut pause = PAUSE;
+        for attempt in 1.. {
+            let session = match self.sessions.get() {
+                Ok(session) => session,
+                Err(error) if attempt == 1 || attempt == ATTEMPTS => {
+                    return Err(StoreError::io("reach", &self.sessions.address, error));
+                }
+                Err(_) => {
+                    std::thread::sleep(pause);
+                    pause *= 2;
+                    continue;
+                }
+            };
+            match self.sessions.runtime.block_on(operation(Arc::clone(&session), self.layout.clone())) {
+                Err(error) if is_broken(&error) && attempt < ATTEMPTS => {
+                    self.sessions.give_up(&session);
+                    std::thread::sleep(pause);
+                    pause *= 2;
+                }
+                result => return result.map_err(|error| self.sessions.failed(action, object, &session, error)),
+            }
+        }
+        Err(StoreError::new(StoreErrorKind::Temporary, action, object))
+    }
+
+    /// Removes what crashed runs left in `tmp/`.
+    fn sweep(&self) -> Result<(), StoreError> {
+        let left = self.run("list", TEMPORARY, |session, layout| async move { listed(&session, &layout.at(TEMPORARY)).await })?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        let now = self.now()?;
+        for old in left.iter().filter(|found| now.duration_since(found.modified).is_ok_and(|age| age > LEFT)) {
+            let path = self.layout.at(&format!("{TEMPORARY}/{}", old.name));
+            self.run("delete", TEMPORARY, |session, _| {
+                let path = path.clone();
+                async move { remove(&session, &path).await }
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn is_ours(name: &str) -> bool {
+    name == TEMPORARY || Folder::ALL.iter().any(|folder| folder.as_str() == name)
+}
+
+/// The entries of a directory; an absent one is empty.
+async fn listed(session: &Session, path: &str) -> io::Result<Vec<Found>> {
+    match entries(&session.sftp, path).await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        result => result,
+    }
+}
+
+async fn remove(session: &Session, path: &str) -> io::Result<()> {
+    match session.sftp.fs().remove_file(Path::new(path)).await.map_err(explain) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+/// Opens an object and tells its size.
+async fn open(session: &Session, path: &str) -> io::Result<(openssh_sftp_client::file::File, u64)> {
+    let metadata = status(&session.sftp, path).await?;
+    if metadata.file_type().is_some_and(|kind| !kind.is_file()) {
+        return Err(io::Error::other("it is not a regular file; move it out of the repository"));
+    }
+    let file = session.sftp.open(Path::new(path)).await.map_err(explain)?;
+    Ok((file, metadata.len().unwrap_or_default()))
+}
+
+impl Store for SftpStore {
+    fn location(&self) -> String {
+        self.sessions.address.to_string()
+    }
+
+    fn put_new(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StoreError> {
+        let sessions = &self.sessions;
+        let put = self.run("store", name, |session, layout| async move {
+            if status(&session.sftp, &layout.of(name)).await.is_ok() {
+                return Ok(Ok(Put::Exists));
+            }
+            let mut staged = StagedFile::new(sessions, &session, &layout).await?;
+            let written = staged.append(bytes).await;
+            match written {
+                Ok(()) => staged.place(name).await.map(Ok),
+                Err(error) if is_broken(&error) => Err(error),
+                // Whether the disk is full is asked outside of this.
+                Err(error) => Ok(Err((staged, error))),
+            }
+        })?;
+        put.map_err(|(staged, error)| staged.failed(&name.to_string(), error))
+    }
+
+    fn stage(&self) -> Result<Box<dyn StagedObject>, StoreError> {
+        let sessions = &self.sessions;
+        let staged =
+            self.run("store a new object", "", |session, layout| async move { StagedFile::new(sessions, &session, &layout).await })?;
+        Ok(Box::new(staged))
+    }
+
+    fn get(&self, name: &ObjectName, limit: u64) -> Result<Vec<u8>, StoreError> {
+        let bytes = self.run("read", name, |session, layout| async move {
+            let (file, size) = open(&session, &layout.of(name)).await?;
+            if size > limit {
+                return Ok(None);
+            }
+            let mut bytes = Vec::new();
+            while (bytes.len() as u64) < size {
+                let wanted = usize::try_from(size - bytes.len() as u64).unwrap_or(STRETCH).min(STRETCH);
+                let more = read(&file, bytes.len() as u64, wanted).await?;
+                if more.is_empty() {
+                    break;
+                }
+                bytes.extend_from_slice(&more);
+            }
+            Ok(Some(bytes))
+        })?;
+        bytes.ok_or_else(|| StoreError::new(StoreErrorKind::TooLarge, "read", name))
+    }
+
+    fn get_range(&self, name: &ObjectName, offset: u64, length: usize, buffer: &mut Vec<u8>) -> Result<(), StoreError> {
+        let bytes = self.run("read", name, |session, layout| async move {
+            let (file, size) = open(&session, &layout.of(name)).await?;
+            match offset.checked_add(length as u64) {
+                Some(end) if end <= size => read(&file, offset, length).await.map(Some),
+                _ => Ok(None),
+            }
+        })?;
+        buffer.clear();
+        // What ends while it is read was shorter than its server said.
+        let whole = bytes.filter(|bytes| bytes.len() == length);
+        *buffer = whole.ok_or_else(|| StoreError::new(StoreErrorKind::Truncated, "read", name))?;
+        Ok(())
+    }
+
+    fn list(&self, folder: Folder) -> Result<Vec<ObjectInfo>, StoreError> {
+        let found = self.run("list", folder, |session, layout| async move {
+            let top = listed(&session, &layout.at(folder.as_str())).await?;
+            if folder != Folder::Packs {
+                return Ok(top);
+            }
+            let mut below = top.into_iter().filter(|found| found.is_dir);
+            let mut listings: JoinSet<io::Result<Vec<Found>>> = JoinSet::new();
+            let mut packs = Vec::new();
+            loop {
+                while listings.len() < LISTINGS
+                    && let Some(directory) = below.next()
+                {
+                    let (session, path) = (Arc::clone(&session), layout.at(&format!("{folder}/{}", directory.name)));
+                    listings.spawn(async move {
+                        let found = listed(&session, &path).await?;
+                        // A pack in another directory than its own is none.
+                        Ok(found.into_iter().filter(|found| found.name.starts_with(&directory.name)).collect())
+                    });
+                }
+                let Some(listed) = listings.join_next().await else { break };
+                packs.extend(listed.map_err(io::Error::other)??);
+            }
+            Ok(packs)
+        })?;
+        let objects = found.into_iter().filter(|found| found.is_file);
+        let named = objects.filter_map(|found| Some((ObjectName::new(folder, found.name)?, found.size, found.modified)));
+        Ok(named.map(|(name, size, stored)| ObjectInfo { name, size, stored }).collect())
+    }
+
+    fn stat(&self, name: &ObjectName) -> Result<ObjectInfo, StoreError> {
+        let metadata = self.run("look at", name, |session, layout| async move {
+            let metadata = status(&session.sftp, &layout.of(name)).await?;
+            match metadata.file_type().is_none_or(|kind| kind.is_file()) {
+                true => Ok(metadata),
+                false => Err(io::Error::other("it is not a regular file; move it out of the repository")),
+            }
+        })?;
+        Ok(ObjectInfo { name: name.clone(), size: metadata.len().unwrap_or_default(), stored: modified(&metadata) })
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
+        self.run("delete", name, |session, layout| async move { remove(&session, &layout.of(name)).await })
+    }
+
+    fn unknown_folders(&self) -> Result<Vec<String>, StoreError> {
+        let found = self.run("list", "", |session, layout| async move { entries(&session.sftp, &layout.0).await })?;
+        let names: BTreeSet<String> =
+            found.into_iter().filter(|found| found.is_dir && !is_ours(&found.name)).map(|found| found.name).collect();
+        Ok(names.into_iter().collect())
+    }
+
+    fn now(&self) -> Result<SystemTime, StoreError> {
+        self.run("ask for the time of", "", |session, layout| async move {
+            let probe = layout.at(&format!("{TEMPORARY}/now-{}", token()?));
+            let file = session.sftp.create(Path::new(&probe)).await.map_err(explain)?;
+            file.close().await.map_err(explain)?;
+            let time = status(&session.sftp, &probe).await.map(|metadata| modified(&metadata));
+            remove(&session, &probe).await?;
+            time
+        })
+    }
+}

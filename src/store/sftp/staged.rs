@@ -1,0 +1,109 @@
+//! Objects under construction: a file in `tmp/`, and its name in the end.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use openssh_sftp_client::metadata::Permissions;
+
+use super::files::{Writing, explain, is_full, status};
+use super::session::{Session, Sessions};
+use super::{Layout, TEMPORARY, token};
+use crate::store::{ObjectName, Put, StagedObject, StoreError, StoreErrorKind};
+
+/// A file that is being written.
+pub(super) struct StagedFile {
+    sessions: Arc<Sessions>,
+    session: Arc<Session>,
+    layout: Layout,
+    path: String,
+    /// None once it has its name or was given up.
+    file: Option<Writing>,
+}
+
+impl StagedFile {
+    /// A new one, by a connection that is open.
+    pub(super) async fn new(sessions: &Arc<Sessions>, session: &Arc<Session>, layout: &Layout) -> io::Result<Self> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let path = layout.at(&format!("{TEMPORARY}/{}-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed), token()?));
+        let mut options = session.sftp.options();
+        options.write(true).create_new(true);
+        let mut file = options.open(Path::new(&path)).await.map_err(explain)?;
+        file.set_permissions(Permissions::from(0o600)).await.map_err(explain)?;
+        let file = Some(Writing::new(file));
+        Ok(Self { sessions: Arc::clone(sessions), session: Arc::clone(session), layout: layout.clone(), path, file })
+    }
+
+    pub(super) async fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let file = self.file.as_mut().ok_or_else(|| io::Error::other("it has its name already"))?;
+        file.append(bytes).await
+    }
+
+    /// Gives it its name.
+    pub(super) async fn place(&mut self, name: &ObjectName) -> io::Result<Put> {
+        let Some(file) = self.file.take() else { return Err(io::Error::other("it has its name already")) };
+        let sftp = &self.session.sftp;
+        file.finish(sftp.support_fsync()).await?;
+        let to = self.layout.of(name);
+        self.sessions.make_folder(sftp, &self.layout, name).await?;
+        let put = self.link(&to).await;
+        let _ = sftp.fs().remove_file(Path::new(&self.path)).await;
+        put
+    }
+
+    /// A hard link refuses a name that is taken. Where the server has none, a rename comes after a look: then two that store different bytes
+    /// under one name at the same moment could replace each other, and names of objects are hashes of their bytes but for statements.
+    async fn link(&self, to: &str) -> io::Result<Put> {
+        let sftp = &self.session.sftp;
+        let (from, to_path) = (Path::new(&self.path), Path::new(to));
+        if sftp.support_hardlink() {
+            match sftp.fs().hard_link(from, to_path).await {
+                Ok(()) => return Ok(Put::Created),
+                Err(error) => match status(sftp, to).await {
+                    Ok(_) => return Ok(Put::Exists),
+                    // A filesystem without links, such as exFAT.
+                    Err(missing) if missing.kind() == io::ErrorKind::NotFound => tracing::debug!("no link on the server: {error}"),
+                    Err(missing) => return Err(missing),
+                },
+            }
+        }
+        if status(sftp, to).await.is_ok() {
+            return Ok(Put::Exists);
+        }
+        sftp.fs().rename(from, to_path).await.map_err(explain).map(|()| Put::Created)
+    }
+
+    /// An error of writing, as the store tells it.
+    pub(super) fn failed(&self, object: &str, error: io::Error) -> StoreError {
+        let full = self.sessions.runtime.block_on(is_full(&self.session.sftp, &self.layout.at(TEMPORARY), 1 << 20));
+        if full {
+            return StoreError { source: Some(error), ..StoreError::new(StoreErrorKind::Full, "store", object) };
+        }
+        self.sessions.failed("store", object, &self.session, error)
+    }
+}
+
+impl StagedObject for StagedFile {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        let sessions = Arc::clone(&self.sessions);
+        sessions.runtime.block_on(self.append(bytes)).map_err(|error| self.failed("a new object", error))
+    }
+
+    fn commit(mut self: Box<Self>, name: &ObjectName) -> Result<Put, StoreError> {
+        let sessions = Arc::clone(&self.sessions);
+        sessions.runtime.block_on(self.place(name)).map_err(|error| self.failed(&name.to_string(), error))
+    }
+}
+
+impl Drop for StagedFile {
+    fn drop(&mut self) {
+        if self.file.take().is_some() {
+            let (session, path) = (Arc::clone(&self.session), self.path.clone());
+            // Nobody waits: what is left is swept a day later.
+            self.sessions.runtime.spawn(async move {
+                let _ = session.sftp.fs().remove_file(Path::new(&path)).await;
+            });
+        }
+    }
+}
