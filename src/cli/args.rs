@@ -13,13 +13,21 @@ use crate::model::span::Span;
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
-    /// Where the repository is: a directory, with #hb1... at the end to say which one it must be
+    /// Where the repository is: a directory or sftp://user@host/path, with #hb1... at the end to say which one it must be
     #[arg(long, short, global = true, env = "HEARTH_REPO", hide_env_values = true, value_name = "REPO", help_heading = "Common options")]
     pub repo: Option<String>,
 
     /// Key file: a writer key to back up, a restore key to read; `passphrase` asks for one
     #[arg(long, short, global = true, env = "HEARTH_KEY", hide_env_values = true, value_name = "FILE", help_heading = "Common options")]
     pub key: Option<PathBuf>,
+
+    /// sftp://: a private key, instead of those that ssh finds
+    #[arg(long, global = true, env = "HEARTH_IDENTITY", hide_env_values = true, value_name = "FILE", help_heading = "Common options")]
+    pub identity: Option<PathBuf>,
+
+    /// sftp://: the command instead of `ssh`, with its first arguments, such as `ssh -F FILE`
+    #[arg(long, global = true, env = "HEARTH_SSH", hide_env_values = true, value_name = "COMMAND", help_heading = "Common options")]
+    pub ssh: Option<String>,
 
     /// Where this machine keeps its caches and what it has seen of repositories
     #[arg(long, global = true, env = "HEARTH_CACHE", hide_env_values = true, value_name = "DIR", help_heading = "Common options")]

@@ -1,5 +1,6 @@
 //! What every command starts from: options, keys, the repository, a monitor.
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -19,7 +20,8 @@ use crate::content::keys::{RestoreKey, WriterKey};
 use crate::content::vault::Vault;
 use crate::model::id::RepositoryId;
 use crate::sealed::repository::Repository;
-use crate::store::{Address, open};
+use crate::store::sftp::SshOptions;
+use crate::store::{Access, Address, open};
 
 /// What every command starts from.
 pub struct Context {
@@ -47,6 +49,16 @@ impl Context {
     /// If no location was given, or it is not understood.
     pub fn address(&self) -> anyhow::Result<Address> {
         Ok(self.location()?.parse()?)
+    }
+
+    /// What is needed to reach it.
+    pub fn access(&self) -> Access {
+        let identity = self.global.identity.clone().filter(|path| !path.as_os_str().is_empty());
+        let interactive = std::io::stdin().is_terminal();
+        let words: Vec<String> = self.global.ssh.iter().flat_map(|command| command.split_whitespace()).map(str::to_owned).collect();
+        let usual = SshOptions::default();
+        let program = if words.is_empty() { usual.program } else { words };
+        Access { ssh: SshOptions { program, identity, interactive } }
     }
 
     /// A prompt on the terminal.
@@ -144,7 +156,7 @@ impl Context {
     /// # Errors
     /// If it is not there, is another one, is older than what was seen before, or nobody vouches for it.
     pub fn repository(&self, key: Option<&Key>) -> anyhow::Result<Repository> {
-        let location = open::open(self.location()?)?;
+        let location = open::open(self.location()?, &self.access())?;
         trust::open(self, location, key.and_then(Key::repository), key.and_then(Key::seen))
     }
 

@@ -11,10 +11,13 @@ use super::span::TimeSpan;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Repository {
-    /// Where it lies: a directory, with `#hb1...` at the end to say which one it must be.
+    /// Where it lies: a directory, or `sftp://user@host:port/path`, with `#hb1...` at the end to say which one it must be.
     pub url: String,
     /// The file with this host's writer key.
     pub writer_key: SecretFile,
+    /// The private key for `sftp://`, instead of those that `ssh` finds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<SecretFile>,
     /// What kind of copy it is, to count copies, media and places.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copy: Option<CopyKind>,

@@ -11,7 +11,8 @@ use crate::content::keys::WriterKey;
 use crate::model::pace::Pace;
 use crate::sealed::repository::Repository;
 use crate::store::layer::PacedStore;
-use crate::store::open;
+use crate::store::sftp::SshOptions;
+use crate::store::{Access, open};
 
 /// A repository that this host may write to.
 pub(super) struct Opened {
@@ -35,7 +36,9 @@ impl Opened {
         upload: Option<Arc<Pace>>,
     ) -> Result<Self, JobError> {
         let key = WriterKey::read(&configured.writer_key.locate(credentials)?)?;
-        let location = open::open(&configured.url)?;
+        let identity = configured.identity.as_ref().map(|identity| identity.locate(credentials)).transpose()?;
+        let access = Access { ssh: SshOptions { identity, ..SshOptions::default() } };
+        let location = open::open(&configured.url, &access)?;
         if let Some(url) = location.expected_id.filter(|id| *id != key.repository) {
             return Err(JobError::OtherRepository { key: key.repository.to_bech32(), url: url.to_bech32() });
         }

@@ -232,7 +232,7 @@ fn excludes(job: &Job) -> Result<Excludes, JobError> {
 /// Repositories on this machine, and our own state: a backup does not contain itself.
 fn repository_folders(config: &Config, job: &Job, base: &Path) -> Vec<PathBuf> {
     let repositories = job.repositories.iter().filter_map(|name| config.repositories.get(name));
-    let folders = repositories.filter_map(|repository| repository.url.parse::<Address>().ok()).map(|address| address.path);
+    let folders = repositories.filter_map(|repository| repository.url.parse::<Address>().ok()?.into_directory());
     folders.chain([base.to_owned()]).collect()
 }
 

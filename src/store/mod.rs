@@ -22,7 +22,7 @@ pub use directory::DirectoryStore;
 pub use error::{StoreError, StoreErrorKind};
 pub use memory::MemoryStore;
 pub use name::{Folder, ObjectName};
-pub use open::{Address, Location, LocationError};
+pub use open::{Access, Address, Location, LocationError};
 pub use sftp::SftpStore;
 
 use std::time::SystemTime;

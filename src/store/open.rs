@@ -4,18 +4,36 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{DirectoryStore, Store, StoreError};
+use super::sftp::{SftpAddress, SftpAddressError, SshOptions};
+use super::{DirectoryStore, SftpStore, Store, StoreError};
 use crate::model::id::{ParseRepositoryIdError, RepositoryId};
 
 /// A location as it was written: a place, and which repository is expected there.
 ///
-/// `/path`, `./path` and `file:///path` name directories. `#hb1...` at the end says which repository it must be.
+/// `/path`, `./path` and `file:///path` name directories, `sftp://user@host:port/path` those of other machines. `#hb1...` at the end says which
+/// repository it must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
-    /// The directory.
-    pub path: PathBuf,
+    /// The place.
+    pub place: Place,
     /// The repository that must be there, if it was said.
     pub expected_id: Option<RepositoryId>,
+}
+
+/// Where a repository lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In a directory.
+    Directory(PathBuf),
+    /// In a directory of another machine.
+    Server(SftpAddress),
+}
+
+/// What is needed to reach places.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// How to reach other machines.
+    pub ssh: SshOptions,
 }
 
 /// An opened store, and which repository is expected in it.
@@ -31,10 +49,12 @@ pub struct Location {
 #[derive(Debug, thiserror::Error)]
 pub enum LocationError {
     /// Nothing was written.
-    #[error("the repository's location is empty; write a directory such as /srv/backup")]
+    #[error("the repository's location is empty; write a directory such as /srv/backup, or sftp://user@host/srv/backup")]
     Empty,
     /// A kind of store that does not exist in this build.
-    #[error("`{location}`: this build supports repositories in directories only (/path or file:///path), not {scheme}")]
+    #[error(
+        "`{location}`: repositories lie in directories (/path or file:///path), also of other machines (sftp://user@host/path), not at {scheme}"
+    )]
     Unsupported {
         /// What was written.
         location: String,
@@ -44,6 +64,9 @@ pub enum LocationError {
     /// A `file` URL that does not name a directory of this machine.
     #[error("`{0}` does not name a directory; write file:///path, with three slashes, or the plain path")]
     FileUrl(String),
+    /// An `sftp` URL that does not name a directory.
+    #[error(transparent)]
+    Sftp(#[from] SftpAddressError),
     /// What follows `#` is not a repository id.
     #[error(transparent)]
     Id(#[from] ParseRepositoryIdError),
@@ -56,18 +79,36 @@ pub enum LocationError {
 ///
 /// # Errors
 /// If the location is not understood, or no repository is there.
-pub fn open(location: &str) -> Result<Location, LocationError> {
-    let Address { path, expected_id } = location.parse()?;
-    Ok(Location { store: Arc::new(DirectoryStore::open(path)?), expected_id })
+pub fn open(location: &str, access: &Access) -> Result<Location, LocationError> {
+    let Address { place, expected_id } = location.parse()?;
+    let store: Arc<dyn Store> = match place {
+        Place::Directory(path) => Arc::new(DirectoryStore::open(path)?),
+        Place::Server(address) => Arc::new(SftpStore::open(address, access.ssh.clone())?),
+    };
+    Ok(Location { store, expected_id })
 }
 
 /// Makes an empty store at a location, for a new repository.
 ///
 /// # Errors
 /// If the location is not understood, or holds something else.
-pub fn create(location: &str) -> Result<Location, LocationError> {
-    let Address { path, expected_id } = location.parse()?;
-    Ok(Location { store: Arc::new(DirectoryStore::create(path)?), expected_id })
+pub fn create(location: &str, access: &Access) -> Result<Location, LocationError> {
+    let Address { place, expected_id } = location.parse()?;
+    let store: Arc<dyn Store> = match place {
+        Place::Directory(path) => Arc::new(DirectoryStore::create(path)?),
+        Place::Server(address) => Arc::new(SftpStore::create(address, access.ssh.clone())?),
+    };
+    Ok(Location { store, expected_id })
+}
+
+impl Address {
+    /// The directory, if it is one of this machine.
+    pub fn into_directory(self) -> Option<PathBuf> {
+        match self.place {
+            Place::Directory(path) => Some(path),
+            Place::Server(_) => None,
+        }
+    }
 }
 
 impl FromStr for Address {
@@ -78,9 +119,12 @@ impl FromStr for Address {
             Some((place, id)) if id.starts_with("hb1") => (place, Some(id)),
             _ => (location, None),
         };
-        let path = directory(place)?;
+        let place = match place.strip_prefix("sftp://") {
+            Some(rest) => Place::Server(rest.parse()?),
+            None => Place::Directory(directory(place)?),
+        };
         let expected_id = id.map(RepositoryId::from_bech32).transpose()?;
-        Ok(Self { path, expected_id })
+        Ok(Self { place, expected_id })
     }
 }
 
@@ -140,7 +184,7 @@ mod tests {
     use std::path::Path;
 
     fn path(location: &str) -> PathBuf {
-        location.parse::<Address>().unwrap().path
+        location.parse::<Address>().unwrap().into_directory().unwrap()
     }
 
     fn error(location: &str) -> String {
@@ -161,16 +205,16 @@ mod tests {
     fn the_expected_repository_is_split_off_and_checked() {
         let id = RepositoryId::from_bytes([7; 32]);
         let address: Address = format!("/srv/#1#{}", id.to_bech32()).parse().unwrap();
-        assert_eq!(address, Address { path: "/srv/#1".into(), expected_id: Some(id) });
+        assert_eq!(address, Address { place: Place::Directory("/srv/#1".into()), expected_id: Some(id) });
         assert!(error("/srv#hb1wrong").contains("hb1wrong"));
         assert!(error(&format!("#{}", id.to_bech32())).contains("empty"));
     }
 
     #[test]
     fn other_kinds_of_stores_are_refused_by_name_and_without_their_passwords() {
-        for scheme in ["s3", "sftp", "https", "ssh"] {
+        for scheme in ["s3", "https", "ssh"] {
             let text = error(&format!("{scheme}://user:secret@host/a"));
-            assert!(text.contains(&format!("not {scheme}://")) && text.contains("directories only"), "{text}");
+            assert!(text.contains(&format!("not at {scheme}://")) && text.contains("in directories"), "{text}");
             assert!(text.contains("user@host/a") && !text.contains("secret"), "{text}");
         }
         assert!(error("root@nas:/srv").contains("another machine"));
@@ -185,8 +229,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let location = folder.path().join("repository");
         let location = location.to_str().unwrap();
-        assert!(open(location).err().unwrap().to_string().contains("hearth-backup init"));
-        create(location).unwrap();
-        assert_eq!(open(location).unwrap().store.location(), location);
+        let access = Access::default();
+        assert!(open(location, &access).err().unwrap().to_string().contains("hearth-backup init"));
+        create(location, &access).unwrap();
+        assert_eq!(open(location, &access).unwrap().store.location(), location);
     }
 }

@@ -141,7 +141,7 @@ impl Backup {
             databases: self.sqlite.then(|| Arc::new(Databases::new(&[], true, Depth::Full))),
             excludes: self.excludes()?,
             one_file_system: self.one_file_system,
-            skip: vec![context.address()?.path, context.state_base()?],
+            skip: context.address()?.into_directory().into_iter().chain([context.state_base()?]).collect(),
             tags: self.tags.clone(),
             host: self.host.clone().map_or_else(host_name, Ok)?,
             job: self.job.clone(),

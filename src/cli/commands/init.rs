@@ -62,9 +62,11 @@ impl Init {
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let recipients = read_recipients(&self.recipients, &context.prompt())?;
         let restore_key = recipients.is_empty().then(|| self.restore_key.clone().unwrap_or_else(|| "hearth-restore.key".into()));
-        let repository = std::path::absolute(&context.address()?.path)?;
-        for file in restore_key.iter().chain([&self.writer_key]) {
-            check_key_path(file, &repository)?;
+        if let Some(directory) = context.address()?.into_directory() {
+            let repository = std::path::absolute(directory)?;
+            for file in restore_key.iter().chain([&self.writer_key]) {
+                check_key_path(file, &repository)?;
+            }
         }
         anyhow::ensure!(restore_key.as_ref() != Some(&self.writer_key), "the two key files have the same name; give each its own");
         let options = InitOptions {
@@ -73,7 +75,7 @@ impl Init {
         };
         let new = NewRepository::generate(&options, recipients)?;
         let restore_text = new.restore_key_text();
-        let (id, store) = (new.id(), open::create(context.location()?)?.store);
+        let (id, store) = (new.id(), open::create(context.location()?, &context.access())?.store);
         let mut written: Vec<&Path> = Vec::new();
         let published = new.publish(Arc::clone(&store), &mut |writer| {
             if let (Some(file), Some(text)) = (&restore_key, &restore_text) {
