@@ -35,7 +35,17 @@ const CRATES: &[(&[&str], &[&str], &str)] = &[
     (&["aws_lc_rs"], &["content/", "sealed/signature.rs"], "without a key one verifies signatures"),
     (&["getrandom"], &["content/", "sealed/run_id.rs"], "keys, and names that nobody else draws"),
     (&["toml", "schemars", "serde_path_to_error", "strsim"], &["config/"], "one schema, and one place that reads it"),
-    (&["ureq", "rustls", "rustls_native_certs"], &["notify/http.rs"], "one place speaks HTTP to others' servers"),
+    (&["ureq"], &["notify/http.rs"], "one place speaks HTTP to others' servers"),
+    (
+        &["opendal", "opendal_http_transport_reqwest", "reqwest", "tokio", "futures_util"],
+        &["store/object/"],
+        "the one store that waits for servers",
+    ),
+    (
+        &["rustls", "rustls_native_certs"],
+        &["notify/http.rs", "store/object/transport.rs"],
+        "whom to trust is decided where connections are made",
+    ),
     (&["rusqlite"], &["source/database/sqlite/"], "copies of SQLite databases are made by SQLite, in one place"),
     (&["memchr"], &["source/database/"], "counts what passes in dumps"),
     (&["tar"], &["source/archive.rs", "content/browse/archive.rs"], "one place reads archives, and one writes them"),

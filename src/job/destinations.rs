@@ -44,7 +44,7 @@ impl Destinations {
         let upload = job.limits.upload_rate.map(|rate| Arc::new(Pace::new(rate.0)));
         let mut all: Vec<(String, Result<Opened, JobError>)> = Vec::new();
         for (name, repository) in wanted {
-            let mut opened = Opened::open(repository, options.state(), &options.credentials(), upload.clone());
+            let mut opened = Opened::open(repository, options.state(), &options.credentials(), &options.access, upload.clone());
             if let Ok(new) = &opened
                 && let Some((twin, _)) =
                     all.iter().find(|(_, other)| other.as_ref().is_ok_and(|other| other.key.repository == new.key.repository))

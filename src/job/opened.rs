@@ -11,7 +11,8 @@ use crate::content::keys::WriterKey;
 use crate::model::pace::Pace;
 use crate::sealed::repository::Repository;
 use crate::store::layer::PacedStore;
-use crate::store::open;
+use crate::store::object::BucketCredentials;
+use crate::store::{Access, open};
 
 /// A repository that this host may write to.
 pub(super) struct Opened {
@@ -32,10 +33,15 @@ impl Opened {
         configured: &Configured,
         base: &Path,
         credentials: &Credentials,
+        access: &Access,
         upload: Option<Arc<Pace>>,
     ) -> Result<Self, JobError> {
         let key = WriterKey::read(&configured.writer_key.locate(credentials)?)?;
-        let location = open::open(&configured.url)?;
+        let file = configured.credentials.as_ref().map(|file| file.locate(credentials)).transpose()?;
+        let keys = file.map(|file| BucketCredentials::read(&file)).transpose()?;
+        let connections = configured.connections.map(usize::from);
+        let access = access.clone().with_credentials(keys).with_connections(connections);
+        let location = open::open(&configured.url, &access)?;
         if let Some(url) = location.expected_id.filter(|id| *id != key.repository) {
             return Err(JobError::OtherRepository { key: key.repository.to_bech32(), url: url.to_bech32() });
         }

@@ -73,6 +73,7 @@ impl Run {
             host: host_name()?,
             state_base: context.state_base_of(&config)?,
             credentials: context.credentials(),
+            access: context.access()?,
             dry_run: self.dry_run,
             only: self.only.clone(),
             wait: self.wait,
