@@ -24,7 +24,7 @@ use crate::source::snapshot::btrfs;
 use crate::source::snapshot::lvm::Volume;
 use crate::source::view;
 use crate::store::object::Defaults;
-use crate::store::{Access, Address};
+use crate::store::{Access, Address, Requests};
 
 /// How to run a job.
 pub struct RunOptions<'a> {
@@ -77,6 +77,8 @@ pub struct Outcome {
     pub repository: String,
     /// What was done, or why it was not.
     pub result: Result<Summary, JobError>,
+    /// Requests to its server, if it has one.
+    pub requests: Option<Requests>,
 }
 
 /// Runs a job: one outcome for each repository, in the job's order.

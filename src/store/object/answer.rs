@@ -89,7 +89,7 @@ fn judge(error: &Error) -> (StoreErrorKind, Option<&'static str>) {
         "NoSuchBucket" => {
             return (Kind::Other, Some("there is no such bucket; make it at the service, or correct its name or the endpoint"));
         }
-        "InvalidAccessKeyId" | "InvalidToken" | "TokenRefreshRequired" => {
+        "InvalidAccessKeyId" | "NotSignedUp" | "InvalidToken" | "TokenRefreshRequired" => {
             return (
                 Kind::Refused,
                 Some("the server does not know this access key; check the credentials, and that they are for this service"),
@@ -114,7 +114,7 @@ fn judge(error: &Error) -> (StoreErrorKind, Option<&'static str>) {
             (Kind::Other, Some("this machine does not trust the server's certificate; install its authority, or correct the endpoint"))
         }
         _ if status(error) == Some(401) => (Kind::Refused, Some("the server wants credentials; check that they were given")),
-        _ if error.message().contains("credential") && status(error).is_none() => (Kind::Refused, Some(NO_CREDENTIALS)),
+        _ if status(error).is_none() && told(error).contains("credential") => (Kind::Refused, Some(NO_CREDENTIALS)),
         _ if error.is_temporary() && status(error).is_some() => {
             (Kind::Temporary, Some("the server is overloaded or has a fault; run this again later: nothing stored so far is lost"))
         }

@@ -66,6 +66,7 @@ impl Transport {
 impl HttpTransport for Transport {
     async fn fetch(&self, request: Request<Buffer>) -> opendal::Result<Response<HttpBody>> {
         self.counter.add(kind(&request));
+        tracing::trace!("{} {}", request.method(), request.uri());
         let response = self.inner.fetch(request).await?;
         let date = response.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
         if let Some(date) = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok()) {
