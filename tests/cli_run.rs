@@ -336,6 +336,7 @@ fn a_run_whose_window_ends_stops_with_what_it_has_and_the_next_one_goes_on_from_
         host: "h".into(),
         state_base: bench.path("state"),
         credentials: None,
+        access: hearth_backup::store::Access::default(),
         dry_run: false,
         only: Vec::new(),
         wait: false,

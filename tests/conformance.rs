@@ -1,6 +1,9 @@
 //! Every store and every decorator passes the same suite.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+#[path = "bucket/mod.rs"]
+mod bucket;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +24,11 @@ fn directory() -> (DirectoryStore, tempfile::TempDir) {
 store_conformance!(in_a_directory, || {
     let (store, folder) = directory();
     Subject::new(store).keeping(folder)
+});
+
+store_conformance!(in_a_bucket, || {
+    let server = bucket::Server::start();
+    Subject::new(server.store("hosts/repository")).keeping(server)
 });
 
 store_conformance!(in_memory, || Subject::new(MemoryStore::new()));

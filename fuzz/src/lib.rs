@@ -19,6 +19,7 @@ use hearth_backup::sealed::signature::Subject;
 use hearth_backup::sealed::{envelope, index, marks, pack, statement};
 use hearth_backup::source::exclude::{Excludes, Selection};
 use hearth_backup::store::Address;
+use hearth_backup::store::object::Defaults;
 
 /// Runs a parser over any bytes.
 pub type Target = fn(&[u8]) -> bool;
@@ -206,7 +207,7 @@ pub fn repository_id(bytes: &[u8]) -> bool {
 
 /// Where a repository is.
 pub fn location(bytes: &[u8]) -> bool {
-    text(bytes).is_some_and(|text| text.parse::<Address>().is_ok())
+    text(bytes).is_some_and(|text| Address::parse(text, &Defaults::default()).is_ok())
 }
 
 /// A length of time.

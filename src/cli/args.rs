@@ -13,7 +13,7 @@ use crate::model::span::Span;
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
-    /// Where the repository is: a directory or sftp://user@host/path, with #hb1... at the end to say which one it must be
+    /// Where the repository is: a directory, sftp://user@host/path or s3://BUCKET/PREFIX, with #hb1... at the end to say which one it must be
     #[arg(long, short, global = true, env = "HEARTH_REPO", hide_env_values = true, value_name = "REPO", help_heading = "Common options")]
     pub repo: Option<String>,
 
@@ -32,6 +32,21 @@ pub struct Global {
     /// Where this machine keeps its caches and what it has seen of repositories
     #[arg(long, global = true, env = "HEARTH_CACHE", hide_env_values = true, value_name = "DIR", help_heading = "Common options")]
     pub state: Option<PathBuf>,
+
+    /// File with the access key of the repository's bucket, like ~/.aws/credentials or with lines AWS_ACCESS_KEY_ID=...
+    #[arg(
+        long,
+        global = true,
+        env = "HEARTH_CREDENTIALS_FILE",
+        hide_env_values = true,
+        value_name = "FILE",
+        help_heading = "Common options"
+    )]
+    pub credentials_file: Option<PathBuf>,
+
+    /// Requests to the repository's server at the same time [default: 8]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Common options")]
+    pub connections: Option<u16>,
 
     /// Machine-readable output on standard output
     #[arg(long, global = true, help_heading = "Common options")]

@@ -20,6 +20,7 @@ use crate::content::keys::{RestoreKey, WriterKey};
 use crate::content::vault::Vault;
 use crate::model::id::RepositoryId;
 use crate::sealed::repository::Repository;
+use crate::store::object::{BucketCredentials, Defaults};
 use crate::store::sftp::SshOptions;
 use crate::store::{Access, Address, open};
 
@@ -43,22 +44,31 @@ impl Context {
         self.global.repo.as_deref().filter(|repo| !repo.is_empty()).ok_or_else(missing)
     }
 
-    /// The repository's directory.
+    /// The repository's directory, if it lies in one of this machine.
     ///
     /// # Errors
     /// If no location was given, or it is not understood.
-    pub fn address(&self) -> anyhow::Result<Address> {
-        Ok(self.location()?.parse()?)
+    pub fn directory(&self) -> anyhow::Result<Option<PathBuf>> {
+        Ok(Address::parse(self.location()?, &defaults())?.into_directory())
     }
 
-    /// What is needed to reach it.
-    pub fn access(&self) -> Access {
+    /// How to reach repositories on servers.
+    ///
+    /// # Errors
+    /// If the file with the credentials holds none.
+    pub fn access(&self) -> anyhow::Result<Access> {
+        let file = self.global.credentials_file.as_deref().filter(|file| !file.as_os_str().is_empty());
+        let credentials = file.map(BucketCredentials::read).transpose()?;
+        let connections = self.global.connections.map(usize::from);
+        Ok(Access::new(defaults()).with_ssh(self.ssh()).with_credentials(credentials).with_connections(connections))
+    }
+
+    /// How to reach other machines.
+    fn ssh(&self) -> SshOptions {
         let identity = self.global.identity.clone().filter(|path| !path.as_os_str().is_empty());
-        let interactive = std::io::stdin().is_terminal();
         let words: Vec<String> = self.global.ssh.iter().flat_map(|command| command.split_whitespace()).map(str::to_owned).collect();
-        let usual = SshOptions::default();
-        let program = if words.is_empty() { usual.program } else { words };
-        Access { ssh: SshOptions { program, identity, interactive } }
+        let program = if words.is_empty() { SshOptions::default().program } else { words };
+        SshOptions { program, identity, interactive: std::io::stdin().is_terminal() }
     }
 
     /// A prompt on the terminal.
@@ -156,7 +166,7 @@ impl Context {
     /// # Errors
     /// If it is not there, is another one, is older than what was seen before, or nobody vouches for it.
     pub fn repository(&self, key: Option<&Key>) -> anyhow::Result<Repository> {
-        let location = open::open(self.location()?, &self.access())?;
+        let location = open::open(self.location()?, &self.access()?)?;
         trust::open(self, location, key.and_then(Key::repository), key.and_then(Key::seen))
     }
 
@@ -215,4 +225,10 @@ impl Context {
         progress.finish();
         if progress.warnings() > 0 { Exit::Warnings } else { Exit::Done }
     }
+}
+
+/// What the standard variables say of buckets; keys among them are read where requests are signed.
+fn defaults() -> Defaults {
+    let first = |names: &[&str]| names.iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    Defaults { endpoint: first(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]), region: first(&["AWS_REGION", "AWS_DEFAULT_REGION"]) }
 }

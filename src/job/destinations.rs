@@ -44,7 +44,7 @@ impl Destinations {
         let upload = job.limits.upload_rate.map(|rate| Arc::new(Pace::new(rate.0)));
         let mut all: Vec<(String, Result<Opened, JobError>)> = Vec::new();
         for (name, repository) in wanted {
-            let mut opened = Opened::open(repository, options.state(), &options.credentials(), upload.clone());
+            let mut opened = Opened::open(repository, options.state(), &options.credentials(), &options.access, upload.clone());
             if let Ok(new) = &opened
                 && let Some((twin, _)) =
                     all.iter().find(|(_, other)| other.as_ref().is_ok_and(|other| other.key.repository == new.key.repository))
@@ -106,12 +106,13 @@ impl Destinations {
         drop(destinations);
         let mut outcomes = Vec::new();
         for (repository, opened) in self.all {
+            let requests = opened.as_ref().ok().and_then(|locked| locked.opened.repository.store().requests());
             let result = opened.and_then(|_| results.next().unwrap_or(Err(ContentError::Cancelled)).map_err(JobError::from));
-            outcomes.push(Outcome { repository, result });
+            outcomes.push(Outcome { repository, result, requests });
         }
         let cancelled = |outcome: &Outcome| matches!(outcome.result, Err(JobError::Content(ContentError::Cancelled)));
         let stopped = outcomes.iter().any(cancelled);
-        for Outcome { repository, result } in &outcomes {
+        for Outcome { repository, result, .. } in &outcomes {
             let subject = format!("repository {repository}");
             match result {
                 Ok(_) if stopped => monitor.event(Event::info(subject, "had its snapshot before the run was stopped")),

@@ -7,6 +7,7 @@ use crate::retention::Guard;
 use crate::sealed::SealedError;
 use crate::source::exclude::ExcludeError;
 use crate::store::LocationError;
+use crate::store::object::CredentialsFileError;
 
 /// A job, or its part for one repository, that failed.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +79,9 @@ pub enum JobError {
     /// Snapshots that are required were not to be had.
     #[error("{0}; nothing was saved")]
     Snapshot(std::io::Error),
+    /// The keys to a bucket are not to be had.
+    #[error(transparent)]
+    BucketCredentials(#[from] CredentialsFileError),
     /// The repository's location is not understood, or nothing is there.
     #[error(transparent)]
     Location(#[from] LocationError),

@@ -11,6 +11,7 @@ use crate::content::keys::WriterKey;
 use crate::model::pace::Pace;
 use crate::sealed::repository::Repository;
 use crate::store::layer::PacedStore;
+use crate::store::object::BucketCredentials;
 use crate::store::sftp::SshOptions;
 use crate::store::{Access, open};
 
@@ -33,11 +34,17 @@ impl Opened {
         configured: &Configured,
         base: &Path,
         credentials: &Credentials,
+        access: &Access,
         upload: Option<Arc<Pace>>,
     ) -> Result<Self, JobError> {
         let key = WriterKey::read(&configured.writer_key.locate(credentials)?)?;
+        let file = configured.credentials.as_ref().map(|file| file.locate(credentials)).transpose()?;
+        let keys = file.map(|file| BucketCredentials::read(&file)).transpose()?;
+        let connections = configured.connections.map(usize::from);
         let identity = configured.identity.as_ref().map(|identity| identity.locate(credentials)).transpose()?;
-        let access = Access { ssh: SshOptions { identity, ..SshOptions::default() } };
+        let identity = identity.or_else(|| access.ssh().identity.clone());
+        let ssh = SshOptions { identity, ..access.ssh().clone() };
+        let access = access.clone().with_ssh(ssh).with_credentials(keys).with_connections(connections);
         let location = open::open(&configured.url, &access)?;
         if let Some(url) = location.expected_id.filter(|id| *id != key.repository) {
             return Err(JobError::OtherRepository { key: key.repository.to_bech32(), url: url.to_bech32() });

@@ -23,7 +23,8 @@ use crate::source::mapping::Mapping;
 use crate::source::snapshot::btrfs;
 use crate::source::snapshot::lvm::Volume;
 use crate::source::view;
-use crate::store::Address;
+use crate::store::object::Defaults;
+use crate::store::{Access, Address, Requests};
 
 /// How to run a job.
 pub struct RunOptions<'a> {
@@ -37,6 +38,8 @@ pub struct RunOptions<'a> {
     pub state_base: PathBuf,
     /// Where systemd has put this service's credentials.
     pub credentials: Option<PathBuf>,
+    /// How to reach repositories on servers, unless the configuration says so.
+    pub access: Access,
     /// Store nothing, only count.
     pub dry_run: bool,
     /// Only to these of the job's repositories; to all if there are none.
@@ -74,6 +77,8 @@ pub struct Outcome {
     pub repository: String,
     /// What was done, or why it was not.
     pub result: Result<Summary, JobError>,
+    /// Requests to its server, if it has one.
+    pub requests: Option<Requests>,
 }
 
 /// Runs a job: one outcome for each repository, in the job's order.
@@ -232,7 +237,8 @@ fn excludes(job: &Job) -> Result<Excludes, JobError> {
 /// Repositories on this machine, and our own state: a backup does not contain itself.
 fn repository_folders(config: &Config, job: &Job, base: &Path) -> Vec<PathBuf> {
     let repositories = job.repositories.iter().filter_map(|name| config.repositories.get(name));
-    let folders = repositories.filter_map(|repository| repository.url.parse::<Address>().ok()?.into_directory());
+    let address = |url: &str| Address::parse(url, &Defaults::default()).ok();
+    let folders = repositories.filter_map(|repository| address(&repository.url)?.into_directory());
     folders.chain([base.to_owned()]).collect()
 }
 

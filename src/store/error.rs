@@ -33,12 +33,14 @@ pub struct StoreError {
     pub object: String,
     /// The cause, where the system gave one.
     pub source: Option<io::Error>,
+    /// What to do, where the store knows better than the kind tells.
+    pub advice: Option<&'static str>,
 }
 
 impl StoreError {
     /// An error without a cause from the system.
     pub fn new(kind: StoreErrorKind, action: &'static str, object: impl fmt::Display) -> Self {
-        Self { kind, action, object: object.to_string(), source: None }
+        Self { kind, action, object: object.to_string(), source: None, advice: None }
     }
 
     /// An error from the system, with the kind that follows from it.
@@ -52,7 +54,13 @@ impl StoreError {
             Io::Interrupted | Io::TimedOut | Io::ResourceBusy => StoreErrorKind::Temporary,
             _ => StoreErrorKind::Other,
         };
-        Self { kind, action, object: object.to_string(), source: Some(source) }
+        Self { kind, action, object: object.to_string(), source: Some(source), advice: None }
+    }
+
+    /// The same with better advice than the kind gives.
+    #[must_use]
+    pub fn advising(self, advice: &'static str) -> Self {
+        Self { advice: Some(advice), ..self }
     }
 
     /// Whether the object is simply not there.
@@ -64,15 +72,15 @@ impl StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot {} {}: ", self.action, self.object)?;
-        match self.kind {
-            StoreErrorKind::NotFound => f.write_str("it is not there")?,
-            StoreErrorKind::TooLarge => f.write_str("it is larger than the format allows")?,
-            StoreErrorKind::Truncated => f.write_str("it ends too early")?,
-            StoreErrorKind::Full => f.write_str("no space left; free some or raise the quota, nothing stored so far is lost")?,
-            StoreErrorKind::Refused => f.write_str("the store refuses; check its permissions and whether it is mounted read-only")?,
-            StoreErrorKind::Temporary => f.write_str("a passing fault; try again")?,
-            StoreErrorKind::Other => f.write_str("the store failed")?,
-        }
+        f.write_str(self.advice.unwrap_or(match self.kind {
+            StoreErrorKind::NotFound => "it is not there",
+            StoreErrorKind::TooLarge => "it is larger than the format allows",
+            StoreErrorKind::Truncated => "it ends too early",
+            StoreErrorKind::Full => "no space left; free some or raise the quota, nothing stored so far is lost",
+            StoreErrorKind::Refused => "the store refuses; check its permissions and whether it is mounted read-only",
+            StoreErrorKind::Temporary => "a passing fault; try again",
+            StoreErrorKind::Other => "the store failed",
+        }))?;
         if let Some(source) = &self.source {
             write!(f, " ({source})")?;
         }

@@ -1,7 +1,7 @@
 //! The store: named opaque objects. It knows no format and no keys.
 //!
 //! ```text
-//!   sealed, content --> Store (trait) <-- DirectoryStore, MemoryStore
+//!   sealed, content --> Store (trait) <-- DirectoryStore, ObjectStore, MemoryStore
 //!                          ^
 //!                          +-- layer: CountingStore, FaultStore, ReadOnlyStore wrap any of them
 //! ```
@@ -15,14 +15,18 @@ mod error;
 pub mod layer;
 pub mod memory;
 mod name;
+pub mod object;
 pub mod open;
+pub mod requests;
 pub mod sftp;
 
 pub use directory::DirectoryStore;
 pub use error::{StoreError, StoreErrorKind};
 pub use memory::MemoryStore;
 pub use name::{Folder, ObjectName};
-pub use open::{Access, Address, Location, LocationError};
+pub use object::{Access, ObjectStore};
+pub use open::{Address, Location, LocationError, Place};
+pub use requests::Requests;
 pub use sftp::SftpStore;
 
 use std::time::SystemTime;
@@ -134,6 +138,11 @@ pub trait Store: Send + Sync {
     /// How long a listing may lag behind puts and deletes; zero for directories and strongly consistent services.
     fn listing_lag(&self) -> std::time::Duration {
         std::time::Duration::ZERO
+    }
+
+    /// How many requests were made of a server; none if there is no server.
+    fn requests(&self) -> Option<Requests> {
+        None
     }
 }
 

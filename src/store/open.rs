@@ -1,17 +1,17 @@
 //! From the location that a person writes to the store it names.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use super::sftp::{SftpAddress, SftpAddressError, SshOptions};
+use super::object::{Access, AddressError, Bucket, Defaults, ObjectStore};
+use super::sftp::{SftpAddress, SftpAddressError};
 use super::{DirectoryStore, SftpStore, Store, StoreError};
 use crate::model::id::{ParseRepositoryIdError, RepositoryId};
 
 /// A location as it was written: a place, and which repository is expected there.
 ///
-/// `/path`, `./path` and `file:///path` name directories, `sftp://user@host:port/path` those of other machines. `#hb1...` at the end says which
-/// repository it must be.
+/// `/path`, `./path` and `file:///path` name directories, `sftp://user@host:port/path` those of other machines, `s3://bucket/prefix?endpoint=...`
+/// buckets. `#hb1...` at the end says which repository it must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     /// The place.
@@ -27,13 +27,8 @@ pub enum Place {
     Directory(PathBuf),
     /// In a directory of another machine.
     Server(SftpAddress),
-}
-
-/// What is needed to reach places.
-#[derive(Debug, Clone, Default)]
-pub struct Access {
-    /// How to reach other machines.
-    pub ssh: SshOptions,
+    /// In a bucket.
+    Bucket(Box<Bucket>),
 }
 
 /// An opened store, and which repository is expected in it.
@@ -49,11 +44,11 @@ pub struct Location {
 #[derive(Debug, thiserror::Error)]
 pub enum LocationError {
     /// Nothing was written.
-    #[error("the repository's location is empty; write a directory such as /srv/backup, or sftp://user@host/srv/backup")]
+    #[error("the repository's location is empty; write a directory such as /srv/backup, sftp://HOST/PATH or s3://BUCKET/PREFIX")]
     Empty,
     /// A kind of store that does not exist in this build.
     #[error(
-        "`{location}`: repositories lie in directories (/path or file:///path), also of other machines (sftp://user@host/path), not at {scheme}"
+        "`{location}`: repositories lie in directories (/path, file:///path), on servers (sftp://host/path) and in buckets (s3://bucket/prefix), not at {scheme}"
     )]
     Unsupported {
         /// What was written.
@@ -67,6 +62,9 @@ pub enum LocationError {
     /// An `sftp` URL that does not name a directory.
     #[error(transparent)]
     Sftp(#[from] SftpAddressError),
+    /// An `s3` URL that does not name a bucket.
+    #[error(transparent)]
+    Bucket(#[from] AddressError),
     /// What follows `#` is not a repository id.
     #[error(transparent)]
     Id(#[from] ParseRepositoryIdError),
@@ -80,10 +78,11 @@ pub enum LocationError {
 /// # Errors
 /// If the location is not understood, or no repository is there.
 pub fn open(location: &str, access: &Access) -> Result<Location, LocationError> {
-    let Address { place, expected_id } = location.parse()?;
+    let Address { place, expected_id } = Address::parse(location, access.defaults())?;
     let store: Arc<dyn Store> = match place {
         Place::Directory(path) => Arc::new(DirectoryStore::open(path)?),
-        Place::Server(address) => Arc::new(SftpStore::open(address, access.ssh.clone())?),
+        Place::Server(address) => Arc::new(SftpStore::open(address, access.ssh().clone())?),
+        Place::Bucket(bucket) => Arc::new(ObjectStore::new(*bucket, access)?),
     };
     Ok(Location { store, expected_id })
 }
@@ -93,38 +92,40 @@ pub fn open(location: &str, access: &Access) -> Result<Location, LocationError> 
 /// # Errors
 /// If the location is not understood, or holds something else.
 pub fn create(location: &str, access: &Access) -> Result<Location, LocationError> {
-    let Address { place, expected_id } = location.parse()?;
+    let Address { place, expected_id } = Address::parse(location, access.defaults())?;
     let store: Arc<dyn Store> = match place {
         Place::Directory(path) => Arc::new(DirectoryStore::create(path)?),
-        Place::Server(address) => Arc::new(SftpStore::create(address, access.ssh.clone())?),
+        Place::Server(address) => Arc::new(SftpStore::create(address, access.ssh().clone())?),
+        Place::Bucket(bucket) => Arc::new(ObjectStore::create(*bucket, access)?),
     };
     Ok(Location { store, expected_id })
 }
 
 impl Address {
-    /// The directory, if it is one of this machine.
-    pub fn into_directory(self) -> Option<PathBuf> {
-        match self.place {
-            Place::Directory(path) => Some(path),
-            Place::Server(_) => None,
-        }
-    }
-}
-
-impl FromStr for Address {
-    type Err = LocationError;
-
-    fn from_str(location: &str) -> Result<Self, LocationError> {
+    /// Reads a location; `defaults` say what URLs of buckets leave open.
+    ///
+    /// # Errors
+    /// If it is not understood.
+    pub fn parse(location: &str, defaults: &Defaults) -> Result<Self, LocationError> {
         let (place, id) = match location.rsplit_once('#') {
             Some((place, id)) if id.starts_with("hb1") => (place, Some(id)),
             _ => (location, None),
         };
-        let place = match place.strip_prefix("sftp://") {
-            Some(rest) => Place::Server(rest.parse()?),
-            None => Place::Directory(directory(place)?),
+        let place = match place.split_once("://") {
+            Some(("s3", rest)) => Place::Bucket(Box::new(Bucket::parse(rest, defaults)?)),
+            Some(("sftp", rest)) => Place::Server(rest.parse()?),
+            _ => Place::Directory(directory(place)?),
         };
         let expected_id = id.map(RepositoryId::from_bech32).transpose()?;
         Ok(Self { place, expected_id })
+    }
+
+    /// The directory, if it is one of this machine.
+    pub fn into_directory(self) -> Option<PathBuf> {
+        match self.place {
+            Place::Directory(path) => Some(path),
+            Place::Server(_) | Place::Bucket(_) => None,
+        }
     }
 }
 
@@ -183,12 +184,16 @@ mod tests {
     use super::*;
     use std::path::Path;
 
+    fn parse(location: &str) -> Result<Address, LocationError> {
+        Address::parse(location, &Defaults::default())
+    }
+
     fn path(location: &str) -> PathBuf {
-        location.parse::<Address>().unwrap().into_directory().unwrap()
+        parse(location).unwrap().into_directory().unwrap()
     }
 
     fn error(location: &str) -> String {
-        location.parse::<Address>().unwrap_err().to_string()
+        parse(location).unwrap_err().to_string()
     }
 
     #[test]
@@ -204,21 +209,25 @@ mod tests {
     #[test]
     fn the_expected_repository_is_split_off_and_checked() {
         let id = RepositoryId::from_bytes([7; 32]);
-        let address: Address = format!("/srv/#1#{}", id.to_bech32()).parse().unwrap();
+        let address = parse(&format!("/srv/#1#{}", id.to_bech32())).unwrap();
         assert_eq!(address, Address { place: Place::Directory("/srv/#1".into()), expected_id: Some(id) });
+        let bucket = parse(&format!("s3://bkt/a?provider=garage#{}", id.to_bech32())).unwrap();
+        assert_eq!(bucket.expected_id, Some(id));
+        assert_eq!(bucket.into_directory(), None);
         assert!(error("/srv#hb1wrong").contains("hb1wrong"));
         assert!(error(&format!("#{}", id.to_bech32())).contains("empty"));
     }
 
     #[test]
     fn other_kinds_of_stores_are_refused_by_name_and_without_their_passwords() {
-        for scheme in ["s3", "https", "ssh"] {
+        for scheme in ["https", "ssh"] {
             let text = error(&format!("{scheme}://user:secret@host/a"));
-            assert!(text.contains(&format!("not at {scheme}://")) && text.contains("in directories"), "{text}");
+            assert!(text.contains(&format!("not at {scheme}://")), "{text}");
             assert!(text.contains("user@host/a") && !text.contains("secret"), "{text}");
         }
         assert!(error("root@nas:/srv").contains("another machine"));
         assert!(error("").contains("empty"));
+        assert!(error("s3://user:secret@bucket/a").contains("--credentials-file"));
         for url in ["file://nas/srv", "file:srv", "file:///a%zz", "file:///a%f"] {
             assert!(error(url).contains("three slashes"), "{url}");
         }
@@ -229,9 +238,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let location = folder.path().join("repository");
         let location = location.to_str().unwrap();
-        let access = Access::default();
-        assert!(open(location, &access).err().unwrap().to_string().contains("hearth-backup init"));
-        create(location, &access).unwrap();
-        assert_eq!(open(location, &access).unwrap().store.location(), location);
+        assert!(open(location, &Access::default()).err().unwrap().to_string().contains("hearth-backup init"));
+        create(location, &Access::default()).unwrap();
+        assert_eq!(open(location, &Access::default()).unwrap().store.location(), location);
     }
 }

@@ -24,6 +24,7 @@ use crate::source::database::sqlite::{Databases, Depth};
 use crate::source::exclude::Excludes;
 use crate::source::stream::{Once, VirtualFile};
 use crate::source::walk;
+use crate::store::Requests;
 
 /// Make a snapshot of files and directories
 #[derive(Debug, Args)]
@@ -128,6 +129,7 @@ impl Backup {
             repository: repository.id().to_bech32(),
             dry_run: self.dry_run,
             warnings: progress.warnings(),
+            requests: repository.store().requests(),
             summary: &summary,
         })?;
         context.summary(&summary_text(&summary, self.dry_run, progress.warnings()))?;
@@ -141,7 +143,7 @@ impl Backup {
             databases: self.sqlite.then(|| Arc::new(Databases::new(&[], true, Depth::Full))),
             excludes: self.excludes()?,
             one_file_system: self.one_file_system,
-            skip: context.address()?.into_directory().into_iter().chain([context.state_base()?]).collect(),
+            skip: context.directory()?.into_iter().chain([context.state_base()?]).collect(),
             tags: self.tags.clone(),
             host: self.host.clone().map_or_else(host_name, Ok)?,
             job: self.job.clone(),
@@ -233,6 +235,9 @@ struct Report<'a> {
     repository: String,
     dry_run: bool,
     warnings: u64,
+    /// Requests to the repository's server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requests: Option<Requests>,
     #[serde(flatten)]
     summary: &'a Summary,
 }

@@ -62,11 +62,9 @@ impl Init {
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let recipients = read_recipients(&self.recipients, &context.prompt())?;
         let restore_key = recipients.is_empty().then(|| self.restore_key.clone().unwrap_or_else(|| "hearth-restore.key".into()));
-        if let Some(directory) = context.address()?.into_directory() {
-            let repository = std::path::absolute(directory)?;
-            for file in restore_key.iter().chain([&self.writer_key]) {
-                check_key_path(file, &repository)?;
-            }
+        let directory = context.directory()?.map(std::path::absolute).transpose()?;
+        for file in restore_key.iter().chain([&self.writer_key]) {
+            check_key_path(file, directory.as_deref())?;
         }
         anyhow::ensure!(restore_key.as_ref() != Some(&self.writer_key), "the two key files have the same name; give each its own");
         let options = InitOptions {
@@ -75,7 +73,7 @@ impl Init {
         };
         let new = NewRepository::generate(&options, recipients)?;
         let restore_text = new.restore_key_text();
-        let (id, store) = (new.id(), open::create(context.location()?, &context.access())?.store);
+        let (id, store) = (new.id(), open::create(context.location()?, &context.access()?)?.store);
         let mut written: Vec<&Path> = Vec::new();
         let published = new.publish(Arc::clone(&store), &mut |writer| {
             if let (Some(file), Some(text)) = (&restore_key, &restore_text) {
@@ -131,13 +129,14 @@ fn summary(repository: &Repository, writer: &Path, restore: Option<&Path>) -> St
 }
 
 /// Key files are refused before anything is written: over existing files, and inside the repository.
-fn check_key_path(file: &Path, repository: &Path) -> anyhow::Result<()> {
+fn check_key_path(file: &Path, repository: Option<&Path>) -> anyhow::Result<()> {
     if file.symlink_metadata().is_ok() {
         anyhow::bail!("{} exists already; keys are never overwritten, choose another name", file.display());
     }
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let parent = parent.canonicalize().with_context(|| format!("the directory of {} cannot be used", file.display()))?;
-    if parent.starts_with(repository) || repository.canonicalize().is_ok_and(|repository| parent.starts_with(repository)) {
+    let inside = |repository: &Path| parent.starts_with(repository) || repository.canonicalize().is_ok_and(|it| parent.starts_with(it));
+    if repository.is_some_and(inside) {
         return Err(UsageError::new(format!(
             "{} would lie in the repository, where whoever keeps the backups can take it; write it elsewhere",
             file.display()

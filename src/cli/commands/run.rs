@@ -14,6 +14,7 @@ use crate::job::{self, HookLog, HookReport, JobError, Outcome, RunOptions};
 use crate::model::event::Monitor as _;
 use crate::model::human;
 use crate::model::span::Span;
+use crate::store::Requests;
 
 /// How often to look whether a signal has come while waiting.
 const LOOK: Duration = Duration::from_millis(100);
@@ -73,6 +74,7 @@ impl Run {
             host: host_name()?,
             state_base: context.state_base_of(&config)?,
             credentials: context.credentials(),
+            access: context.access()?,
             dry_run: self.dry_run,
             only: self.only.clone(),
             wait: self.wait,
@@ -206,6 +208,9 @@ struct Destination<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// Requests to its server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requests: Option<Requests>,
     #[serde(flatten)]
     summary: Option<&'a Summary>,
 }
@@ -216,6 +221,6 @@ impl<'a> Destination<'a> {
             Ok(summary) => (Some(summary), None),
             Err(error) => (None, Some(error.to_string())),
         };
-        Self { name: &outcome.repository, error, summary }
+        Self { name: &outcome.repository, error, requests: outcome.requests, summary }
     }
 }

@@ -24,6 +24,7 @@ use crate::model::event::{Event, Monitor};
 use crate::retention::Limits;
 use crate::sealed::repository::Repository;
 use crate::sealed::{gc, verify};
+use crate::store::Access;
 
 /// Why nothing is pruned.
 const AFTER_FAILURE: &str = "does not run after a forget that failed, so that what was there can still be brought back";
@@ -51,6 +52,8 @@ pub struct MaintainOptions<'a> {
     pub state_base: PathBuf,
     /// Where systemd has put this service's credentials.
     pub credentials: Option<PathBuf>,
+    /// How to reach repositories on servers, unless the configuration says so.
+    pub access: Access,
     /// Only these steps; all if there are none.
     pub only: Vec<Step>,
     /// Change nothing, only say what would be done.
@@ -116,7 +119,8 @@ pub fn maintain(options: &MaintainOptions<'_>, monitor: &dyn Monitor) -> Result<
     // The NixOS module has a service for each step.
     let first = options.only.first().map_or("forget", |step| step.word());
     let service = format!("hearth-backup-{first}-{}", options.repository);
-    let opened = Opened::open(configured, base, &Credentials { directory: options.credentials.clone(), service }, None)?;
+    let credentials = Credentials { directory: options.credentials.clone(), service };
+    let opened = Opened::open(configured, base, &credentials, &options.access, None)?;
     let repository = opened.repository.clone();
     let mut done = Maintained { repository, forget: Ended::NotAsked, prune: Ended::NotAsked, check: Ended::NotAsked };
     done.forget = step(options, Step::Forget, monitor, || forget::by_jobs(&opened, options, monitor));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::model::pace::Pace;
-use crate::store::{Folder, ObjectInfo, ObjectName, Put, StagedObject, Store, StoreError};
+use crate::store::{Folder, ObjectInfo, ObjectName, Put, Requests, StagedObject, Store, StoreError};
 
 /// Passes everything on, writes at a pace.
 #[derive(Clone)]
@@ -80,5 +80,9 @@ impl Store for PacedStore {
 
     fn listing_lag(&self) -> Duration {
         self.inner.listing_lag()
+    }
+
+    fn requests(&self) -> Option<Requests> {
+        self.inner.requests()
     }
 }

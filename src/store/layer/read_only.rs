@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::store::{Folder, ObjectInfo, ObjectName, Put, StagedObject, Store, StoreError, StoreErrorKind};
+use crate::store::{Folder, ObjectInfo, ObjectName, Put, Requests, StagedObject, Store, StoreError, StoreErrorKind};
 
 /// Passes reads on and refuses whatever would change the store, the clock's probe included.
 #[derive(Clone)]
@@ -19,7 +19,7 @@ impl ReadOnlyStore {
 
     fn refuse<T>(&self, action: &'static str, object: impl std::fmt::Display) -> Result<T, StoreError> {
         let reason = std::io::Error::new(std::io::ErrorKind::PermissionDenied, "it was opened for reading only");
-        Err(StoreError { kind: StoreErrorKind::Refused, action, object: object.to_string(), source: Some(reason) })
+        Err(StoreError { source: Some(reason), ..StoreError::new(StoreErrorKind::Refused, action, object) })
     }
 }
 
@@ -66,6 +66,10 @@ impl Store for ReadOnlyStore {
 
     fn listing_lag(&self) -> Duration {
         self.inner.listing_lag()
+    }
+
+    fn requests(&self) -> Option<Requests> {
+        self.inner.requests()
     }
 }
 

@@ -73,6 +73,7 @@ impl Maintain {
             host: host_name()?,
             state_base: context.state_base_of(&config)?,
             credentials: context.credentials(),
+            access: context.access()?,
             only: self.only.iter().copied().map(Step::from).collect(),
             dry_run: self.dry_run,
             limits: Limits { max_forget_percent: self.max_forget, accept_clock: self.accept_clock },

@@ -1,0 +1,174 @@
+//! What a server answered: whether it may pass, and how it is told.
+
+use std::error::Error as _;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use opendal::{Error, ErrorKind};
+
+use crate::store::{StoreError, StoreErrorKind};
+
+/// Letters of an answer that are told.
+const TOLD: usize = 300;
+
+/// Why a request failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The server answered so, or could not be reached.
+    Answer(Error),
+    /// It said nothing for so long.
+    Silence(Duration),
+}
+
+impl Failure {
+    /// Whether it may succeed when tried again.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Answer(error) => error.is_temporary() && !is_untrusted(error),
+            Self::Silence(_) => true,
+        }
+    }
+
+    /// Whether the server said something.
+    pub(super) fn is_answer(&self) -> bool {
+        matches!(self, Self::Answer(error) if status(error).is_some())
+    }
+
+    /// Whether the server says that the object is not there.
+    pub(super) fn is_absence(&self) -> bool {
+        matches!(self, Self::Answer(error) if error.kind() == ErrorKind::NotFound)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answer(error) => f.write_str(&told(error)),
+            Self::Silence(time) => write!(f, "no answer for {} seconds", time.as_secs()),
+        }
+    }
+}
+
+/// Whether the server does not know the condition that nothing shall be replaced.
+pub(super) fn is_unknown_condition(error: &Error) -> bool {
+    status(error) == Some(501) || code(error).is_some_and(|code| code == "NotImplemented")
+}
+
+/// Whether an object ended before the range that was asked for.
+pub(super) fn is_short(error: &Error) -> bool {
+    error.kind() == ErrorKind::RangeNotSatisfied || status(error) == Some(416) || error.message().contains("too little data")
+}
+
+/// A failure as the store tells it: which object, which server, what it answered, what to do.
+pub(super) fn explain(action: &'static str, object: String, endpoint: &str, failure: &Failure) -> StoreError {
+    let (kind, advice) = match failure {
+        Failure::Answer(error) => judge(error),
+        Failure::Silence(_) => (StoreErrorKind::Temporary, Some(UNREACHED)),
+    };
+    let answer = if failure.is_answer() { format!("{endpoint} answered {failure}") } else { format!("{endpoint}: {failure}") };
+    let error = StoreError { kind, source: Some(io::Error::other(answer)), ..StoreError::new(kind, action, object) };
+    match advice {
+        Some(advice) => error.advising(advice),
+        None => error,
+    }
+}
+
+const UNREACHED: &str = "the server does not answer; check the endpoint, the network and whether it runs, then run this again: \
+                         nothing stored so far is lost";
+
+/// What a caller can decide on, and what a person can do.
+fn judge(error: &Error) -> (StoreErrorKind, Option<&'static str>) {
+    use StoreErrorKind as Kind;
+    let code = code(error).unwrap_or_default();
+    let text = error.message().to_lowercase();
+    if status(error) == Some(507) || ["quota", "storagefull", "storage full", "cap exceeded"].iter().any(|word| text.contains(word)) {
+        return (Kind::Full, None);
+    }
+    match code.as_str() {
+        "NoSuchBucket" => {
+            return (Kind::Other, Some("there is no such bucket; make it at the service, or correct its name or the endpoint"));
+        }
+        "InvalidAccessKeyId" | "NotSignedUp" | "InvalidToken" | "TokenRefreshRequired" => {
+            return (
+                Kind::Refused,
+                Some("the server does not know this access key; check the credentials, and that they are for this service"),
+            );
+        }
+        "SignatureDoesNotMatch" | "AuthorizationHeaderMalformed" => {
+            return (Kind::Refused, Some("the secret key is not the access key's, or the region is another one; check both"));
+        }
+        "ExpiredToken" => return (Kind::Refused, Some("the credentials have expired; bring new ones and run this again")),
+        "RequestTimeTooSkewed" => return (Kind::Refused, Some("the clock of this machine is wrong; set it")),
+        "InvalidStorageClass" => return (Kind::Refused, Some("the service has no such storage class; correct `storageClass` in the URL")),
+        "InvalidObjectState" => return (Kind::Other, Some("the object lies in an archive; have the service bring it back first")),
+        _ => {}
+    }
+    match error.kind() {
+        ErrorKind::NotFound => (Kind::NotFound, None),
+        ErrorKind::RangeNotSatisfied => (Kind::Truncated, None),
+        ErrorKind::PermissionDenied => {
+            (Kind::Refused, Some("the credentials do not permit this; check their rights (docs/stores.md lists those that are needed)"))
+        }
+        _ if is_untrusted(error) => {
+            (Kind::Other, Some("this machine does not trust the server's certificate; install its authority, or correct the endpoint"))
+        }
+        _ if status(error) == Some(401) => (Kind::Refused, Some("the server wants credentials; check that they were given")),
+        _ if status(error).is_none() && told(error).contains("credential") => (Kind::Refused, Some(NO_CREDENTIALS)),
+        _ if error.is_temporary() && status(error).is_some() => {
+            (Kind::Temporary, Some("the server is overloaded or has a fault; run this again later: nothing stored so far is lost"))
+        }
+        _ if error.is_temporary() => (Kind::Temporary, Some(UNREACHED)),
+        _ => (Kind::Other, None),
+    }
+}
+
+const NO_CREDENTIALS: &str = "no credentials were found; give a file with --credentials-file or as `credentials` in the configuration, \
+                              or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+
+fn is_untrusted(error: &Error) -> bool {
+    causes(error).iter().any(|cause| cause.contains("invalid peer certificate"))
+}
+
+/// The number of the answer. The library tells it only in words.
+fn status(error: &Error) -> Option<u16> {
+    let text = error.to_string();
+    let (_, rest) = text.split_once("Parts { status: ")?;
+    rest.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// The server's word for what is wrong.
+fn code(error: &Error) -> Option<String> {
+    field(error.message(), "code")
+}
+
+/// A field of an answer that the library prints as `S3Error { code: "...", message: "...", ... }`.
+fn field(text: &str, name: &str) -> Option<String> {
+    let (_, rest) = text.split_once(&format!("{name}: \""))?;
+    let (value, _) = rest.split_once("\", ").or_else(|| rest.split_once("\" }"))?;
+    Some(value.replace("\\\"", "\""))
+}
+
+fn causes(error: &Error) -> Vec<String> {
+    let mut causes = Vec::new();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        causes.push(cause.to_string());
+        next = cause.source();
+    }
+    causes
+}
+
+/// What was answered, on one line.
+fn told(error: &Error) -> String {
+    let message = error.message();
+    let mut said = match (code(error), field(message, "message")) {
+        (Some(code), Some(message)) if !message.is_empty() => format!("{code}: {message}"),
+        (Some(code), _) if !code.is_empty() => code,
+        _ => [vec![message.to_owned()], causes(error)].concat().join(": "),
+    };
+    if let Some(status) = status(error) {
+        said = if said.is_empty() { status.to_string() } else { format!("{status} {said}") };
+    }
+    said.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(TOLD).collect()
+}

@@ -1,0 +1,323 @@
+//! A store in a bucket of an S3-compatible service.
+//!
+//! ```text
+//!   Store (synchronous) --> attempt (retries, time-outs, connections) --> opendal --> transport (HTTP, counts) --> server
+//! ```
+//!
+//! An object is uploaded by one request once its name is known: packs are spooled to a local file until then. So every object
+//! costs one request, nothing half-done is ever visible, and there is nothing to sweep. The other ways cost more: parts sent
+//! in parallel take five or more requests a pack, and what is sent to a temporary key must be copied and deleted.
+//!
+//! A put asks the server not to replace anything (`If-None-Match: *`). Servers that do not know this are asked first whether the
+//! object is there. Two writers may then both be told that they created it; that does no harm, as names are hashes of
+//! what they name, and only the few numbered statements in `repo/` are not.
+
+mod address;
+mod answer;
+mod attempt;
+mod credentials;
+mod staged;
+mod transport;
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use futures_util::StreamExt as _;
+use opendal::services::S3;
+use opendal::{Buffer, Entry, ErrorKind, Metadata, OperationContext, Operator};
+
+pub use self::address::{AddressError, Bucket, Checksum, Defaults};
+use self::answer::Failure;
+use self::attempt::Attempts;
+pub use self::credentials::{Access, BucketCredentials, CredentialsError, CredentialsFileError};
+use self::transport::Transport;
+use super::requests::Requests;
+use super::{Folder, ObjectInfo, ObjectName, Put, StagedObject, Store, StoreError, StoreErrorKind};
+
+/// A store in a bucket. Clones share connections and counts.
+#[derive(Clone)]
+pub struct ObjectStore(Arc<Inner>);
+
+struct Inner {
+    bucket: Bucket,
+    operator: Operator,
+    attempts: Attempts,
+    transport: Transport,
+    /// Whether the server refuses replacements by itself.
+    conditional: AtomicBool,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        tracing::debug!("requests to {}: {}", self.bucket.endpoint(), self.transport.requests());
+    }
+}
+
+impl ObjectStore {
+    /// Connects to a bucket; nothing is asked of the server yet.
+    ///
+    /// # Errors
+    /// If no client can be made of what is given.
+    pub fn new(bucket: Bucket, access: &Access) -> Result<Self, StoreError> {
+        let failed = |why: String| {
+            let at = bucket.to_string();
+            StoreError::io("use the bucket", at, std::io::Error::other(why))
+        };
+        let attempts = Attempts::new(access.connections()).map_err(|error| failed(error.to_string()))?;
+        let transport = Transport::new(bucket.endpoint()).map_err(|error| failed(error.to_string()))?;
+        let builder = builder(&bucket, access);
+        let context = OperationContext::new().with_http_transport(transport.erased());
+        let operator = Operator::new(builder).map_err(|error| failed(error.to_string()))?.with_context(context);
+        let conditional = AtomicBool::new(bucket.conditional_writes());
+        Ok(Self(Arc::new(Inner { bucket, operator, attempts, transport, conditional })))
+    }
+
+    /// Opens a bucket for a new repository.
+    ///
+    /// # Errors
+    /// If the server cannot be reached or does not let us in, or if the prefix holds something else.
+    pub fn create(bucket: Bucket, access: &Access) -> Result<Self, StoreError> {
+        let store = Self::new(bucket, access)?;
+        let strangers = store.unknown_folders()?;
+        if let Some(stranger) = strangers.first() {
+            let why = format!("it holds `{stranger}/`, which no repository has; give the repository a prefix of its own");
+            return Err(StoreError::io("create a repository in", store.location(), std::io::Error::other(why)));
+        }
+        Ok(store)
+    }
+
+    fn error(&self, action: &'static str, object: impl std::fmt::Display, failure: &Failure) -> StoreError {
+        answer::explain(action, format!("{object} in {}", self.location()), self.0.bucket.endpoint(), failure)
+    }
+
+    /// Stores `bytes` unless the name is taken.
+    fn put(&self, name: &ObjectName, bytes: Buffer) -> Result<Put, StoreError> {
+        let failed = |failure: &Failure| self.error("store", name, failure);
+        // A statement is not named by its hash: a server that ignores conditions must not replace one.
+        if name.folder() == Folder::Repo && self.exists(name)? {
+            return Ok(Put::Exists);
+        }
+        loop {
+            let conditional = self.0.conditional.load(Ordering::Relaxed);
+            if !conditional && self.exists(name)? {
+                return Ok(Put::Exists);
+            }
+            let size = bytes.len() as u64;
+            let path = name.path();
+            let write = |_| self.0.operator.write_with(&path, bytes.clone()).if_not_exists(conditional).into_future();
+            let (result, attempts) = self.0.attempts.run(size, write);
+            match result {
+                Ok(_) => return Ok(Put::Created),
+                Err(Failure::Answer(error)) if error.kind() == ErrorKind::ConditionNotMatch => {
+                    // The first attempt may have come through although its answer was lost.
+                    let ours = attempts > 1 && self.holds(name, &bytes)?;
+                    return Ok(if ours { Put::Created } else { Put::Exists });
+                }
+                Err(Failure::Answer(error)) if conditional && answer::is_unknown_condition(&error) => {
+                    self.0.conditional.store(false, Ordering::Relaxed);
+                }
+                Err(failure) => return Err(failed(&failure)),
+            }
+        }
+    }
+
+    fn exists(&self, name: &ObjectName) -> Result<bool, StoreError> {
+        match self.stat(name) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether an object is what we wanted to store. Only small ones are compared; large ones are named by their hash.
+    fn holds(&self, name: &ObjectName, bytes: &Buffer) -> Result<bool, StoreError> {
+        const SMALL: usize = 1 << 20;
+        if bytes.len() > SMALL {
+            return Ok(true);
+        }
+        Ok(self.get(name, bytes.len() as u64).is_ok_and(|found| found == bytes.to_vec()))
+    }
+
+    fn head(&self, path: &str) -> Result<Metadata, Failure> {
+        self.0.attempts.run(0, |_| self.0.operator.stat(path)).0
+    }
+
+    /// Reads the whole of an object, up to a limit; `None` above it.
+    async fn read_whole(operator: &Operator, path: &str, limit: u64) -> opendal::Result<Option<Vec<u8>>> {
+        let mut stream = pin!(operator.reader(path).await?.into_stream(..).await?);
+        let mut bytes = Vec::new();
+        while let Some(piece) = stream.next().await {
+            let piece = piece?;
+            if (bytes.len() + piece.len()) as u64 > limit {
+                return Ok(None);
+            }
+            bytes.extend_from_slice(&piece.to_bytes());
+        }
+        Ok(Some(bytes))
+    }
+
+    /// All entries below a path. A listing that breaks off goes on behind the last entry that it brought.
+    fn walk(&self, path: &str, recursive: bool) -> Result<Vec<Entry>, Failure> {
+        let mut entries: Vec<Entry> = Vec::new();
+        loop {
+            let last = entries.last().filter(|_| recursive).map(|entry| entry.path().to_owned());
+            let page = |_| Self::read_entries(&self.0.operator, path, recursive, last.clone());
+            let (more, complete) = self.0.attempts.run(attempt::LISTING, page).0?;
+            entries.extend(more);
+            if complete {
+                return Ok(entries);
+            }
+        }
+    }
+
+    /// Entries from behind `last` on, and whether these are all.
+    async fn read_entries(operator: &Operator, path: &str, recursive: bool, last: Option<String>) -> opendal::Result<(Vec<Entry>, bool)> {
+        let mut request = operator.lister_with(path).recursive(recursive);
+        if let Some(last) = &last {
+            request = request.start_after(last);
+        }
+        let mut lister = request.await?;
+        let mut entries = Vec::new();
+        while let Some(entry) = lister.next().await {
+            match entry {
+                Ok(entry) => entries.push(entry),
+                Err(error) if entries.is_empty() || !recursive => return Err(error),
+                Err(_) => return Ok((entries, false)),
+            }
+        }
+        Ok((entries, true))
+    }
+}
+
+/// Size and time of an object; whole seconds, as answers about single objects tell no more.
+fn info(name: ObjectName, metadata: &Metadata) -> ObjectInfo {
+    let seconds = metadata.last_modified().map_or(0, |time| time.into_inner().as_second());
+    let stored = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+    ObjectInfo { name, size: metadata.content_length(), stored }
+}
+
+/// The object that a path below a folder names.
+fn object_name(folder: Folder, path: &str) -> Option<ObjectName> {
+    let rest = path.strip_prefix(folder.as_str())?.strip_prefix('/')?;
+    let leaf = match folder {
+        Folder::Packs => rest.split_once('/').filter(|(shard, leaf)| shard.len() == 2 && leaf.starts_with(shard))?.1,
+        _ => rest,
+    };
+    ObjectName::new(folder, leaf)
+}
+
+fn builder(bucket: &Bucket, access: &Access) -> S3 {
+    let mut builder = S3::default().bucket(bucket.name()).root(bucket.prefix()).endpoint(bucket.endpoint()).region(bucket.region());
+    if bucket.is_virtual_style() {
+        builder = builder.enable_virtual_host_style();
+    }
+    if let Some(class) = bucket.storage_class() {
+        builder = builder.default_storage_class(class);
+    }
+    if let Some(algorithm) = bucket.checksum().algorithm() {
+        builder = builder.checksum_algorithm(algorithm);
+    }
+    if let Some(credentials) = access.credentials() {
+        builder = builder.access_key_id(credentials.id()).secret_access_key(credentials.secret()).disable_config_load();
+        if let Some(token) = credentials.token() {
+            builder = builder.session_token(token);
+        }
+    }
+    // Machines elsewhere would wait for a service that only machines of Amazon have.
+    if bucket.is_amazon() { builder } else { builder.disable_ec2_metadata() }
+}
+
+impl Store for ObjectStore {
+    fn location(&self) -> String {
+        self.0.bucket.to_string()
+    }
+
+    fn put_new(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StoreError> {
+        self.put(name, Buffer::from(bytes.to_vec()))
+    }
+
+    fn stage(&self) -> Result<Box<dyn StagedObject>, StoreError> {
+        Ok(Box::new(staged::Staged::new(self.clone())))
+    }
+
+    fn get(&self, name: &ObjectName, limit: u64) -> Result<Vec<u8>, StoreError> {
+        let path = name.path();
+        let (result, _) = self.0.attempts.run(0, |_| Self::read_whole(&self.0.operator, &path, limit));
+        match result {
+            Ok(Some(bytes)) => Ok(bytes),
+            Ok(None) => Err(StoreError::new(StoreErrorKind::TooLarge, "read", name)),
+            Err(failure) => Err(self.error("read", name, &failure)),
+        }
+    }
+
+    fn get_range(&self, name: &ObjectName, offset: u64, length: usize, buffer: &mut Vec<u8>) -> Result<(), StoreError> {
+        buffer.clear();
+        let truncated = || StoreError::new(StoreErrorKind::Truncated, "read", name);
+        let end = offset.checked_add(length as u64).ok_or_else(truncated)?;
+        if length == 0 {
+            // No request asks for nothing.
+            return if self.stat(name)?.size >= offset { Ok(()) } else { Err(truncated()) };
+        }
+        let path = name.path();
+        let read = |_| async { self.0.operator.reader(&path).await?.read(offset..end).await };
+        let bytes = match self.0.attempts.run(length as u64, read).0 {
+            Ok(bytes) => bytes,
+            Err(Failure::Answer(error)) if answer::is_short(&error) => return Err(truncated()),
+            Err(failure) => return Err(self.error("read", name, &failure)),
+        };
+        if bytes.len() != length {
+            return Err(truncated());
+        }
+        Iterator::for_each(bytes, |part| buffer.extend_from_slice(&part));
+        Ok(())
+    }
+
+    fn list(&self, folder: Folder) -> Result<Vec<ObjectInfo>, StoreError> {
+        let entries = self.walk(&format!("{folder}/"), true).map_err(|failure| self.error("list", folder, &failure))?;
+        let infos = entries.iter().filter_map(|entry| Some(info(object_name(folder, entry.path())?, entry.metadata())));
+        Ok(infos.collect())
+    }
+
+    fn stat(&self, name: &ObjectName) -> Result<ObjectInfo, StoreError> {
+        let metadata = self.head(&name.path()).map_err(|failure| self.error("look up", name, &failure))?;
+        Ok(info(name.clone(), &metadata))
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
+        let path = name.path();
+        let (result, _) = self.0.attempts.run(0, |_| self.0.operator.delete(&path));
+        match result {
+            Err(Failure::Answer(error)) if error.kind() == ErrorKind::NotFound => Ok(()),
+            result => result.map_err(|failure| self.error("delete", name, &failure)),
+        }
+    }
+
+    fn unknown_folders(&self) -> Result<Vec<String>, StoreError> {
+        let entries = self.walk("/", false).map_err(|failure| self.error("list", "the top", &failure))?;
+        let folders = entries.iter().filter_map(|entry| entry.path().strip_suffix('/')).filter(|name| !name.is_empty());
+        let known = |name: &str| Folder::ALL.iter().any(|folder| folder.as_str() == name);
+        Ok(folders.filter(|name| !known(name)).map(str::to_owned).collect())
+    }
+
+    /// The time that the server puts into each answer. It is what its dates of objects are made from; a probe object would
+    /// cost three requests and a right to delete.
+    fn now(&self) -> Result<SystemTime, StoreError> {
+        let failed = |failure: &Failure| self.error("read the clock", "the server", failure);
+        match self.head("repo/0") {
+            Err(failure) if !failure.is_absence() => return Err(failed(&failure)),
+            _ => {}
+        }
+        let untold = || std::io::Error::other("its answers tell no time (the Date header is missing)");
+        self.0.transport.date().ok_or_else(|| StoreError::io("read the clock of", self.location(), untold()))
+    }
+
+    fn listing_lag(&self) -> Duration {
+        self.0.bucket.listing_lag()
+    }
+
+    fn requests(&self) -> Option<Requests> {
+        Some(self.0.transport.requests())
+    }
+}

@@ -1,0 +1,208 @@
+//! An S3 server in this process: a directory behind the crate `s3s`, with the faults that a test wants.
+
+#![allow(dead_code, reason = "each suite uses a part")]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+pub mod proxy;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
+
+use hearth_backup::store::object::{Bucket, BucketCredentials, Defaults};
+use hearth_backup::store::{Access, ObjectStore};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use s3s::auth::SimpleAuth;
+use s3s::dto::*;
+use s3s::service::S3ServiceBuilder;
+use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
+use s3s_fs::FileSystem;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::RwLock;
+
+/// The access key that the server knows.
+pub const KEY: (&str, &str) = ("AKIDTEST", "secret/of+the=test");
+/// The bucket that there is.
+pub const BUCKET: &str = "backups";
+
+/// Serves all servers of a test program.
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap());
+
+/// A server with one bucket. It goes on until the program ends; its directory goes with this.
+pub struct Server {
+    directory: tempfile::TempDir,
+    address: SocketAddr,
+    mood: Arc<Mood>,
+}
+
+/// What the server refuses.
+#[derive(Default)]
+struct Mood {
+    read_only: AtomicBool,
+    no_conditions: AtomicBool,
+    /// Bytes that still fit; none if there is no limit.
+    room: Option<AtomicI64>,
+}
+
+impl Server {
+    /// A server that does what it is asked.
+    pub fn start() -> Self {
+        Self::in_mood(Mood::default())
+    }
+
+    /// A server with room for so many bytes.
+    pub fn with_room(bytes: i64) -> Self {
+        Self::in_mood(Mood { room: Some(AtomicI64::new(bytes)), ..Mood::default() })
+    }
+
+    /// A server that does not know `If-None-Match`.
+    pub fn without_conditions() -> Self {
+        Self::in_mood(Mood { no_conditions: AtomicBool::new(true), ..Mood::default() })
+    }
+
+    fn in_mood(mood: Mood) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join(BUCKET)).unwrap();
+        let mood = Arc::new(mood);
+        let files = FileSystem::new(directory.path()).unwrap();
+        let mut service = S3ServiceBuilder::new(Moody { files, mood: Arc::clone(&mood), order: RwLock::default() });
+        service.set_auth(SimpleAuth::from_single(KEY.0, KEY.1));
+        let service = service.build();
+        let listener = RUNTIME.block_on(TcpListener::bind(("127.0.0.1", 0))).unwrap();
+        let address = listener.local_addr().unwrap();
+        RUNTIME.spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let _ = socket.set_nodelay(true);
+                let service = service.clone();
+                tokio::spawn(async move {
+                    let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await;
+                });
+            }
+        });
+        Self { directory, address, mood }
+    }
+
+    /// Refuses writes from now on, or takes them again.
+    pub fn set_read_only(&self, read_only: bool) {
+        self.mood.read_only.store(read_only, Ordering::Relaxed);
+    }
+
+    /// Makes room for so many bytes.
+    pub fn set_room(&self, bytes: i64) {
+        self.mood.room.as_ref().unwrap().store(bytes, Ordering::Relaxed);
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where the bucket's objects lie.
+    pub fn files(&self) -> PathBuf {
+        self.directory.path().join(BUCKET)
+    }
+
+    /// The location of a repository with this prefix.
+    pub fn location(&self, prefix: &str) -> String {
+        location(self.address, prefix)
+    }
+
+    /// A store with this prefix.
+    pub fn store(&self, prefix: &str) -> ObjectStore {
+        store(&self.location(prefix))
+    }
+}
+
+/// The location of a repository behind this address.
+pub fn location(address: SocketAddr, prefix: &str) -> String {
+    format!("s3://{BUCKET}/{prefix}?endpoint=http://{address}")
+}
+
+/// The store at a location.
+pub fn store(location: &str) -> ObjectStore {
+    let bucket = Bucket::parse(location.strip_prefix("s3://").unwrap(), &Defaults::default()).unwrap();
+    ObjectStore::new(bucket, &access()).unwrap()
+}
+
+/// With the key that the server knows.
+pub fn access() -> Access {
+    let text = format!("AWS_ACCESS_KEY_ID={}\nAWS_SECRET_ACCESS_KEY={}\n", KEY.0, KEY.1);
+    Access::default().with_credentials(Some(BucketCredentials::parse(&text, "default").unwrap()))
+}
+
+/// The directory as an S3 service. That looks first and writes then; real servers do both at once, so writes here wait for each other.
+struct Moody {
+    files: FileSystem,
+    mood: Arc<Mood>,
+    order: RwLock<()>,
+}
+
+fn refused(code: &'static str, message: &'static str, status: u16) -> S3Error {
+    let code = S3ErrorCode::from_bytes(code.as_bytes()).unwrap();
+    let mut error = S3Error::with_message(code, message);
+    error.set_status_code(hyper::StatusCode::from_u16(status).unwrap());
+    error
+}
+
+impl Moody {
+    fn may_write(&self) -> S3Result<()> {
+        if self.mood.read_only.load(Ordering::Relaxed) {
+            return Err(refused("AccessDenied", "Access Denied.", 403));
+        }
+        Ok(())
+    }
+
+    fn take_room(&self, bytes: Option<i64>) -> S3Result<()> {
+        let Some(room) = &self.mood.room else { return Ok(()) };
+        let bytes = bytes.unwrap_or(0);
+        if room.fetch_sub(bytes, Ordering::Relaxed) < bytes {
+            room.store(0, Ordering::Relaxed);
+            return Err(refused("QuotaExceeded", "Bucket size quota is reached.", 403));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait::async_trait]
+impl S3 for Moody {
+    async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+        self.may_write()?;
+        if self.mood.no_conditions.load(Ordering::Relaxed) && request.input.if_none_match.is_some() {
+            return Err(refused("NotImplemented", "A header you provided implies functionality that is not implemented.", 501));
+        }
+        self.take_room(request.input.content_length)?;
+        let _order = self.order.write().await;
+        self.files.put_object(request).await
+    }
+
+    async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+        let _order = self.order.read().await;
+        self.files.get_object(request).await
+    }
+
+    async fn head_object(&self, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+        let _order = self.order.read().await;
+        self.files.head_object(request).await
+    }
+
+    async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
+        self.may_write()?;
+        let _order = self.order.write().await;
+        self.files.delete_object(request).await
+    }
+
+    async fn delete_objects(&self, request: S3Request<DeleteObjectsInput>) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        self.may_write()?;
+        let _order = self.order.write().await;
+        self.files.delete_objects(request).await
+    }
+
+    async fn list_objects_v2(&self, request: S3Request<ListObjectsV2Input>) -> S3Result<S3Response<ListObjectsV2Output>> {
+        let _order = self.order.read().await;
+        self.files.list_objects_v2(request).await
+    }
+}

@@ -1,0 +1,211 @@
+//! The way of a user with a repository in a bucket: all commands, few requests, and what they say when the server refuses.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod bucket;
+mod cli_common;
+
+use std::process::Command;
+
+use bucket::proxy::Proxy;
+use bucket::{KEY, Server, location};
+use cli_common::{Bench, expect, tree};
+use serde_json::Value;
+
+/// A bench whose repository lies in a bucket.
+struct Cloud {
+    bench: Bench,
+    location: String,
+}
+
+impl Cloud {
+    fn at(location: String) -> Self {
+        let bench = Bench::new();
+        bench.write("keys", format!("[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n", KEY.0, KEY.1).as_bytes());
+        Self { bench, location }
+    }
+
+    fn with_repository(server: &Server) -> Self {
+        let cloud = Self::at(server.location("hosts/bench"));
+        cloud.ends(&["init"], 0);
+        cloud
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.bench.command(arguments);
+        for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION", "AWS_ENDPOINT_URL"] {
+            command.env_remove(name);
+        }
+        command.env("HEARTH_REPO", &self.location).env("HEARTH_CREDENTIALS_FILE", self.bench.path("keys"));
+        command.env("HOME", self.bench.path("home"));
+        command
+    }
+
+    fn ends(&self, arguments: &[&str], code: i32) -> (String, String) {
+        expect(self.command(arguments).output().unwrap(), code, arguments)
+    }
+
+    fn fails(&self, arguments: &[&str]) -> String {
+        self.ends(arguments, 1).1
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.ends(&[arguments, &["--json"]].concat(), 0).0).unwrap()
+    }
+
+    fn backup(&self) -> Value {
+        self.json(&["backup", "--key", "hearth-writer.key", &self.bench.source()])
+    }
+
+    fn restores_the_source(&self, target: &str) {
+        self.ends(&["restore", "latest", "--key", "hearth-restore.key", "--target", target, "--verify"], 0);
+        let restored = self.bench.path(target).join(self.bench.path("source").strip_prefix("/").unwrap());
+        assert!(tree(&restored) == tree(&self.bench.path("source")), "what was restored differs");
+    }
+}
+
+/// Bytes that do not shrink.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    let next = |state: &mut u64| {
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (*state >> 56) as u8
+    };
+    (0..length).map(|_| next(&mut state)).collect()
+}
+
+#[test]
+fn from_init_to_restore_in_a_bucket() {
+    let server = Server::start();
+    let cloud = Cloud::with_repository(&server);
+    cloud.backup();
+    cloud.bench.write("source/new", &[1; 300_000]);
+    let second = cloud.backup();
+    assert_eq!(second["statistics"]["files_read"], 1);
+    cloud.ends(&["check", "--read-data", "--key", "hearth-restore.key"], 0);
+    cloud.restores_the_source("out");
+    let snapshots = cloud.json(&["snapshots"]);
+    assert_eq!(snapshots["snapshots"].as_array().unwrap().len(), 2);
+
+    cloud.ends(&["forget", snapshots["snapshots"][0]["id"].as_str().unwrap()], 0);
+    cloud.ends(&["prune", "--grace", "0"], 0);
+    cloud.ends(&["check", "--read-data", "--key", "hearth-restore.key"], 0);
+    cloud.restores_the_source("out2");
+    let strangers: Vec<_> = std::fs::read_dir(server.files()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(strangers, ["hosts"], "everything lies below the prefix");
+}
+
+#[test]
+fn requests_are_told_by_kind() {
+    let server = Server::start();
+    let cloud = Cloud::with_repository(&server);
+    cloud.backup();
+    cloud.bench.undisturbed(|| {
+        let requests = &cloud.backup()["requests"];
+        // Refs, snapshot and commit.
+        (&requests["put"], &requests["delete"]) == (&3.into(), &0.into())
+    });
+    let (_, log) = cloud.ends(&["backup", "-v", "--key", "hearth-writer.key", &cloud.bench.source()], 0);
+    assert!(log.contains(&format!("requests to http://{}: ", server.address())), "{log}");
+}
+
+#[test]
+fn a_job_finds_the_keys_of_its_bucket_in_the_configuration() {
+    let server = Server::start();
+    let cloud = Cloud::with_repository(&server);
+    let (key, keys) = (cloud.bench.path("hearth-writer.key"), cloud.bench.path("keys"));
+    let main = serde_json::json!({ "url": cloud.location, "writerKey": key, "credentials": keys, "connections": 2 });
+    let job = serde_json::json!({ "paths": [cloud.bench.source()], "repositories": ["main"], "retention": { "last": 1 } });
+    let config = serde_json::json!({ "repositories": { "main": main }, "jobs": { "state": job } });
+    cloud.bench.write("config.json", config.to_string().as_bytes());
+    let ends = |arguments: &[&str], code| {
+        let output = cloud.command(arguments).env_remove("HEARTH_CREDENTIALS_FILE").output().unwrap();
+        expect(output, code, arguments)
+    };
+    let (report, _) = ends(&["run", "state", "--config", "config.json", "--json"], 0);
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert!(report["repositories"][0]["requests"]["put"].as_u64() > Some(0), "{report}");
+    ends(&["maintain", "main", "--config", "config.json"], 0);
+    let (_, error) = ends(&["snapshots"], 1);
+    assert!(error.contains("no credentials were found"), "{error}");
+    cloud.bench.write("keys", b"nonsense");
+    let (_, error) = ends(&["run", "state", "--config", "config.json"], 1);
+    assert!(error.contains("holds no credentials of a bucket: line 1"), "{error}");
+}
+
+#[test]
+fn a_bad_network_changes_nothing_but_the_time() {
+    let server = Server::start();
+    let proxy = Proxy::before(server.address(), 20);
+    let cloud = Cloud::at(location(proxy.address(), "hosts/bench"));
+    cloud.bench.write("source/large", &noise(3_000_000));
+    cloud.ends(&["init"], 0);
+    for round in 0..4 {
+        cloud.bench.write(&format!("source/{round}"), &[round; 5000]);
+        cloud.backup();
+    }
+    cloud.ends(&["check", "--read-data", "--key", "hearth-restore.key"], 0);
+    cloud.restores_the_source("out");
+    let (requests, broken) = proxy.counts();
+    assert!(requests > 100 && broken * 40 > requests, "{broken} of {requests} requests were broken");
+}
+
+#[test]
+fn a_server_without_conditions_is_asked_first() {
+    let server = Server::without_conditions();
+    let cloud = Cloud::with_repository(&server);
+    cloud.backup();
+    cloud.restores_the_source("out");
+    let error = cloud.fails(&["init", "--writer-key", "w", "--restore-key", "r"]);
+    assert!(error.contains("holds a repository already"), "{error}");
+}
+
+#[test]
+fn errors_say_what_the_server_answered_and_what_to_do() {
+    let server = Server::start();
+    let cloud = Cloud::with_repository(&server);
+    let origin = format!("http://{}", server.address());
+    let backup = ["backup", "--key", "hearth-writer.key", &cloud.bench.source()];
+
+    server.set_read_only(true);
+    let error = cloud.fails(&backup);
+    for part in ["cannot store ", &cloud.location, "docs/stores.md", &format!("{origin} answered 403 AccessDenied: Access Denied.")] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    server.set_read_only(false);
+    cloud.backup();
+    cloud.restores_the_source("out");
+
+    let keys = std::fs::read_to_string(cloud.bench.path("keys")).unwrap();
+    cloud.bench.write("keys", keys.replace(KEY.0, "AKIDOTHER").as_bytes());
+    let error = cloud.fails(&backup);
+    assert!(error.contains("the server does not know this access key"), "{error}");
+    cloud.bench.write("keys", keys.replace(KEY.1, "wrong").as_bytes());
+    let error = cloud.fails(&backup);
+    assert!(error.contains("the secret key is not the access key's") && !error.contains("wrong\n"), "{error}");
+    cloud.bench.write("keys", keys.as_bytes());
+
+    let missing = cloud.location.replace("backups", "nobodys");
+    let error = cloud.fails(&["init", "--repo", &missing, "--writer-key", "w", "--restore-key", "r"]);
+    assert!(error.contains("there is no such bucket") && error.contains("NoSuchBucket"), "{error}");
+    let empty = cloud.location.replace("hosts/bench", "elsewhere");
+    let error = cloud.fails(&["snapshots", "--repo", &empty]);
+    assert!(error.contains("holds no repository"), "{error}");
+
+    let nobody = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+    let error = cloud.fails(&["snapshots", "--repo", &location(nobody, "x")]);
+    assert!(error.contains("the server does not answer") && error.contains("Connection refused"), "{error}");
+}
+
+#[test]
+fn a_full_bucket_is_an_error_and_the_next_run_continues() {
+    let server = Server::with_room(i64::MAX);
+    let cloud = Cloud::with_repository(&server);
+    cloud.bench.write("source/large", &noise(300_000));
+    server.set_room(100_000);
+    let error = cloud.fails(&["backup", "--key", "hearth-writer.key", &cloud.bench.source()]);
+    assert!(error.contains("raise the quota") && error.contains("403 QuotaExceeded: Bucket size quota is reached."), "{error}");
+    server.set_room(i64::MAX);
+    cloud.backup();
+    cloud.ends(&["check", "--read-data", "--key", "hearth-restore.key"], 0);
+    cloud.restores_the_source("out");
+}
