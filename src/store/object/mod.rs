@@ -36,6 +36,9 @@ use self::transport::Transport;
 use super::requests::Requests;
 use super::{Folder, ObjectInfo, ObjectName, Put, StagedObject, Store, StoreError, StoreErrorKind};
 
+/// Bytes for which a read that knows no limit is given time.
+const LARGEST: u64 = 1 << 30;
+
 /// A store in a bucket. Clones share connections and counts.
 #[derive(Clone)]
 pub struct ObjectStore(Arc<Inner>);
@@ -244,7 +247,7 @@ impl Store for ObjectStore {
 
     fn get(&self, name: &ObjectName, limit: u64) -> Result<Vec<u8>, StoreError> {
         let path = name.path();
-        let (result, _) = self.0.attempts.run(0, |_| Self::read_whole(&self.0.operator, &path, limit));
+        let (result, _) = self.0.attempts.run(limit.min(LARGEST), |_| Self::read_whole(&self.0.operator, &path, limit));
         match result {
             Ok(Some(bytes)) => Ok(bytes),
             Ok(None) => Err(StoreError::new(StoreErrorKind::TooLarge, "read", name)),
