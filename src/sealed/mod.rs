@@ -19,6 +19,7 @@ pub mod index;
 pub mod lag;
 pub mod locations;
 pub mod marks;
+pub mod mirror;
 pub mod needs;
 pub mod pack;
 pub mod presence;
