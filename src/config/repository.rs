@@ -7,14 +7,15 @@ use super::percent::Percent;
 use super::secret::SecretFile;
 use super::span::TimeSpan;
 
-/// A repository that jobs name.
+/// A repository that jobs and mirrors name.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Repository {
     /// Where it lies: a directory, with `#hb1...` at the end to say which one it must be.
     pub url: String,
-    /// The file with this host's writer key.
-    pub writer_key: SecretFile,
+    /// The file with this host's writer key. Only a mirror can do without: whoever keeps it needs no key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writer_key: Option<SecretFile>,
     /// What kind of copy it is, to count copies, media and places.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copy: Option<CopyKind>,

@@ -34,7 +34,8 @@ impl Opened {
         credentials: &Credentials,
         upload: Option<Arc<Pace>>,
     ) -> Result<Self, JobError> {
-        let key = WriterKey::read(&configured.writer_key.locate(credentials)?)?;
+        let file = configured.writer_key.as_ref().ok_or_else(|| JobError::NoWriterKey { url: configured.url.clone() })?;
+        let key = WriterKey::read(&file.locate(credentials)?)?;
         let location = open::open(&configured.url)?;
         if let Some(url) = location.expected_id.filter(|id| *id != key.repository) {
             return Err(JobError::OtherRepository { key: key.repository.to_bech32(), url: url.to_bech32() });

@@ -12,6 +12,7 @@ mod init;
 mod key;
 mod ls;
 mod maintain;
+mod mirror;
 mod notify;
 mod pin;
 mod prune;
@@ -49,6 +50,7 @@ pub enum Command {
     Check(check::Check),
     Run(run::Run),
     Maintain(maintain::Maintain),
+    Mirror(mirror::Mirror),
     Settle(settle::Settle),
     Notify(notify::Notify),
     #[command(subcommand)]
@@ -84,6 +86,7 @@ impl Command {
             Command::Check(command) => command.run(context),
             Command::Run(command) => command.run(context),
             Command::Maintain(command) => command.run(context),
+            Command::Mirror(command) => command.run(context),
             Command::Settle(command) => command.run(context),
             Command::Notify(command) => command.run(context),
             Command::Config(command) => command.run(context),
