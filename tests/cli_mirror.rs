@@ -58,11 +58,11 @@ fn a_mirror_is_checked_and_restored_from_like_the_original() {
     let report = bench.json(&["check", "--repo", "copy", "--read-packs"]);
     assert_eq!(report["clean"], true, "{report}");
     for folder in ["packs", "index", "refs", "snapshots", "commits", "keys", "repo"] {
-        assert_eq!(tree(&bench.path("repo").join(folder)), tree(&bench.path("copy").join(folder)), "{folder}");
+        assert!(tree(&bench.path("repo").join(folder)) == tree(&bench.path("copy").join(folder)), "{folder}");
     }
     fs::rename(bench.path("repo"), bench.path("burnt")).unwrap();
     bench.ok(&["restore", "latest", "--repo", "copy", "--key", "hearth-restore.key", "--target", "back", "--verify"]);
-    assert_eq!(tree(&bench.path("back").join(bench.source().trim_start_matches('/'))), tree(&bench.path("source")));
+    assert!(tree(&bench.path("back").join(bench.source().trim_start_matches('/'))) == tree(&bench.path("source")));
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_dry_run_says_what_would_be_copied_and_changes_nothing() {
     for wanted in ["nothing was copied", "1 to be forgotten", &made[0][..8], "Would copy  0 snapshots"] {
         assert!(said.contains(wanted), "{wanted}: {said}");
     }
-    assert_eq!(tree(&bench.path("copy")), before);
+    assert!(tree(&bench.path("copy")) == before);
 }
 
 #[test]
@@ -221,4 +221,65 @@ fn flip(bench: &Bench, path: &PathBuf) {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(bench.path(path), bytes).unwrap();
+}
+
+#[test]
+fn what_is_deleted_or_flipped_is_repaired_from_the_mirror() {
+    let (bench, made) = days(3);
+    mirror(&bench, &[]);
+    let whole = objects(&bench);
+    let first = |folder: &str| {
+        let folder = bench.path("repo").join(folder);
+        folder.join(tree(&folder).into_iter().next().unwrap().0)
+    };
+    let repair = ["repair", "--from", "copy", "--read-packs"];
+    let victims =
+        [largest_pack(&bench, "repo"), first("index"), first("refs"), bench.path(format!("repo/snapshots/{}", made[1])), first("keys")];
+    for victim in &victims {
+        let name = victim.file_name().unwrap().to_str().unwrap();
+        for delete in [true, false] {
+            if delete {
+                fs::remove_file(victim).unwrap();
+            } else {
+                flip(&bench, victim);
+            }
+            let before = objects(&bench);
+            let report = bench.json(&[&repair[..], &["--dry-run"]].concat());
+            assert!(report["objects"][0]["object"].as_str().unwrap().ends_with(name), "{report}");
+            assert!(objects(&bench) == before);
+            let report = bench.json(&repair);
+            assert_eq!((&report["objects"][0]["fate"], &report["clean"]), (&json!("healed"), &json!(true)), "{report}");
+            assert!(objects(&bench) == whole, "{name}");
+        }
+    }
+    for victim in &victims {
+        fs::remove_file(victim).unwrap();
+    }
+    let (said, _) = bench.ends(&repair, 0);
+    assert!(said.contains("Healed  5 objects"), "{said}");
+    assert!(objects(&bench) == whole);
+    let (said, _) = bench.ends(&repair, 0);
+    assert!(said.contains("Nothing is damaged or missing"), "{said}");
+    assert!(tree(&bench.restore("hearth-restore.key", "latest", "out")) == tree(&bench.path("source")));
+}
+
+#[test]
+fn what_the_mirror_does_not_have_whole_is_listed_and_nothing_false_is_written() {
+    let (bench, _) = days(2);
+    mirror(&bench, &[]);
+    let pack = largest_pack(&bench, "repo");
+    let name = pack.file_name().unwrap().to_str().unwrap().to_owned();
+    flip(&bench, &pack);
+    flip(&bench, &largest_pack(&bench, "copy"));
+    let before = objects(&bench);
+    let report = bench.json_ends(&["repair", "--from", "copy", "--read-packs"], 3);
+    assert_eq!((&report["objects"][0]["fate"], &report["clean"]), (&json!("left"), &json!(false)), "{report}");
+    assert!(report["objects"][0]["object"].as_str().unwrap().ends_with(&name));
+    assert!(objects(&bench) == before);
+    assert!(bench.fails(&["repair", "--from", "repo"], 1).contains("place of its own"));
+}
+
+/// What is in the repository, but for records of when it was received.
+fn objects(bench: &Bench) -> cli_common::Tree {
+    tree(&bench.path("repo")).into_iter().filter(|(name, _)| !name.starts_with("received")).collect()
 }

@@ -16,6 +16,7 @@ mod mirror;
 mod notify;
 mod pin;
 mod prune;
+mod repair;
 mod restore;
 mod restore_db;
 mod run;
@@ -48,6 +49,7 @@ pub enum Command {
     Unpin(pin::Unpin),
     Prune(prune::Prune),
     Check(check::Check),
+    Repair(repair::Repair),
     Run(run::Run),
     Maintain(maintain::Maintain),
     Mirror(mirror::Mirror),
@@ -84,6 +86,7 @@ impl Command {
             Command::Unpin(command) => command.run(context),
             Command::Prune(command) => command.run(context),
             Command::Check(command) => command.run(context),
+            Command::Repair(command) => command.run(context),
             Command::Run(command) => command.run(context),
             Command::Maintain(command) => command.run(context),
             Command::Mirror(command) => command.run(context),

@@ -38,7 +38,7 @@ mod origin;
 mod target;
 #[cfg(test)]
 mod tests;
-mod transfer;
+pub(in crate::sealed) mod transfer;
 
 use std::sync::Arc;
 

@@ -35,7 +35,7 @@ pub(super) struct Wanted {
 pub(super) type Homeless = HashMap<BlockId, Wanted>;
 
 /// How a pack fared.
-pub(super) enum Carried {
+pub(in crate::sealed) enum Carried {
     /// It is there, whole.
     Done,
     /// It was deleted at the source meanwhile.
@@ -118,7 +118,7 @@ fn copy_packs(
             while !monitor.cancelled()
                 && let Some(info) = packs.get(next.fetch_add(1, Ordering::Relaxed))
             {
-                let carried = copy_pack(from, to, info, &mut buffer)?;
+                let carried = copy_pack(from, to, info, false, &mut buffer)?;
                 monitor.event(Event::Progress { files: 1, bytes: info.size });
                 done.lock().unwrap_or_else(PoisonError::into_inner).push((info, carried));
             }
@@ -148,8 +148,14 @@ fn copy_packs(
     Ok(())
 }
 
-/// Streams one pack; it becomes visible only if its bytes are what its name says.
-pub(super) fn copy_pack(from: &dyn Store, to: &dyn Store, info: &ObjectInfo, buffer: &mut Vec<u8>) -> Result<Carried, SealedError> {
+/// Streams one pack; it becomes visible only if its bytes are what its name says. With `replace` what has its name goes before.
+pub(in crate::sealed) fn copy_pack(
+    from: &dyn Store,
+    to: &dyn Store,
+    info: &ObjectInfo,
+    replace: bool,
+    buffer: &mut Vec<u8>,
+) -> Result<Carried, SealedError> {
     let mut staged = to.stage()?;
     let mut hasher = blake3::Hasher::new();
     let mut offset = 0;
@@ -167,6 +173,9 @@ pub(super) fn copy_pack(from: &dyn Store, to: &dyn Store, info: &ObjectInfo, buf
     }
     if hasher.finalize().to_hex().as_str() != info.name.leaf() {
         return Ok(Carried::Damaged("its bytes do not match its name".to_owned()));
+    }
+    if replace {
+        to.delete(&info.name)?;
     }
     staged.commit(&info.name)?;
     Ok(Carried::Done)
