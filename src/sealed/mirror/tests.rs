@@ -472,16 +472,19 @@ fn tangled() -> (World, MemoryStore) {
 
 #[test]
 fn a_prune_of_either_side_at_any_moment_does_no_harm() {
-    type Deed = fn(MemoryStore, MemoryStore);
-    let deeds: [(&str, Deed); 3] = [
-        ("the mirror is pruned", |_, memory| {
+    type Deed = fn(MemoryStore, MemoryStore, gc::Plan);
+    let deeds: [(&str, Deed); 4] = [
+        ("the mirror is pruned by an old plan", |_, memory, plan| {
+            gc::run(&fixture::open(Arc::new(memory)), plan, &Collect::default()).unwrap();
+        }),
+        ("the mirror is pruned", |_, memory, _| {
             memory.advance(HOUR * 25);
             prune(&memory, HOUR * 24);
         }),
-        ("the mirror is pruned without grace", |_, memory| {
+        ("the mirror is pruned without grace", |_, memory, _| {
             prune(&memory, Duration::ZERO);
         }),
-        ("the source forgets and is pruned without grace", |source, _| {
+        ("the source forgets and is pruned without grace", |source, _, _| {
             let newest = *counting(&source).first().unwrap();
             forget::forget(&fixture::open(Arc::new(source.clone())), &newest).unwrap();
             prune(&source, Duration::ZERO);
@@ -491,7 +494,9 @@ fn a_prune_of_either_side_at_any_moment_does_no_harm() {
         for at in (first..).step_by(3) {
             let (world, memory) = tangled();
             let (source, here) = (world.memory.clone(), memory.clone());
-            let deed: Box<dyn FnOnce() + Send> = Box::new(move || deed(source, here));
+            let options = Options { grace: HOUR * 24, max_unused: 0.0, dry_run: false };
+            let plan = gc::plan(&fixture::open(Arc::new(memory.clone())), &options, &Collect::default()).unwrap();
+            let deed: Box<dyn FnOnce() + Send> = Box::new(move || deed(source, here, plan));
             let calls = Arc::new(AtomicU64::new(0));
             // Calls on both sides are counted together.
             let on = |inner: &MemoryStore, deed| Meddling { inner: inner.clone(), calls: Arc::clone(&calls), at, deed: Mutex::new(deed) };
