@@ -4,6 +4,7 @@ use super::Config;
 use super::database::{Databases, DumpFormat, Mariadb, Postgresql};
 use super::error::ConfigError;
 use super::job::Job;
+use super::mirror::Mirror;
 use super::notify;
 use super::read_from;
 use super::repository::Repository;
@@ -32,6 +33,14 @@ pub(super) fn check(config: &Config, file: &str) -> Result<(), ConfigError> {
             return wrong(format!("jobs.{name}.{key}"), why);
         }
     }
+    for (name, mirror) in &config.mirrors {
+        if let Some(why) = misnamed(name) {
+            return wrong(format!("mirrors.{name}"), why);
+        }
+        if let Some((key, why)) = check_mirror(config, mirror) {
+            return wrong(format!("mirrors.{name}.{key}"), why);
+        }
+    }
     Ok(())
 }
 
@@ -54,6 +63,24 @@ fn check_repository(repository: &Repository) -> Option<(&'static str, String)> {
     grace.0.to_duration().err().map(|error| ("prune.grace", error.to_string()))
 }
 
+/// The key of a mirror that is wrong, and why.
+fn check_mirror(config: &Config, mirror: &Mirror) -> Option<(&'static str, String)> {
+    for (key, name) in [("from", &mirror.from), ("to", &mirror.to)] {
+        if let Err(error) = config.repository(name) {
+            return Some((key, error.to_string()));
+        }
+    }
+    let place = |name: &str| config.repository(name).ok().map(|repository| repository.url.as_str());
+    if place(&mirror.from) == place(&mirror.to) {
+        return Some(("to", "is the repository itself; a mirror needs a place of its own".into()));
+    }
+    mirror.retention.as_ref().is_some_and(Retention::is_empty).then(|| ("retention", KEEPS_NOTHING.to_owned()))
+}
+
+/// What a retention must not do.
+const KEEPS_NOTHING: &str =
+    "keeps nothing; give at least one of last, hourly, daily, weekly, monthly, yearly or within, or leave it out to keep all";
+
 /// The key of a job that is wrong, and why.
 fn check_job(config: &Config, job: &Job) -> Option<(String, String)> {
     let wrong = |key: &str, why: &str| Some((key.to_owned(), why.to_owned()));
@@ -61,8 +88,13 @@ fn check_job(config: &Config, job: &Job) -> Option<(String, String)> {
         return wrong("repositories", "names none; a job needs somewhere to go");
     }
     for (rank, name) in job.repositories.iter().enumerate() {
-        if let Err(error) = config.repository(name) {
-            return Some((format!("repositories[{rank}]"), error.to_string()));
+        match config.repository(name) {
+            Ok(repository) if repository.writer_key.is_none() => {
+                let why = format!("`{name}` has no `writerKey`, so nothing can be saved there; give it this host's");
+                return Some((format!("repositories[{rank}]"), why));
+            }
+            Ok(_) => {}
+            Err(error) => return Some((format!("repositories[{rank}]"), error.to_string())),
         }
         if job.repositories.iter().take(rank).any(|earlier| earlier == name) {
             return Some((format!("repositories[{rank}]"), format!("`{name}` is named twice")));
@@ -120,8 +152,7 @@ fn check_job(config: &Config, job: &Job) -> Option<(String, String)> {
         }
     }
     if job.retention.as_ref().is_some_and(Retention::is_empty) {
-        let why = "keeps nothing; give at least one of last, hourly, daily, weekly, monthly, yearly or within, or leave it out to keep all";
-        return wrong("retention", why);
+        return wrong("retention", KEEPS_NOTHING);
     }
     if let Some((key, why)) = notify::check(&job.notify) {
         return Some((format!("notify.{key}"), why.to_owned()));

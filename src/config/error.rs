@@ -46,6 +46,14 @@ pub enum ConfigError {
         /// What to do, after a semicolon; may be empty.
         advice: String,
     },
+    /// A mirror was asked for that is not configured.
+    #[error("there is no mirror `{name}`{advice}")]
+    NoMirror {
+        /// The name.
+        name: String,
+        /// What to do, after a semicolon; may be empty.
+        advice: String,
+    },
     /// A repository was asked for that is not configured.
     #[error("there is no repository `{name}`{advice}")]
     NoRepository {

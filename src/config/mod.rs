@@ -14,6 +14,7 @@ mod error;
 mod hook;
 mod job;
 mod limits;
+mod mirror;
 mod notify;
 mod parse;
 mod percent;
@@ -40,6 +41,7 @@ pub use error::ConfigError;
 pub use hook::{Hook, Hooks};
 pub use job::{Job, Preset};
 pub use limits::{IoClass, Limits, TimeOfDay, Window};
+pub use mirror::Mirror;
 pub use notify::{Notify, Ntfy};
 pub use percent::Percent;
 pub use quiesce::{ContainerEngine, ContainerQuiesce, Containers, Quiesce};
@@ -77,6 +79,9 @@ pub struct Config {
     pub repositories: BTreeMap<String, Repository>,
     /// What is saved, by name.
     pub jobs: BTreeMap<String, Job>,
+    /// Which repositories are copied to other places, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub mirrors: BTreeMap<String, Mirror>,
 }
 
 impl Config {
@@ -124,6 +129,17 @@ impl Config {
         self.repositories.get(name).ok_or_else(|| ConfigError::NoRepository {
             name: name.to_owned(),
             advice: error::advice(name, self.repositories.keys().map(String::as_str), "there are"),
+        })
+    }
+
+    /// A mirror by name.
+    ///
+    /// # Errors
+    /// If there is none; names the nearest one.
+    pub fn mirror(&self, name: &str) -> Result<&Mirror, ConfigError> {
+        self.mirrors.get(name).ok_or_else(|| ConfigError::NoMirror {
+            name: name.to_owned(),
+            advice: error::advice(name, self.mirrors.keys().map(String::as_str), "there are"),
         })
     }
 

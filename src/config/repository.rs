@@ -7,7 +7,7 @@ use super::percent::Percent;
 use super::secret::SecretFile;
 use super::span::TimeSpan;
 
-/// A repository that jobs name.
+/// A repository that jobs and mirrors name.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Repository {
@@ -19,8 +19,9 @@ pub struct Repository {
     /// Requests to its server at the same time; 8 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connections: Option<u16>,
-    /// The file with this host's writer key.
-    pub writer_key: SecretFile,
+    /// The file with this host's writer key. Only a mirror can do without: whoever keeps it needs no key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writer_key: Option<SecretFile>,
     /// The private key for `sftp://`, instead of those that `ssh` finds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<SecretFile>,

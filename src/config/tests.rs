@@ -109,7 +109,7 @@ fn names_that_do_not_fit_together_are_told() {
 fn files_with_secrets_are_absolute_paths_or_credentials() {
     let with = |file: &str| Config::parse(&GOOD.replace("/etc/hearth/q.key", file), Format::Json, "x");
     let config = with("credential:disk_1.key").unwrap();
-    assert_eq!(config.repository("disk").unwrap().writer_key.to_string(), "credential:disk_1.key");
+    assert_eq!(config.repository("disk").unwrap().writer_key.as_ref().unwrap().to_string(), "credential:disk_1.key");
     let error = with("q.key").unwrap_err().to_string();
     assert!(error.starts_with("x:2: repositories.disk.writerKey: must be an absolute path"), "{error}");
     for name in ["credential:", "credential:..", "credential:a/b"] {

@@ -85,6 +85,12 @@ pub enum JobError {
     /// The repository's location is not understood, or nothing is there.
     #[error(transparent)]
     Location(#[from] LocationError),
+    /// The configuration names no key.
+    #[error("the repository {url} has no `writerKey` in the configuration; give it this host's, or use the commands that take --repo")]
+    NoWriterKey {
+        /// Where the repository is.
+        url: String,
+    },
     /// The key belongs to another repository than the location names.
     #[error("the writer key is for repository {key}, but the url names {url}; one of them is the wrong one")]
     OtherRepository {

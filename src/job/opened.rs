@@ -37,15 +37,9 @@ impl Opened {
         access: &Access,
         upload: Option<Arc<Pace>>,
     ) -> Result<Self, JobError> {
-        let key = WriterKey::read(&configured.writer_key.locate(credentials)?)?;
-        let file = configured.credentials.as_ref().map(|file| file.locate(credentials)).transpose()?;
-        let keys = file.map(|file| BucketCredentials::read(&file)).transpose()?;
-        let connections = configured.connections.map(usize::from);
-        let identity = configured.identity.as_ref().map(|identity| identity.locate(credentials)).transpose()?;
-        let identity = identity.or_else(|| access.ssh().identity.clone());
-        let ssh = SshOptions { identity, ..access.ssh().clone() };
-        let access = access.clone().with_ssh(ssh).with_credentials(keys).with_connections(connections);
-        let location = open::open(&configured.url, &access)?;
+        let file = configured.writer_key.as_ref().ok_or_else(|| JobError::NoWriterKey { url: configured.url.clone() })?;
+        let key = WriterKey::read(&file.locate(credentials)?)?;
+        let location = open::open(&configured.url, &access_to(configured, credentials, access)?)?;
         if let Some(url) = location.expected_id.filter(|id| *id != key.repository) {
             return Err(JobError::OtherRepository { key: key.repository.to_bech32(), url: url.to_bech32() });
         }
@@ -57,4 +51,18 @@ impl Opened {
         let repository = open_for_writer(store, &key, &state)?;
         Ok(Self { repository, key, state })
     }
+}
+
+/// What is needed to reach a repository: what the configuration says of it, else what holds for all.
+///
+/// # Errors
+/// If a credential is missing, or holds none.
+pub fn access_to(configured: &Configured, credentials: &Credentials, access: &Access) -> Result<Access, JobError> {
+    let file = configured.credentials.as_ref().map(|file| file.locate(credentials)).transpose()?;
+    let keys = file.map(|file| BucketCredentials::read(&file)).transpose()?;
+    let connections = configured.connections.map(usize::from);
+    let identity = configured.identity.as_ref().map(|identity| identity.locate(credentials)).transpose()?;
+    let identity = identity.or_else(|| access.ssh().identity.clone());
+    let ssh = SshOptions { identity, ..access.ssh().clone() };
+    Ok(access.clone().with_ssh(ssh).with_credentials(keys).with_connections(connections))
 }

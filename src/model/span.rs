@@ -77,7 +77,7 @@ impl Span {
     /// Adds one part such as `6m`; `None` if it becomes too long.
     fn plus(self, count: u64, unit: Unit) -> Option<Self> {
         let Span { months, days, seconds } = self;
-        let more = |sum: u64, scale: u64, limit: u64| Some(sum + count.checked_mul(scale)?).filter(|sum| *sum <= limit);
+        let more = |sum: u64, scale: u64, limit: u64| sum.checked_add(count.checked_mul(scale)?).filter(|sum| *sum <= limit);
         let small = |value: u64| u32::try_from(value).ok();
         Some(match unit {
             Unit::Year => Span { months: small(more(months.into(), 12, MAX_MONTHS)?)?, ..self },

@@ -95,6 +95,12 @@ pub enum SealedError {
         /// The store.
         location: String,
     },
+    /// A mirror of a repository in its own place.
+    #[error("{location} is the repository itself; a mirror needs a place of its own")]
+    SamePlace {
+        /// The store.
+        location: String,
+    },
     /// The system gives no random numbers.
     #[error("the system's random number generator fails; nothing was changed")]
     NoRandomness,

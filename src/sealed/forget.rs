@@ -101,7 +101,12 @@ pub fn forget_broken(repository: &Repository, id: &SnapshotId) -> Result<(), Sea
         Err(error) if error.kind == crate::store::StoreErrorKind::TooLarge => {}
         Err(error) => return Err(error.into()),
     }
-    remove(store, id)
+    remove(store, id)?;
+    // A mirror shall bring it again.
+    if marks::read_received(store, id)?.is_some_and(|record| record.mirrored) {
+        store.delete(&snapshots::name(Folder::Received, id))?;
+    }
+    Ok(())
 }
 
 fn is_readable(store: &dyn Store, id: &SnapshotId) -> Result<bool, SealedError> {

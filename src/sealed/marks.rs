@@ -10,7 +10,7 @@ use crate::model::id::{CheckpointId, CondemnedId, IndexId, MapId, PackId, RefsId
 use crate::sealed::codec::{FormatError, Reader};
 use crate::sealed::index::BlockList;
 use crate::sealed::{SealedError, limits};
-use crate::store::{Folder, ObjectInfo, ObjectName, Store};
+use crate::store::{Folder, ObjectInfo, ObjectName, Store, StoreErrorKind};
 
 const COMMIT: &[u8; 8] = b"hbcmit01";
 const CONDEMNED: &[u8; 8] = b"hbcond01";
@@ -77,6 +77,9 @@ pub struct Received {
     pub received: jiff::Timestamp,
     /// Through which door: the token's name, or the mirror's source.
     pub door: String,
+    /// Whether a mirror brought it here. Such a record outlives its snapshot: what was forgotten here is not brought again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mirrored: bool,
 }
 
 /// An announcement of a running prune.
@@ -173,6 +176,18 @@ pub fn encode_received(received: &Received) -> Result<Vec<u8>, FormatError> {
 /// If it is not one.
 pub fn parse_received(bytes: &[u8]) -> Result<Received, FormatError> {
     from_json(RECEIVED, bytes)
+}
+
+/// The received record of a snapshot; none if there is none, or it cannot be read.
+///
+/// # Errors
+/// If the store fails otherwise.
+pub fn read_received(store: &dyn Store, id: &SnapshotId) -> Result<Option<Received>, SealedError> {
+    match store.get(&ObjectName::of_id(Folder::Received, id.as_bytes()), limits::PAYLOAD) {
+        Ok(bytes) => Ok(parse_received(&bytes).ok()),
+        Err(error) if error.is_not_found() || error.kind == StoreErrorKind::TooLarge => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Builds an announcement.

@@ -44,7 +44,15 @@ impl<'a> Relocator<'a> {
     /// # Errors
     /// If it is missing or damaged where it was said to be, or the new pack cannot be written.
     pub fn copy(&mut self, id: &BlockId, from: &Location) -> Result<(), SealedError> {
-        locations::read_block(self.store, id, from, &mut self.buffer)?;
+        self.copy_from(self.store, id, from)
+    }
+
+    /// The same out of another store.
+    ///
+    /// # Errors
+    /// As [`Relocator::copy`].
+    pub fn copy_from(&mut self, store: &dyn Store, id: &BlockId, from: &Location) -> Result<(), SealedError> {
+        locations::read_block(store, id, from, &mut self.buffer)?;
         let open = &mut self.open[slot(from.class)];
         let mut writer = match open.take() {
             Some(writer) => writer,

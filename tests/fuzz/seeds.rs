@@ -124,12 +124,14 @@ fn marks_of_keepers() -> Vec<Seed> {
         maps: [MapId::from_bytes([6; 32])].into(),
         needed: 4096,
     };
-    let received = Received { received: "2026-01-01T00:00:00Z".parse().unwrap(), door: "mirror".into() };
+    let received = Received { received: "2026-01-01T00:00:00Z".parse().unwrap(), door: "mirror".into(), mirrored: false };
+    let mirrored = Received { mirrored: true, ..received.clone() };
     vec![
         ("commit", "plain", marks::encode_commit(&SnapshotId::from_bytes([1; 32]))),
         ("condemned", "everything", marks::encode_condemned(&condemned).unwrap()),
         ("condemned", "nothing", marks::encode_condemned(&Condemned::default()).unwrap()),
         ("received", "plain", marks::encode_received(&received).unwrap()),
+        ("received", "mirrored", marks::encode_received(&mirrored).unwrap()),
         ("announcement", "plain", marks::encode_announcement(&Announcement { by: "host 42".into() }).unwrap()),
     ]
 }

@@ -63,7 +63,12 @@ impl ConfigCommand {
                 let names = |names: Vec<&String>| names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
                 let (jobs, repositories) = (names(config.jobs.keys().collect()), names(config.repositories.keys().collect()));
                 let file = check.file.path();
-                context.summary(&format!("{} is right\n  Jobs          {jobs}\n  Repositories  {repositories}\n", file.display()))?;
+                let mirrors = match names(config.mirrors.keys().collect()) {
+                    none if none.is_empty() => none,
+                    mirrors => format!("  Mirrors       {mirrors}\n"),
+                };
+                context
+                    .summary(&format!("{} is right\n  Jobs          {jobs}\n  Repositories  {repositories}\n{mirrors}", file.display()))?;
             }
             ConfigCommand::Schema => context.console.print(&format!("{}\n", Config::schema()))?,
         }

@@ -12,9 +12,11 @@ mod init;
 mod key;
 mod ls;
 mod maintain;
+mod mirror;
 mod notify;
 mod pin;
 mod prune;
+mod repair;
 mod restore;
 mod restore_db;
 mod run;
@@ -47,8 +49,10 @@ pub enum Command {
     Unpin(pin::Unpin),
     Prune(prune::Prune),
     Check(check::Check),
+    Repair(repair::Repair),
     Run(run::Run),
     Maintain(maintain::Maintain),
+    Mirror(mirror::Mirror),
     Settle(settle::Settle),
     Notify(notify::Notify),
     #[command(subcommand)]
@@ -82,8 +86,10 @@ impl Command {
             Command::Unpin(command) => command.run(context),
             Command::Prune(command) => command.run(context),
             Command::Check(command) => command.run(context),
+            Command::Repair(command) => command.run(context),
             Command::Run(command) => command.run(context),
             Command::Maintain(command) => command.run(context),
+            Command::Mirror(command) => command.run(context),
             Command::Settle(command) => command.run(context),
             Command::Notify(command) => command.run(context),
             Command::Config(command) => command.run(context),

@@ -123,7 +123,7 @@ impl Record {
     fn text(&self, nothing: bool) -> String {
         let done = &self.done;
         if let Some(by) = &done.yielded_to {
-            return format!("Nothing was done: another prune is at work ({by})\n");
+            return format!("Nothing was done: another prune, or a mirror, is at work ({by})\n");
         }
         let mut rows = vec![("Freed", format!("{} in {}", human::size(done.bytes_freed), text::count(done.packs_deleted, "pack")))];
         if self.freed_later > 0 {

@@ -303,7 +303,7 @@ fn replace(
 /// The new snapshot counts from when the old one was received.
 fn keep_time(store: &dyn Store, old: &Snapshot, new: &SnapshotId) -> Result<(), ContentError> {
     let received = jiff::Timestamp::try_from(old.received).map_err(|error| ContentError::Other(error.to_string()))?;
-    let record = marks::Received { received, door: format!("repair of {}", old.id.short()) };
+    let record = marks::Received { received, door: format!("repair of {}", old.id.short()), mirrored: false };
     let bytes = marks::encode_received(&record).map_err(|why| ContentError::Other(why.to_string()))?;
     store.put_new(&snapshots::name(Folder::Received, new), &bytes)?;
     Ok(())

@@ -131,7 +131,8 @@ fn of_job(opened: &Opened, host: &str, job: &str, all: &[Snapshot]) -> Vec<Snaps
     all.iter().filter(|snapshot| snapshot.committed).filter(ours).cloned().collect()
 }
 
-fn policy(retention: &Retention) -> Policy {
+/// The policy of a configuration.
+pub fn policy(retention: &Retention) -> Policy {
     Policy {
         last: retention.last,
         hourly: retention.hourly,

@@ -23,7 +23,7 @@ use crate::config::{Config, Credentials};
 use crate::model::event::{Event, Monitor};
 use crate::retention::Limits;
 use crate::sealed::repository::Repository;
-use crate::sealed::{gc, verify};
+use crate::sealed::verify;
 use crate::store::Access;
 
 /// Why nothing is pruned.
@@ -128,17 +128,7 @@ pub fn maintain(options: &MaintainOptions<'_>, monitor: &dyn Monitor) -> Result<
         monitor.event(Event::warning(Step::Prune.word(), AFTER_FAILURE));
         Ended::Skipped(AFTER_FAILURE)
     } else {
-        step(options, Step::Prune, monitor, || {
-            let usual = gc::Options::default();
-            let wanted = configured.prune.unwrap_or_default();
-            let grace = wanted.grace.map(|grace| grace.0.to_duration()).transpose()?;
-            let pruning = gc::Options {
-                grace: grace.unwrap_or(usual.grace),
-                max_unused: wanted.max_unused.map_or(usual.max_unused, |percent| f64::from(percent.get()) / 100.0),
-                dry_run: options.dry_run,
-            };
-            prune::prune(&opened.repository, &pruning, monitor)
-        })
+        step(options, Step::Prune, monitor, || prune::prune(&opened.repository, &prune::options(configured, options.dry_run)?, monitor))
     };
     done.check = step(options, Step::Check, monitor, || {
         let share = configured.check.unwrap_or_default().read_packs.get();

@@ -1,5 +1,6 @@
 //! Giving back the space of what no snapshot needs.
 
+use crate::config::Repository as Configured;
 use crate::job::JobError;
 use crate::model::event::{Event, Monitor};
 use crate::sealed::gc::{self, Options, Outcome, PackFate, Plan};
@@ -30,6 +31,21 @@ pub struct Pruned {
     pub waiting: Vec<PackFate>,
     /// What was done; nothing in a dry run.
     pub outcome: Outcome,
+}
+
+/// How to prune a repository by its configuration.
+///
+/// # Errors
+/// If its grace has no fixed length.
+pub fn options(configured: &Configured, dry_run: bool) -> Result<Options, JobError> {
+    let usual = Options::default();
+    let wanted = configured.prune.unwrap_or_default();
+    let grace = wanted.grace.map(|grace| grace.0.to_duration()).transpose()?;
+    Ok(Options {
+        grace: grace.unwrap_or(usual.grace),
+        max_unused: wanted.max_unused.map_or(usual.max_unused, |percent| f64::from(percent.get()) / 100.0),
+        dry_run,
+    })
 }
 
 /// Plans and prunes.

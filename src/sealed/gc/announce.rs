@@ -1,4 +1,5 @@
-//! Announcements of running prunes. Several prunes at once do no harm but waste, so the younger ones yield.
+//! Announcements of running prunes. Several prunes at once do no harm but waste, so the younger ones yield. A mirror announces
+//! itself too, so that no prune takes what it has brought and not yet named.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +13,7 @@ use crate::store::{Folder, ObjectInfo, ObjectName, Store};
 const STALE: Duration = DAY;
 
 /// Takes the announcement back when dropped, also on errors.
-pub(super) struct Guard<'a> {
+pub(in crate::sealed) struct Guard<'a> {
     store: &'a dyn Store,
     name: ObjectName,
 }
@@ -25,7 +26,7 @@ impl Drop for Guard<'_> {
 }
 
 /// Whether to go on.
-pub(super) enum Announced<'a> {
+pub(in crate::sealed) enum Announced<'a> {
     /// Nobody older is at work; the guard stands for the announcement.
     Go(Guard<'a>),
     /// An older prune is at work.
@@ -36,21 +37,48 @@ pub(super) enum Announced<'a> {
 }
 
 /// Announces this run and looks for older ones.
-pub(super) fn announce<'a>(store: &'a dyn Store, run: &RunId) -> Result<Announced<'a>, SealedError> {
-    let name = run.announcement();
-    let text = marks::encode_announcement(&Announcement { by: identity() }).map_err(|why| SealedError::damaged(&name, why))?;
-    store.put_new(&name, &text)?;
-    let guard = Guard { store, name: name.clone() };
+pub(in crate::sealed) fn announce<'a>(store: &'a dyn Store, run: &RunId) -> Result<Announced<'a>, SealedError> {
+    let guard = stand_by(store, run)?;
+    let name = guard.name.clone();
     let mine = store.stat(&name)?;
     let now = store.now()?;
-    for other in store.list(Folder::Prunes)?.iter().filter(|other| other.name != name) {
-        if let Some(by) = at_work(store, other, now)?
-            && (other.stored, &other.name) < (mine.stored, &mine.name)
-        {
+    for (other, by) in others(store, &name, now)? {
+        if (other.stored, &other.name) < (mine.stored, &mine.name) {
             return Ok(Announced::Yield { by });
         }
     }
     Ok(Announced::Go(guard))
+}
+
+/// Announces this run whoever else is at work: the younger ones yield to it, the older ones go on.
+pub(in crate::sealed) fn stand_by<'a>(store: &'a dyn Store, run: &RunId) -> Result<Guard<'a>, SealedError> {
+    let name = run.announcement();
+    let text = marks::encode_announcement(&Announcement { by: identity() }).map_err(|why| SealedError::damaged(&name, why))?;
+    store.put_new(&name, &text)?;
+    Ok(Guard { store, name })
+}
+
+impl Guard<'_> {
+    /// The announcement.
+    pub(in crate::sealed) fn name(&self) -> &ObjectName {
+        &self.name
+    }
+
+    /// Whether somebody else is at work, older or younger.
+    pub(in crate::sealed) fn has_company(&self) -> Result<bool, SealedError> {
+        Ok(!others(self.store, &self.name, self.store.now()?)?.is_empty())
+    }
+}
+
+/// The others that are at work, each with who it says it is.
+fn others(store: &dyn Store, mine: &ObjectName, now: SystemTime) -> Result<Vec<(ObjectInfo, String)>, SealedError> {
+    let mut found = Vec::new();
+    for other in store.list(Folder::Prunes)?.into_iter().filter(|other| other.name != *mine) {
+        if let Some(by) = at_work(store, &other, now)? {
+            found.push((other, by));
+        }
+    }
+    Ok(found)
 }
 
 /// Who runs the announced prune, unless it ended; leftovers are removed.

@@ -14,7 +14,7 @@
 //! snapshot needs, or its writer saw the mark and stored the blocks again. Grace periods only save work; the order of
 //! steps keeps the data. `tests::schedule` looks for counterexamples.
 
-mod announce;
+pub(in crate::sealed) mod announce;
 mod live;
 mod mark;
 mod plan;
@@ -109,14 +109,15 @@ pub fn execute(repository: &Repository, plan: Plan, monitor: &dyn Monitor) -> Re
     let store = repository.store();
     match announce::announce(store, &plan.run)? {
         Announced::Yield { by } => {
-            monitor.event(Event::info("prunes/", format!("another prune is at work ({by}); this one leaves the field to it")));
+            monitor
+                .event(Event::info("prunes/", format!("another prune, or a mirror, is at work ({by}); this one leaves the field to it")));
             Ok(Outcome { yielded_to: Some(by), ..Outcome::default() })
         }
         Announced::Go(_guard) => run(repository, plan, monitor),
     }
 }
 
-fn run(repository: &Repository, plan: Plan, monitor: &dyn Monitor) -> Result<Outcome, SealedError> {
+pub(in crate::sealed) fn run(repository: &Repository, plan: Plan, monitor: &dyn Monitor) -> Result<Outcome, SealedError> {
     let mut outcome = Outcome::default();
     let Plan { mut run, options, mut survey, decision, .. } = plan;
     let sentence = mark::write(repository.store(), &survey, &decision, monitor, &mut outcome)?;
@@ -124,7 +125,7 @@ fn run(repository: &Repository, plan: Plan, monitor: &dyn Monitor) -> Result<Out
         // The roots are read anew after what was just condemned; what there is to tell was told by the plan.
         survey = Survey::take(repository, &options, sentence, &Silent)?;
     }
-    sweep::sweep(repository.store(), survey, &options, &mut run, monitor, &mut outcome)?;
+    sweep::sweep(repository, survey, &options, &mut run, monitor, &mut outcome)?;
     Ok(outcome)
 }
 

@@ -7,22 +7,24 @@ use std::collections::BTreeSet;
 
 use super::live::{HOME, LiveBlocks, copied};
 use super::plan::is_due;
+use super::roots::Roots;
 use super::survey::{PackUse, Survey};
 use super::{Options, Outcome, PATIENCE, age};
-use crate::model::event::{Event, Monitor};
+use crate::model::event::{Event, Monitor, Silent};
 use crate::model::human;
 use crate::model::id::{BlockId, PackId};
 use crate::sealed::locations::Location;
-use crate::sealed::marks::{Condemned, Sentence};
+use crate::sealed::marks::{self, Condemned, Sentence};
 use crate::sealed::pack::{self, Class, Contents};
 use crate::sealed::relocate::Relocator;
+use crate::sealed::repository::Repository;
 use crate::sealed::run_id::RunId;
 use crate::sealed::{SealedError, snapshots};
 use crate::store::{Folder, ObjectName, Store};
 
 /// Carries out what is due.
 pub(super) fn sweep(
-    store: &dyn Store,
+    repository: &Repository,
     mut survey: Survey,
     options: &Options,
     run: &mut RunId,
@@ -30,6 +32,7 @@ pub(super) fn sweep(
     outcome: &mut Outcome,
 ) -> Result<(), SealedError> {
     monitor.event(Event::Phase("sweep"));
+    let store = repository.store();
     for id in &survey.roots.expired {
         expire(store, id)?;
         outcome.snapshots_expired += 1;
@@ -44,8 +47,13 @@ pub(super) fn sweep(
     if outcome.cancelled {
         return Ok(());
     }
-    for sentence in &due {
-        outcome.objects_deleted += delete_lists(store, &sentence.condemned, &survey, monitor)?;
+    if due.iter().any(|sentence| names_lists(&sentence.condemned)) {
+        // A mirror brings snapshots whose lists may have been condemned when nobody needed them, and looks for prunes at work before
+        // it vouches for them. So the roots are read once more, now that this run is announced.
+        let roots = Roots::find(repository, survey.now, options.grace, &Silent)?;
+        for sentence in &due {
+            outcome.objects_deleted += delete_lists(store, &sentence.condemned, &roots, monitor)?;
+        }
     }
     let old = survey.sentences.iter().filter(|sentence| age(survey.now, sentence.stored) >= PATIENCE);
     outcome.objects_deleted += delete_spent(store, old)?;
@@ -187,8 +195,12 @@ fn expire(store: &dyn Store, id: &crate::model::id::SnapshotId) -> Result<(), Se
         // Brought back, or a forget that was cut short: its records still count.
         Ok(_) => {}
         Err(error) if error.is_not_found() => {
-            for folder in [Folder::Commits, Folder::Received, Folder::Pins] {
+            for folder in [Folder::Commits, Folder::Pins] {
                 store.delete(&snapshots::name(folder, id))?;
+            }
+            // A mirror remembers by this record what was forgotten here, and removes it itself.
+            if !marks::read_received(store, id)?.is_some_and(|record| record.mirrored) {
+                store.delete(&snapshots::name(Folder::Received, id))?;
             }
         }
         Err(error) => return Err(error.into()),
@@ -196,9 +208,13 @@ fn expire(store: &dyn Store, id: &crate::model::id::SnapshotId) -> Result<(), Se
     Ok(store.delete(&snapshots::name(Folder::Forgotten, id))?)
 }
 
+fn names_lists(condemned: &Condemned) -> bool {
+    let Condemned { packs: _, indexes, refs, checkpoints, maps, needed: _ } = condemned;
+    !indexes.is_empty() || !refs.is_empty() || !checkpoints.is_empty() || !maps.is_empty()
+}
+
 /// Deletes condemned lists that nothing needs after all. Condemned twice or gone already is no matter.
-fn delete_lists(store: &dyn Store, condemned: &Condemned, survey: &Survey, monitor: &dyn Monitor) -> Result<u64, SealedError> {
-    let roots = &survey.roots;
+fn delete_lists(store: &dyn Store, condemned: &Condemned, roots: &Roots, monitor: &dyn Monitor) -> Result<u64, SealedError> {
     let indexes = condemned.indexes.iter().map(|id| (Folder::Index, id.as_bytes(), roots.needs.names(id) || roots.undoable.names(id)));
     let refs = condemned.refs.iter().map(|id| {
         let needed = roots.needs.refs.contains(id) || roots.undoable.refs.contains(id);

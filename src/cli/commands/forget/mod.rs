@@ -1,6 +1,6 @@
 //! `forget`: retention, and forgetting or bringing back single snapshots.
 
-mod policy;
+pub mod policy;
 pub mod render;
 
 use clap::{ArgGroup, Args};

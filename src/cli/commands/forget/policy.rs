@@ -45,7 +45,8 @@ pub struct PolicyArgs {
 }
 
 impl PolicyArgs {
-    fn policy(&self) -> Policy {
+    /// The policy that the arguments make; the default one if there are none.
+    pub fn policy(&self) -> Policy {
         Policy {
             last: self.keep_last,
             hourly: self.keep_hourly,

@@ -21,6 +21,13 @@ pub struct GroupRecord {
     snapshots: Vec<DecisionRecord>,
 }
 
+impl GroupRecord {
+    /// The decisions of a group.
+    pub fn new(group: String, snapshots: Vec<DecisionRecord>) -> Self {
+        Self { group, snapshots }
+    }
+}
+
 /// A decision, for machines.
 #[derive(Serialize)]
 pub struct DecisionRecord {

@@ -1,0 +1,255 @@
+//! Bringing a mirror up to date, and keeping house in it.
+//!
+//! ```text
+//!   source, store --> statements and keys
+//!      --> choose: what is new, less what was forgotten in the mirror, less what its own retention would not keep
+//!      --> copy --> forget in the mirror --> prune it --> read a share of it back     --> Mirrored
+//! ```
+//!
+//! Nothing is forgotten or pruned in the mirror after the source showed an older state than it did before: what the mirror has may
+//! then be all that there is.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+use super::JobError;
+use super::maintain::forget::{candidate, carry_out, clock, remember_run};
+use super::maintain::prune::{Pruned, prune};
+use super::maintain::{Ended, check};
+use crate::content::backup::state::State;
+use crate::model::event::{Event, Monitor};
+use crate::model::id::SnapshotId;
+use crate::retention::{self, Candidate, GroupBy, GroupName, Labels, Limits, Plan, Policy};
+use crate::sealed::mirror::{self, Choice, Estimate, Outcome};
+use crate::sealed::repository::Repository;
+use crate::sealed::snapshots::{Snapshot, Snapshots};
+use crate::sealed::{gc, verify};
+use crate::store::{Folder, Store};
+
+/// Why nothing is forgotten or pruned.
+const AFTER_ROLLBACK: &str = "does not run, as the source shows an older state than the mirror has seen";
+/// Why nothing is pruned.
+const AFTER_FAILURE: &str = "does not run after a forget that failed, so that what was there can still be brought back";
+
+/// How to mirror.
+pub struct MirrorOptions {
+    /// What the mirror keeps; everything if there is none.
+    pub policy: Option<Policy>,
+    /// What one run may forget.
+    pub limits: Limits,
+    /// The time zone of days, weeks, months and years.
+    pub zone: TimeZone,
+    /// How to prune the mirror afterwards, if at all.
+    pub prune: Option<gc::Options>,
+    /// How much of the mirror's packs is read back, in percent.
+    pub verify: Option<u8>,
+    /// Change nothing, only say what would be done.
+    pub dry_run: bool,
+}
+
+/// What the mirror's retention decided.
+pub struct Thinned {
+    /// The snapshots that were decided about.
+    pub snapshots: Vec<Snapshot>,
+    /// The decisions.
+    pub plan: Plan<GroupName>,
+    /// What was forgotten.
+    pub forgotten: Vec<SnapshotId>,
+    /// Why not all was that should have been.
+    pub error: Option<JobError>,
+}
+
+/// What became of a run.
+pub struct Mirrored {
+    /// The mirror; none in a dry run that would make it.
+    pub repository: Option<Repository>,
+    /// Whether the mirror was made.
+    pub created: bool,
+    /// Statements copied, a count.
+    pub statements: u64,
+    /// Snapshots that were, or would be, brought.
+    pub wanted: u64,
+    /// New snapshots that the mirror's retention would not keep, so that they are not brought; a count.
+    pub passed_over: u64,
+    /// Snapshots of the source that the mirror has forgotten; a count.
+    pub forgotten_before: u64,
+    /// Objects in the source's `snapshots/` that cannot be read; a count.
+    pub unreadable: u64,
+    /// Whether the source shows an older state than the mirror has seen.
+    pub rolled_back: bool,
+    /// What a dry run would copy.
+    pub estimate: Option<Estimate>,
+    /// What was copied.
+    pub outcome: Outcome,
+    /// What was forgotten in the mirror.
+    pub forget: Ended<Thinned>,
+    /// What was given back there.
+    pub prune: Ended<Pruned>,
+    /// What was found there.
+    pub verify: Ended<verify::Report>,
+}
+
+impl Mirrored {
+    /// Whether a step could not be done, or a snapshot could not be brought. What a check finds is no failure of it.
+    pub fn failed(&self) -> bool {
+        let forget = match &self.forget {
+            Ended::Failed(_) => true,
+            Ended::Done(thinned) => thinned.error.is_some(),
+            Ended::NotAsked | Ended::Skipped(_) => false,
+        };
+        forget || matches!(self.prune, Ended::Failed(_)) || matches!(self.verify, Ended::Failed(_))
+    }
+}
+
+/// Brings the mirror of `source` in `store` up to date; without a store, which only a dry run may lack, says what that would take.
+/// `state` is what this machine keeps for the repository.
+///
+/// # Errors
+/// If the store holds another repository, the source shows older statements than the mirror has, a store fails, or the run is asked
+/// to stop.
+pub fn mirror(
+    source: &Repository,
+    store: Option<&Arc<dyn Store>>,
+    state: &State,
+    options: &MirrorOptions,
+    monitor: &dyn Monitor,
+) -> Result<Mirrored, JobError> {
+    monitor.event(Event::Phase("compare"));
+    let before = store.map(|store| mirror::open(source, store)).transpose()?.flatten();
+    let (repository, created, statements) = match store.filter(|_| !options.dry_run) {
+        Some(store) => {
+            let followed = mirror::follow(source, store, monitor)?;
+            (Some(followed.repository), followed.created, followed.statements)
+        }
+        None => (before, false, 0),
+    };
+    let Choice { new, kept, forgotten, unreadable, rolled_back } = mirror::choose(source, repository.as_ref(), monitor)?;
+    let wanted = select(&new, &kept, state, options)?;
+    let mut done = Mirrored {
+        created,
+        statements,
+        wanted: wanted.len() as u64,
+        passed_over: (new.len() - wanted.len()) as u64,
+        forgotten_before: forgotten,
+        unreadable,
+        rolled_back,
+        estimate: None,
+        outcome: Outcome::default(),
+        forget: Ended::NotAsked,
+        prune: Ended::NotAsked,
+        verify: Ended::NotAsked,
+        repository: None,
+    };
+    match repository.as_ref().filter(|_| !options.dry_run) {
+        Some(repository) => {
+            done.outcome = mirror::copy(source, repository, &wanted, monitor)?;
+            if done.outcome.cancelled {
+                return Err(JobError::Stopped("what is copied stays, and the next run goes on"));
+            }
+            keep_house(repository, state, options, monitor, &mut done);
+        }
+        None => done.estimate = Some(mirror::estimate(source, repository.as_ref(), &wanted, monitor)?),
+    }
+    if options.dry_run {
+        let all = kept.into_iter().chain(wanted).collect();
+        done.forget = options.policy.map_or(Ok(Ended::NotAsked), |policy| thin_out(all, &policy, state, options).map(Ended::Done))?;
+        if let (Some(repository), Some(pruning)) = (&repository, &options.prune) {
+            done.prune = Ended::Done(prune(repository, pruning, monitor)?);
+        }
+    }
+    done.repository = repository;
+    Ok(done)
+}
+
+/// Of the new snapshots those that the mirror's retention would keep: the others would only be brought to be forgotten.
+fn select(new: &[Snapshot], kept: &[Snapshot], state: &State, options: &MirrorOptions) -> Result<Vec<Snapshot>, JobError> {
+    let Some(policy) = &options.policy else { return Ok(new.to_vec()) };
+    // Not to bring most of them is nothing that could not be made up for.
+    let limits = Limits { max_forget_percent: 100, ..options.limits };
+    let plan = decide(new.iter().chain(kept), policy, state, &limits, &options.zone)?;
+    if !plan.objections.is_empty() {
+        return Ok(new.to_vec());
+    }
+    let stay: HashSet<SnapshotId> = plan.decisions().filter(|decision| decision.keep).map(|decision| decision.id).collect();
+    Ok(new.iter().filter(|snapshot| stay.contains(&snapshot.id)).cloned().collect())
+}
+
+fn decide<'a>(
+    snapshots: impl Iterator<Item = &'a Snapshot> + Clone,
+    policy: &Policy,
+    state: &State,
+    limits: &Limits,
+    zone: &TimeZone,
+) -> Result<Plan<GroupName>, JobError> {
+    let mut groups: BTreeMap<GroupName, Vec<Candidate>> = BTreeMap::new();
+    for snapshot in snapshots.clone() {
+        let labels = Labels { writer: snapshot.envelope.writer, group: snapshot.envelope.group, content: None };
+        // Without a key one groups by what envelopes show, which never fails.
+        if let Ok(name) = GroupBy::default().name(&labels) {
+            groups.entry(name).or_default().push(candidate(snapshot));
+        }
+    }
+    Ok(retention::plan(groups, policy, zone, &clock(snapshots, state), limits)?)
+}
+
+fn thin_out(snapshots: Vec<Snapshot>, policy: &Policy, state: &State, options: &MirrorOptions) -> Result<Thinned, JobError> {
+    let plan = decide(snapshots.iter(), policy, state, &options.limits, &options.zone)?;
+    Ok(Thinned { snapshots, plan, forgotten: Vec::new(), error: None })
+}
+
+/// Forgets, prunes and reads back, each as far as it was asked for. What fails is told, and keeps no other step but the prune from running.
+fn keep_house(repository: &Repository, state: &State, options: &MirrorOptions, monitor: &dyn Monitor, done: &mut Mirrored) {
+    if let Some(policy) = &options.policy {
+        done.forget = if done.rolled_back {
+            Ended::Skipped(AFTER_ROLLBACK)
+        } else {
+            step("forget", monitor, || forget(repository, policy, state, options, monitor))
+        };
+    }
+    let forget_failed = done.failed();
+    if let Some(pruning) = &options.prune {
+        done.prune = match (done.rolled_back, forget_failed) {
+            (true, _) => Ended::Skipped(AFTER_ROLLBACK),
+            (_, true) => Ended::Skipped(AFTER_FAILURE),
+            _ => step("prune", monitor, || prune(repository, pruning, monitor)),
+        };
+    }
+    if let Some(share) = options.verify.filter(|share| *share > 0) {
+        done.verify = step("verify", monitor, || check::check(repository, Some(share), monitor));
+    }
+}
+
+fn forget(
+    repository: &Repository,
+    policy: &Policy,
+    state: &State,
+    options: &MirrorOptions,
+    monitor: &dyn Monitor,
+) -> Result<Thinned, JobError> {
+    monitor.event(Event::Phase("forget"));
+    let list = Snapshots::load(repository, Folder::Snapshots)?.list;
+    let mut thinned = thin_out(list.into_iter().filter(|snapshot| snapshot.committed).collect(), policy, state, options)?;
+    match carry_out(&thinned.plan, repository, &mut thinned.forgotten, monitor) {
+        Ok(()) => remember_run(state)?,
+        Err(error) => {
+            monitor.event(Event::error("forget", error.to_string()));
+            thinned.error = Some(error);
+        }
+    }
+    Ok(thinned)
+}
+
+fn step<T>(name: &'static str, monitor: &dyn Monitor, work: impl FnOnce() -> Result<T, JobError>) -> Ended<T> {
+    if monitor.cancelled() {
+        return Ended::Skipped("does not run, as the command was stopped");
+    }
+    match work() {
+        Ok(done) => Ended::Done(done),
+        Err(error) => {
+            monitor.event(Event::error(name, error.to_string()));
+            Ended::Failed(error)
+        }
+    }
+}
