@@ -48,7 +48,9 @@ impl FromStr for SftpAddress {
         }
         // An address of IPv6 stands in brackets.
         let (host, port) = match machine.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Some((host, rest)) => (host, rest.strip_prefix(':').or(if rest.is_empty() { None } else { Some(rest) })),
+            Some((host, "")) => (host, None),
+            // What is no port is told as one.
+            Some((host, rest)) => (host, Some(rest.strip_prefix(':').unwrap_or_default())),
             None => machine.split_once(':').map_or((machine, None), |(host, port)| (host, Some(port))),
         };
         if host.is_empty() || host.starts_with('-') || user.is_some_and(|user| user.is_empty() || user.starts_with('-')) {
