@@ -165,7 +165,7 @@ fn a_bad_network_changes_nothing_but_the_time() {
 }
 
 #[test]
-fn a_server_without_conditions_is_asked_first() {
+fn a_server_without_conditions_replaces_nothing() {
     let server = Server::without_conditions();
     let cloud = Cloud::with_repository(&server);
     cloud.backup();

@@ -36,6 +36,8 @@ class Measurement:
     #: Apparent bytes of the repository afterwards, and how many were added.
     repository: int | None = None
     added: int | None = None
+    #: Requests that the server answered, where they can be counted.
+    requests: int | None = None
 
     @property
     def cpu(self) -> float:
@@ -113,15 +115,22 @@ def run(command: Command, log: Path) -> Measurement:
     return Measurement(wall, user, system, int(peak) * 1024, foreign)
 
 
+#: Children that stay: a server that all tools use.
+SERVERS = set()
+
+
 def wait_for_orphans() -> list:
     """Resource use of helpers whose parent did not wait for them."""
     usages = []
-    while True:
-        try:
-            _, _, usage = os.wait4(-1, 0)
-        except ChildProcessError:
-            return usages
+    while orphans := children() - SERVERS:
+        _, _, usage = os.wait4(orphans.pop(), 0)
         usages.append(usage)
+    return usages
+
+
+def children() -> set:
+    """The processes whose parent this one is."""
+    return {int(child) for task in Path("/proc/self/task").iterdir() for child in (task / "children").read_text().split()}
 
 
 def rss_floor(log: Path) -> int:

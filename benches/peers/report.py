@@ -36,6 +36,24 @@ COLUMNS = {
     ],
 }
 COLUMNS["retention-1m"] = COLUMNS["retention"]
+COLUMNS["cold"] = (
+    _columns("backup", "backup", []) + _columns("unchanged", "unchanged", []) + _columns("restore", "restore", [])
+)
+
+
+def columns_of(workload: str, counted: bool) -> list:
+    """The columns of a workload; after each step its requests, if there is a server that counts them."""
+    columns = COLUMNS[workload]
+    if not counted:
+        return columns
+    result = []
+    for heading, step, name in columns:
+        if name == "repository":
+            continue
+        result.append((heading, step, name))
+        if name == "rss":
+            result.append((heading.replace("RSS", "requests"), step, "requests"))
+    return result
 
 
 def machine() -> dict:
@@ -91,7 +109,7 @@ def show(name: str, value) -> str:
         return f"{value:.2f} s"
     if name in ("rss", "repository", "added"):
         return f"{value / 1e6:,.1f} MB" if value < 10e6 else f"{value / 1e6:,.0f} MB"
-    if name == "kept":
+    if name in ("kept", "requests"):
         return f"{value:.0f}"
     return f"{value:.2f}"
 
@@ -111,9 +129,9 @@ def ratio_row(columns: list, table: dict) -> list:
     return cells
 
 
-def table(workload: str, result: dict, versions: dict) -> str:
+def table(workload: str, result: dict, versions: dict, counted: bool = False) -> str:
     """The Markdown table of one workload."""
-    columns = COLUMNS[workload]
+    columns = columns_of(workload, counted)
     data = result["data"]
     lines = [
         f"### {workload}: {data['files']:,} files, {data['bytes'] / 1e6:,.0f} MB",

@@ -13,6 +13,7 @@ import subprocess
 from pathlib import Path
 
 from measure import Command
+from places import Local
 
 PASSWORD = "benchmark"
 
@@ -28,6 +29,11 @@ class Tool:
 
     def __init__(self, program: Path):
         self.path = str(program)
+        self.place = Local()
+
+    def repo(self, area: Path) -> str:
+        """What this tool calls the repository of an area."""
+        return self.place.location(self.name, area)
 
     def version(self) -> str:
         """The version number the program reports."""
@@ -38,7 +44,7 @@ class Tool:
     def environment(self, area: Path) -> dict:
         """A clean environment whose caches and settings stay inside the area."""
         kept = {key: os.environ[key] for key in ("PATH", "LANG", "LC_ALL", "TZ") if key in os.environ}
-        return kept | {"HOME": str(area / "home"), "TMPDIR": str(area / "tmp")} | self.variables(area)
+        return kept | {"HOME": str(area / "home"), "TMPDIR": str(area / "tmp")} | self.variables(area) | self.place.variables(self.name, area)
 
     def variables(self, area: Path) -> dict:
         """Environment variables of this tool."""
@@ -46,7 +52,7 @@ class Tool:
 
     def command(self, area: Path, *arguments, cwd: Path | None = None) -> Command:
         """One call of the program."""
-        return Command([self.path, *arguments], self.environment(area), cwd)
+        return Command([self.path, *self.place.options(self.name, area), *arguments], self.environment(area), cwd)
 
     def start(self, area: Path) -> None:
         """Make the folders of an area, before `init`."""
@@ -96,24 +102,24 @@ class Hearth(Tool):
 
     def init(self, area):
         keys = ["--writer-key", area / "writer.key", "--restore-key", area / "restore.key"]
-        return [self.command(area, "init", "--repo", area / "repo", *keys)]
+        return [self.command(area, "init", "--repo", self.repo(area), *keys)]
 
     def backup(self, area, source, day):
-        return self.command(area, "backup", "--repo", area / "repo", "--key", area / "writer.key", source)
+        return self.command(area, "backup", "--repo", self.repo(area), "--key", area / "writer.key", source)
 
     def restore(self, area, source, target, day):
         key = ["--key", area / "restore.key"]
-        return self.command(area, "restore", "latest", "--repo", area / "repo", *key, "--target", target)
+        return self.command(area, "restore", "latest", "--repo", self.repo(area), *key, "--target", target)
 
     def expire(self, area, keep, day):
         old = [snapshot["id"] for snapshot in self._snapshots(area)[:-keep]]
-        forget = [self.command(area, "forget", "--repo", area / "repo", *old)] if old else []
-        return forget + [self.command(area, "prune", "--repo", area / "repo", "--grace", "0")]
+        forget = [self.command(area, "forget", "--repo", self.repo(area), *old)] if old else []
+        return forget + [self.command(area, "prune", "--repo", self.repo(area), "--grace", "0")]
 
     def _snapshots(self, area: Path) -> list:
         """All snapshots, the oldest first."""
         key = ["--key", area / "restore.key"]
-        listing = json.loads(self.output(area, "snapshots", "--repo", area / "repo", *key, "--json"))
+        listing = json.loads(self.output(area, "snapshots", "--repo", self.repo(area), *key, "--json"))
         return sorted(listing["snapshots"], key=lambda snapshot: snapshot["received"])
 
     def count(self, area):
@@ -130,7 +136,7 @@ class Restic(Tool):
 
     def variables(self, area):
         return {
-            "RESTIC_REPOSITORY": str(area / "repo"),
+            "RESTIC_REPOSITORY": self.repo(area),
             "RESTIC_PASSWORD": PASSWORD,
             "RESTIC_CACHE_DIR": str(area / "cache"),
         }
@@ -165,7 +171,7 @@ class Rustic(Tool):
 
     def variables(self, area):
         return {
-            "RUSTIC_REPOSITORY": str(area / "repo"),
+            "RUSTIC_REPOSITORY": self.repo(area),
             "RUSTIC_PASSWORD": PASSWORD,
             "RUSTIC_CACHE_DIR": str(area / "cache"),
             "RUSTIC_NO_PROGRESS": "true",

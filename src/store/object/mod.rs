@@ -8,9 +8,9 @@
 //! costs one request, nothing half-done is ever visible, and there is nothing to sweep. The other ways cost more: parts sent
 //! in parallel take five or more requests a pack, and what is sent to a temporary key must be copied and deleted.
 //!
-//! A put asks the server not to replace anything (`If-None-Match: *`). Servers that do not know this are asked first whether the
-//! object is there. Two writers may then both be told that they created it; that does no harm, as names are hashes of
-//! what they name, and only the few numbered statements in `repo/` are not.
+//! A put asks the server not to replace anything (`If-None-Match: *`). A server that does not know this may be told to store what it
+//! has, and says that it created it: that does no harm where a name settles the bytes, as a hash of them does. Where it does not, as
+//! with the numbered statements in `repo/`, the object is looked up first.
 
 mod address;
 mod answer;
@@ -108,7 +108,7 @@ impl ObjectStore {
         }
         loop {
             let conditional = self.0.conditional.load(Ordering::Relaxed);
-            if !conditional && self.exists(name)? {
+            if !conditional && matches!(name.folder(), Folder::Received | Folder::Prunes) && self.exists(name)? {
                 return Ok(Put::Exists);
             }
             let size = bytes.len() as u64;
