@@ -3,7 +3,7 @@
 //! ```text
 //!   sealed, content --> Store (trait) <-- DirectoryStore, ObjectStore, MemoryStore
 //!                          ^
-//!                          +-- layer: CountingStore, FaultStore, ReadOnlyStore wrap any of them
+//!                          +-- layer: CountingStore, FaultStore, PacedStore, ReadOnlyStore wrap any of them
 //! ```
 //!
 //! May import: `model`. The contract stands on [`Store`]; `conformance` checks every implementation against it.
@@ -13,6 +13,7 @@ pub mod conformance;
 pub mod directory;
 mod error;
 pub mod layer;
+pub mod line;
 pub mod memory;
 mod name;
 pub mod object;
@@ -122,6 +123,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// If it is still there.
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError>;
+
+    /// Removes many objects, in fewer requests where the store can: for each, in their order, as [`Store::delete`] would tell. Nothing is
+    /// said of the order in which they go.
+    fn delete_many(&self, names: &[ObjectName]) -> Vec<Result<(), StoreError>> {
+        names.iter().map(|name| self.delete(name)).collect()
+    }
 
     /// Names of top-level folders that this version does not know. They are never deleted.
     ///
