@@ -37,8 +37,13 @@ const CRATES: &[(&[&str], &[&str], &str)] = &[
     (&["toml", "schemars", "serde_path_to_error", "strsim"], &["config/"], "one schema, and one place that reads it"),
     (&["ureq"], &["notify/http.rs"], "one place speaks HTTP to others' servers"),
     (&["opendal", "opendal_http_transport_reqwest", "reqwest"], &["store/object/"], "the store of buckets speaks HTTP"),
-    (&["openssh_sftp_client", "bytes"], &["store/sftp/"], "the store of other machines speaks SFTP"),
-    (&["tokio", "futures_util"], &["store/object/", "store/sftp/"], "two stores wait for servers"),
+    (&["openssh_sftp_client"], &["store/sftp/"], "the store of other machines speaks SFTP"),
+    (&["bytes"], &["store/object/transport.rs", "store/sftp/"], "what goes to servers is not copied once more"),
+    (
+        &["tokio", "futures_util"],
+        &["store/object/", "store/sftp/", "store/line.rs"],
+        "two stores wait for servers, and for the pace of their line",
+    ),
     (
         &["rustls", "rustls_native_certs"],
         &["notify/http.rs", "store/object/transport.rs"],

@@ -9,6 +9,7 @@ use std::process::Command;
 use bucket::proxy::Proxy;
 use bucket::{KEY, Server, location};
 use cli_common::{Bench, expect, tree};
+use hearth_backup::store::{Folder, ObjectName, Store as _, StoreErrorKind};
 use serde_json::Value;
 
 /// A bench whose repository lies in a bucket.
@@ -223,4 +224,69 @@ fn a_full_bucket_is_an_error_and_the_next_run_continues() {
     cloud.backup();
     cloud.ends(&["check", "--read-data", "--key", "hearth-restore.key"], 0);
     cloud.restores_the_source("out");
+}
+
+#[test]
+fn many_objects_are_deleted_by_few_requests() {
+    let server = Server::start();
+    let store = server.store("many");
+    let names: Vec<_> = (0..2500).map(|number| ObjectName::new(Folder::Maps, format!("a{number}")).unwrap()).collect();
+    let files = server.files().join("many");
+    std::fs::create_dir_all(files.join("maps")).unwrap();
+    names.iter().for_each(|name| std::fs::write(files.join(name.path()), b"x").unwrap());
+    assert_eq!(store.list(Folder::Maps).unwrap().len(), 2500);
+    assert!(store.delete_many(&names).iter().all(Result::is_ok));
+    assert!(store.list(Folder::Maps).unwrap().is_empty());
+    assert_eq!(store.requests().unwrap().delete, 3);
+    assert!(store.delete_many(&names[..2]).iter().all(Result::is_ok), "what is not there is a success");
+}
+
+#[test]
+fn what_a_bucket_refuses_to_delete_is_told_object_by_object() {
+    let server = Server::start();
+    let store = server.store("kept");
+    let names: Vec<_> = ["a", "b", "kept1", "c", "kept2"].map(|leaf| ObjectName::new(Folder::Maps, leaf).unwrap()).to_vec();
+    for name in &names {
+        store.put_new(name, b"x").unwrap();
+    }
+    server.keep("maps/kept");
+    let told: Vec<_> = store.delete_many(&names).into_iter().map(|result| result.map_err(|error| error.kind)).collect();
+    let refused = Err(StoreErrorKind::Refused);
+    assert_eq!(told, [Ok(()), Ok(()), refused, Ok(()), refused]);
+    assert_eq!(store.list(Folder::Maps).unwrap().len(), 2);
+    server.set_locked(true);
+    let before = store.requests().unwrap().delete;
+    assert!(store.delete_many(&names[..1]).iter().all(|result| result.as_ref().is_err_and(|error| error.kind == StoreErrorKind::Refused)));
+    assert_eq!(store.requests().unwrap().delete, before + 1, "what is refused is not tried again");
+}
+
+#[test]
+fn a_bucket_that_deletes_nothing_is_pruned_with_warnings() {
+    let server = Server::start();
+    let cloud = Cloud::with_repository(&server);
+    cloud.backup();
+    cloud.bench.write("source/sub/d.log", &noise(100_000));
+    cloud.backup();
+    let first = cloud.json(&["snapshots"])["snapshots"][0]["id"].as_str().unwrap().to_owned();
+    cloud.ends(&["forget", &first], 0);
+    let packs = || server.store("hosts/bench").list(Folder::Packs).unwrap().len();
+    let before = packs();
+    server.keep("/packs/");
+    let (_, error) = cloud.ends(&["prune", "--grace", "0"], 3);
+    assert!(error.contains("packs/") && error.contains("the next run tries again"), "{error}");
+    assert!(packs() >= before);
+    cloud.ends(&["check", "--read-data", "--key", "hearth-restore.key"], 0);
+    cloud.restores_the_source("out");
+}
+
+#[test]
+fn every_upload_tells_a_checksum_that_buckets_with_object_lock_demand() {
+    for (parameter, header) in [("", "x-amz-checksum-crc32c"), ("&checksum=md5", "content-md5")] {
+        let server = Server::start();
+        let cloud = Cloud::at(format!("{}{parameter}", server.location("hosts/bench")));
+        cloud.ends(&["init"], 0);
+        let requests = cloud.backup()["requests"]["put"].as_u64().unwrap();
+        let told = server.checksums();
+        assert!(told.len() as u64 > requests && told.iter().all(|name| name == header), "{told:?}");
+    }
 }

@@ -265,3 +265,32 @@ fn the_path_that_is_looked_at_is_not_the_path_of_the_snapshot() {
     assert_eq!(bench.ok(&[&["dump", "latest", &file, "--path", &bench.source()][..], &key].concat()), "first");
     bench.fails(&[&["dump", "latest", &file, "--path", &other][..], &key].concat(), 1);
 }
+
+#[test]
+fn stats_estimates_what_a_repository_costs_without_a_key() {
+    let bench = Bench::with_repository();
+    bench.backup(&[]);
+    let all = bench.json(&["stats", "--cost"]);
+    assert!(all["bills"].as_array().unwrap().len() >= 8, "{all}");
+    assert_eq!(all["backups_a_month"], 30, "one in a day that was seen");
+    assert!(all["prices"].as_str().unwrap().contains("general knowledge"));
+
+    let own = r#"{ "known": "by me", "providers": [{ "name": "x", "title": "My shelf", "currency": "EUR", "bytesPerGb": 1,
+        "storagePerGb": 2, "egressPerGb": 3 }] }"#;
+    bench.write("prices.json", own.as_bytes());
+    let cost = ["stats", "--cost", "--prices", "prices.json"];
+    let one = bench.json(&[&cost[..], &["--as", "x"]].concat());
+    let (bytes, restore) = (one["bytes"].as_f64().unwrap(), one["restore_bytes"].as_f64().unwrap());
+    assert!(bytes > restore && restore > 0.0);
+    assert_eq!((one["bills"][0]["storage"].as_f64(), one["bills"][0]["restore"].as_f64()), (Some(bytes * 2.0), Some(restore * 3.0)));
+    let text = bench.ok(&cost);
+    assert!(text.contains("My shelf") && text.contains("EUR") && text.contains("by me"), "{text}");
+
+    assert_eq!(bench.ok(&[&cost[..], &["--print-prices"]].concat()), own);
+    let printed = bench.ok(&["stats", "--cost", "--print-prices"]);
+    bench.write("prices.json", printed.as_bytes());
+    assert!(bench.ok(&[&cost[..], &["--as", "wasabi"]].concat()).contains("90 days at least"));
+    assert!(bench.fails(&["stats", "--cost", "--as", "nobody"], 1).contains("there are b2, wasabi"));
+    bench.write("prices.json", b"{}");
+    assert!(bench.fails(&cost, 1).contains("--print-prices"));
+}

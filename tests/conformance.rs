@@ -10,6 +10,7 @@ use std::time::Duration;
 use hearth_backup::model::pace::Pace;
 use hearth_backup::store::conformance::Subject;
 use hearth_backup::store::layer::{CountingStore, FaultStore, PacedStore};
+use hearth_backup::store::line::{Line, Paces};
 use hearth_backup::store::sftp::SshOptions;
 use hearth_backup::store::{DirectoryStore, MemoryStore, SftpStore};
 use hearth_backup::store_conformance;
@@ -45,7 +46,8 @@ store_conformance!(counted, || {
 
 store_conformance!(at_a_pace, || {
     let (store, folder) = directory();
-    Subject::new(PacedStore::new(Arc::new(store), Arc::new(Pace::new(1 << 40)))).keeping(folder)
+    let pace = || Paces::new([Arc::new(Pace::new(1 << 40))]);
+    Subject::new(PacedStore::new(Arc::new(store), Line { up: pace(), down: pace() })).keeping(folder)
 });
 
 store_conformance!(with_faults_that_do_not_strike, || {
@@ -57,7 +59,7 @@ store_conformance!(with_faults_that_do_not_strike, || {
 fn sftp(folder: &std::path::Path) -> SftpStore {
     let program = ["sh", "-c", "exec /usr/lib/openssh/sftp-server", "--"].map(str::to_owned).to_vec();
     let address = format!("nowhere{}/q", folder.display()).parse().unwrap();
-    SftpStore::create(address, SshOptions { program, ..SshOptions::default() }).unwrap()
+    SftpStore::create(address, SshOptions { program, ..SshOptions::default() }, Line::default()).unwrap()
 }
 
 store_conformance!(over_sftp, || {

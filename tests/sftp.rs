@@ -10,8 +10,12 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use cli_common::{Bench, expect, tree};
+use hearth_backup::store::line::Line;
+use hearth_backup::store::sftp::SshOptions;
+use hearth_backup::store::{Folder, ObjectName, SftpStore, Store as _, StoreErrorKind};
 
 /// A server with its keys, and a client's configuration for it as the host `friend`.
 struct Server {
@@ -166,4 +170,55 @@ fn a_server_that_cannot_be_reached_or_holds_something_else_is_told() {
     server.stop();
     let (_, error) = expect(server.run(&["check"]), 1, "check");
     assert!(error.contains("Connection refused"), "{error}");
+}
+
+const SERVER: &str = "/usr/lib/openssh/sftp-server";
+
+/// A store of `folder` behind a program that stands for `ssh`: a line of shell, with little patience.
+fn behind(script: &str, folder: &Path) -> Result<SftpStore, hearth_backup::store::StoreError> {
+    let program = ["sh", "-c", script, "--"].map(str::to_owned).to_vec();
+    let options = SshOptions { program, patience: Duration::from_secs(1), ..SshOptions::default() };
+    SftpStore::create(format!("nowhere{}", folder.display()).parse().unwrap(), options, Line::default())
+}
+
+/// A server whose answers get lost after so many bytes.
+fn falling_silent(bytes: usize) -> String {
+    format!("{SERVER} | {{ head -c {bytes}; cat >/dev/null; }}")
+}
+
+#[test]
+fn a_server_that_hangs_is_given_up_with_an_error() {
+    let bench = Bench::new();
+    let error = behind("cat >/dev/null", &bench.path("far")).unwrap_err().to_string();
+    assert!(error.contains("no answer within 1 seconds"), "{error}");
+
+    let name = ObjectName::new(Folder::Index, "abc").unwrap();
+    let patient =
+        SshOptions { program: ["sh", "-c", &format!("exec {SERVER}"), "--"].map(str::to_owned).to_vec(), ..SshOptions::default() };
+    let address = format!("nowhere{}", bench.path("far").display());
+    let whole = SftpStore::create(address.parse().unwrap(), patient, Line::default()).unwrap();
+    whole.put_new(&name, &vec![7; 200_000]).unwrap();
+
+    let hanging = behind(&falling_silent(20_000), &bench.path("far")).unwrap();
+    let error = hanging.get(&name, 1 << 20).unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::Temporary);
+    let text = error.to_string();
+    assert!(text.contains("the server does not answer") && text.contains("said nothing for 1 seconds"), "{text}");
+}
+
+#[test]
+fn what_a_server_does_not_answer_is_asked_once_more_by_a_new_connection() {
+    let bench = Bench::new();
+    // The first that connects; `ssh -G` is only a question.
+    let first = bench.path("first").display().to_string();
+    let script = format!(
+        "case \"$*\" in *' -G '*) exit;; esac; if mkdir {first} 2>/dev/null; then {}; else exec {SERVER}; fi",
+        falling_silent(20_000)
+    );
+    let store = behind(&script, &bench.path("far")).unwrap();
+    let name = ObjectName::new(Folder::Index, "abc").unwrap();
+    let bytes = vec![7; 200_000];
+    fs::create_dir_all(bench.path("far/index")).unwrap();
+    fs::write(bench.path("far/index/abc"), &bytes).unwrap();
+    assert_eq!(store.get(&name, 1 << 20).unwrap(), bytes);
 }

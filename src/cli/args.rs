@@ -48,6 +48,14 @@ pub struct Global {
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Common options")]
     pub connections: Option<u16>,
 
+    /// Write at most so much to a repository in a second, such as 2MB
+    #[arg(long, global = true, value_name = "RATE", value_parser = rate, help_heading = "Common options")]
+    pub limit_upload: Option<u64>,
+
+    /// Read at most so much from a repository in a second
+    #[arg(long, global = true, value_name = "RATE", value_parser = rate, help_heading = "Common options")]
+    pub limit_download: Option<u64>,
+
     /// Machine-readable output on standard output
     #[arg(long, global = true, help_heading = "Common options")]
     pub json: bool,
@@ -95,6 +103,17 @@ pub struct SnapshotFilter {
 /// If it is not a size.
 pub fn size(text: &str) -> Result<u64, crate::model::size::SizeError> {
     parse_size(text)
+}
+
+/// A size argument that is one second's, for clap.
+///
+/// # Errors
+/// If it is not a size, or nothing at all.
+pub fn rate(text: &str) -> Result<u64, String> {
+    match parse_size(text) {
+        Ok(0) => Err("nothing would ever move; leave it out for no limit".to_owned()),
+        other => other.map_err(|error| error.to_string()),
+    }
 }
 
 /// A percentage argument from 0 to 100, with or without `%`, for clap.

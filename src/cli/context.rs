@@ -20,9 +20,9 @@ use crate::content::keys::{RestoreKey, WriterKey};
 use crate::content::vault::Vault;
 use crate::model::id::RepositoryId;
 use crate::sealed::repository::Repository;
-use crate::store::object::{BucketCredentials, Defaults};
+use crate::store::object::{Bucket, BucketCredentials, Defaults};
 use crate::store::sftp::SshOptions;
-use crate::store::{Access, Address, open};
+use crate::store::{Access, Address, Place, open};
 
 /// What every command starts from.
 pub struct Context {
@@ -52,6 +52,17 @@ impl Context {
         Ok(Address::parse(self.location()?, &defaults())?.into_directory())
     }
 
+    /// The repository's bucket, if it lies in one.
+    ///
+    /// # Errors
+    /// If no location was given, or it is not understood.
+    pub fn bucket(&self) -> anyhow::Result<Option<Bucket>> {
+        match Address::parse(self.location()?, &defaults())?.place {
+            Place::Bucket(bucket) => Ok(Some(*bucket)),
+            Place::Directory(_) | Place::Server(_) => Ok(None),
+        }
+    }
+
     /// How to reach repositories on servers.
     ///
     /// # Errors
@@ -60,7 +71,8 @@ impl Context {
         let file = self.global.credentials_file.as_deref().filter(|file| !file.as_os_str().is_empty());
         let credentials = file.map(BucketCredentials::read).transpose()?;
         let connections = self.global.connections.map(usize::from);
-        Ok(Access::new(defaults()).with_ssh(self.ssh()).with_credentials(credentials).with_connections(connections))
+        let access = Access::new(defaults()).with_limits(self.global.limit_upload, self.global.limit_download);
+        Ok(access.with_ssh(self.ssh()).with_credentials(credentials).with_connections(connections))
     }
 
     /// How to reach other machines.
@@ -68,7 +80,7 @@ impl Context {
         let identity = self.global.identity.clone().filter(|path| !path.as_os_str().is_empty());
         let words: Vec<String> = self.global.ssh.iter().flat_map(|command| command.split_whitespace()).map(str::to_owned).collect();
         let program = if words.is_empty() { SshOptions::default().program } else { words };
-        SshOptions { program, identity, interactive: std::io::stdin().is_terminal() }
+        SshOptions { program, identity, interactive: std::io::stdin().is_terminal(), ..SshOptions::default() }
     }
 
     /// A prompt on the terminal.

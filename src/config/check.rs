@@ -59,6 +59,11 @@ fn check_repository(repository: &Repository) -> Option<(&'static str, String)> {
     if repository.copy.as_ref().is_some_and(|copy| copy.media.trim().is_empty()) {
         return Some(("copy.media", "is empty; say what the copy lies on, such as ssd, hdd or cloud".into()));
     }
+    for (key, rate) in [("limitUpload", repository.limit_upload), ("limitDownload", repository.limit_download)] {
+        if rate.is_some_and(|rate| rate.0 == 0) {
+            return Some((key, "must be at least one byte a second; leave it out for no limit".into()));
+        }
+    }
     let grace = repository.prune.and_then(|prune| prune.grace)?;
     grace.0.to_duration().err().map(|error| ("prune.grace", error.to_string()))
 }

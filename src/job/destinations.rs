@@ -27,7 +27,7 @@ struct Locked {
 pub(super) struct Destinations {
     /// In the job's order.
     all: Vec<(String, Result<Locked, JobError>)>,
-    /// At which they are written to.
+    /// At which they are written to, all together.
     upload: Option<Arc<Pace>>,
 }
 
@@ -41,7 +41,10 @@ impl Destinations {
         let (config, only) = (options.config, &options.only);
         let names = job.repositories.iter().filter(|name| only.is_empty() || only.contains(name));
         let wanted = names.filter_map(|name| config.repositories.get(name).map(|repository| (name, repository)));
-        let upload = job.limits.upload_rate.map(|rate| Arc::new(Pace::new(rate.0)));
+        let rate = job.limits.upload_rate.map(|rate| rate.0);
+        let limited = options.access.limits_uploads() || wanted.clone().any(|(_, repository)| repository.limit_upload.is_some());
+        // One that nobody asked for binds nobody, and can still let go of what is under way.
+        let upload = rate.or(limited.then_some(u64::MAX)).map(|rate| Arc::new(Pace::new(rate)));
         let mut all: Vec<(String, Result<Opened, JobError>)> = Vec::new();
         for (name, repository) in wanted {
             let mut opened = Opened::open(repository, options.state(), &options.credentials(), &options.access, upload.clone());

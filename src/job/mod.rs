@@ -10,10 +10,11 @@
 //! ```
 //!
 //! Beside it [`maintain`] keeps house in a repository of the configuration: forget, prune, check; and [`mirror`] brings a copy of it up to
-//! date and keeps house there.
+//! date and keeps house there. [`cost`] estimates what a repository costs in a bucket.
 //!
 //! May import everything but `cli`. Each repository of a job succeeds or fails by itself.
 
+pub mod cost;
 mod destinations;
 mod discover;
 mod error;

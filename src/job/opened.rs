@@ -4,13 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::JobError;
-use crate::config::{Credentials, Repository as Configured};
+use crate::config::{ByteSize, Credentials, Repository as Configured};
 use crate::content::backup::open_for_writer;
 use crate::content::backup::state::State;
 use crate::content::keys::WriterKey;
 use crate::model::pace::Pace;
 use crate::sealed::repository::Repository;
-use crate::store::layer::PacedStore;
 use crate::store::object::BucketCredentials;
 use crate::store::sftp::SshOptions;
 use crate::store::{Access, open};
@@ -26,7 +25,7 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Opens it; what is written goes at the pace of `upload`, and what the host keeps lies below `base`.
+    /// Opens it; what is written goes at the pace of `upload` too, and what the host keeps lies below `base`.
     ///
     /// # Errors
     /// If the key or the repository is not there, is another one, or shows an older state than was seen before.
@@ -39,21 +38,18 @@ impl Opened {
     ) -> Result<Self, JobError> {
         let file = configured.writer_key.as_ref().ok_or_else(|| JobError::NoWriterKey { url: configured.url.clone() })?;
         let key = WriterKey::read(&file.locate(credentials)?)?;
-        let location = open::open(&configured.url, &access_to(configured, credentials, access)?)?;
+        let access = access_to(configured, credentials, access)?.with_uploads_at(upload);
+        let location = open::open(&configured.url, &access)?;
         if let Some(url) = location.expected_id.filter(|id| *id != key.repository) {
             return Err(JobError::OtherRepository { key: key.repository.to_bech32(), url: url.to_bech32() });
         }
         let state = State::open(base, &key.repository)?;
-        let store = match upload {
-            Some(pace) => Arc::new(PacedStore::new(location.store, pace)),
-            None => location.store,
-        };
-        let repository = open_for_writer(store, &key, &state)?;
+        let repository = open_for_writer(location.store, &key, &state)?;
         Ok(Self { repository, key, state })
     }
 }
 
-/// What is needed to reach a repository: what the configuration says of it, else what holds for all.
+/// What is needed to reach a repository: what the configuration says of it, else what holds for all. Limits that hold for all come first.
 ///
 /// # Errors
 /// If a credential is missing, or holds none.
@@ -64,5 +60,7 @@ pub fn access_to(configured: &Configured, credentials: &Credentials, access: &Ac
     let identity = configured.identity.as_ref().map(|identity| identity.locate(credentials)).transpose()?;
     let identity = identity.or_else(|| access.ssh().identity.clone());
     let ssh = SshOptions { identity, ..access.ssh().clone() };
-    Ok(access.clone().with_ssh(ssh).with_credentials(keys).with_connections(connections))
+    let rate = |size: Option<ByteSize>| size.map(|size| size.0);
+    let access = access.clone().with_limits(rate(configured.limit_upload), rate(configured.limit_download));
+    Ok(access.with_ssh(ssh).with_credentials(keys).with_connections(connections))
 }

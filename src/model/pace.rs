@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 /// What may be moved at once after a pause, in seconds' worth.
 const BURST: Duration = Duration::from_millis(100);
 /// How often somebody who waits looks whether he shall go on waiting.
-const LOOK: Duration = Duration::from_millis(100);
+pub const LOOK: Duration = Duration::from_millis(100);
+/// The smallest stretch that is moved at once, in bytes.
+const SMALLEST: u64 = 1 << 10;
 
 /// Shared by all that move bytes.
 #[derive(Debug)]
@@ -26,8 +28,18 @@ impl Pace {
         Self { rate: rate.max(1), free: Mutex::new(None), released: AtomicBool::new(false) }
     }
 
-    /// How long to wait at `now` before so many bytes count as moved.
-    fn promise(&self, bytes: u64, now: Instant) -> Duration {
+    /// Bytes to move at once, at most `most`, so that they flow instead of coming in gushes: a tenth of a second's worth, but at least a KiB.
+    pub fn stretch(&self, most: usize) -> usize {
+        usize::try_from((self.rate / 10).max(SMALLEST)).unwrap_or(most).min(most)
+    }
+
+    /// Whether nobody waits any more.
+    pub fn is_released(&self) -> bool {
+        self.released.load(Ordering::Relaxed)
+    }
+
+    /// Takes a turn: how long to wait at `now` before so many bytes count as moved.
+    pub fn promise(&self, bytes: u64, now: Instant) -> Duration {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let earliest = now.checked_sub(BURST).unwrap_or(now);
         let begin = free.map_or(earliest, |free| free.max(earliest));
@@ -46,7 +58,7 @@ impl Pace {
     /// Waits until so many bytes may have been moved, or `wanted` says that nobody wants them any more.
     pub fn wait(&self, bytes: u64, wanted: &dyn Fn() -> bool) {
         let mut left = self.promise(bytes, Instant::now());
-        while !left.is_zero() && !self.released.load(Ordering::Relaxed) && wanted() {
+        while !left.is_zero() && !self.is_released() && wanted() {
             let nap = left.min(LOOK);
             std::thread::sleep(nap);
             left -= nap;
@@ -71,6 +83,12 @@ mod tests {
         let (pace, now) = (Pace::new(1000), Instant::now());
         pace.promise(1000, now);
         assert_eq!(pace.promise(1100, now + Duration::from_secs(3600)), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_stretch_is_a_tenth_of_a_second_within_bounds() {
+        let stretch = |rate| Pace::new(rate).stretch(64 << 10);
+        assert_eq!([1, 200_000, 1 << 40].map(stretch), [1 << 10, 20_000, 64 << 10]);
     }
 
     #[test]

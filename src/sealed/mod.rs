@@ -25,6 +25,7 @@ pub mod pack;
 pub mod presence;
 pub mod refs;
 pub mod relocate;
+pub(crate) mod removal;
 pub mod repair;
 pub mod repository;
 pub mod run_id;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::layer::PacedStore;
 use super::object::{Access, AddressError, Bucket, Defaults, ObjectStore};
 use super::sftp::{SftpAddress, SftpAddressError};
 use super::{DirectoryStore, SftpStore, Store, StoreError};
@@ -80,8 +81,8 @@ pub enum LocationError {
 pub fn open(location: &str, access: &Access) -> Result<Location, LocationError> {
     let Address { place, expected_id } = Address::parse(location, access.defaults())?;
     let store: Arc<dyn Store> = match place {
-        Place::Directory(path) => Arc::new(DirectoryStore::open(path)?),
-        Place::Server(address) => Arc::new(SftpStore::open(address, access.ssh().clone())?),
+        Place::Directory(path) => local(DirectoryStore::open(path)?, access),
+        Place::Server(address) => Arc::new(SftpStore::open(address, access.ssh().clone(), access.line())?),
         Place::Bucket(bucket) => Arc::new(ObjectStore::new(*bucket, access)?),
     };
     Ok(Location { store, expected_id })
@@ -94,11 +95,17 @@ pub fn open(location: &str, access: &Access) -> Result<Location, LocationError> 
 pub fn create(location: &str, access: &Access) -> Result<Location, LocationError> {
     let Address { place, expected_id } = Address::parse(location, access.defaults())?;
     let store: Arc<dyn Store> = match place {
-        Place::Directory(path) => Arc::new(DirectoryStore::create(path)?),
-        Place::Server(address) => Arc::new(SftpStore::create(address, access.ssh().clone())?),
+        Place::Directory(path) => local(DirectoryStore::create(path)?, access),
+        Place::Server(address) => Arc::new(SftpStore::create(address, access.ssh().clone(), access.line())?),
         Place::Bucket(bucket) => Arc::new(ObjectStore::create(*bucket, access)?),
     };
     Ok(Location { store, expected_id })
+}
+
+/// Stores of this machine know nothing of paces.
+fn local(directory: DirectoryStore, access: &Access) -> Arc<dyn Store> {
+    let line = access.line();
+    if line.is_free() { Arc::new(directory) } else { Arc::new(PacedStore::new(Arc::new(directory), line)) }
 }
 
 impl Address {

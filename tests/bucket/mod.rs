@@ -44,6 +44,12 @@ pub struct Server {
 struct Mood {
     read_only: AtomicBool,
     no_conditions: AtomicBool,
+    /// Nothing can be deleted.
+    locked: AtomicBool,
+    /// What keys these contain cannot be deleted.
+    kept: std::sync::Mutex<Vec<String>>,
+    /// By which header each upload told a checksum.
+    checksums: std::sync::Mutex<Vec<String>>,
     /// Bytes that still fit; none if there is no limit.
     room: Option<AtomicI64>,
 }
@@ -89,6 +95,21 @@ impl Server {
     /// Refuses writes from now on, or takes them again.
     pub fn set_read_only(&self, read_only: bool) {
         self.mood.read_only.store(read_only, Ordering::Relaxed);
+    }
+
+    /// Refuses to delete anything from now on, as to a key without that right, or does it again.
+    pub fn set_locked(&self, locked: bool) {
+        self.mood.locked.store(locked, Ordering::Relaxed);
+    }
+
+    /// Refuses to delete what has this in its key.
+    pub fn keep(&self, part: &str) {
+        self.mood.kept.lock().unwrap().push(part.to_owned());
+    }
+
+    /// By which header each upload so far told a checksum; `none` for one that told none.
+    pub fn checksums(&self) -> Vec<String> {
+        self.mood.checksums.lock().unwrap().clone()
     }
 
     /// Makes room for so many bytes.
@@ -156,6 +177,14 @@ impl Moody {
         Ok(())
     }
 
+    fn may_delete(&self, key: &str) -> S3Result<()> {
+        let kept = self.mood.kept.lock().unwrap().iter().any(|part| key.contains(part.as_str()));
+        if kept || self.mood.locked.load(Ordering::Relaxed) {
+            return Err(refused("AccessDenied", "Access Denied because object protected by object lock.", 403));
+        }
+        self.may_write()
+    }
+
     fn take_room(&self, bytes: Option<i64>) -> S3Result<()> {
         let Some(room) = &self.mood.room else { return Ok(()) };
         let bytes = bytes.unwrap_or(0);
@@ -175,6 +204,8 @@ impl S3 for Moody {
             return Err(refused("NotImplemented", "A header you provided implies functionality that is not implemented.", 501));
         }
         self.take_room(request.input.content_length)?;
+        let told = ["content-md5", "x-amz-checksum-crc32c"].into_iter().find(|name| request.headers.contains_key(*name));
+        self.mood.checksums.lock().unwrap().push(told.unwrap_or("none").to_owned());
         let _order = self.order.write().await;
         self.files.put_object(request).await
     }
@@ -190,15 +221,27 @@ impl S3 for Moody {
     }
 
     async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
-        self.may_write()?;
+        self.may_delete(&request.input.key)?;
         let _order = self.order.write().await;
         self.files.delete_object(request).await
     }
 
-    async fn delete_objects(&self, request: S3Request<DeleteObjectsInput>) -> S3Result<S3Response<DeleteObjectsOutput>> {
+    async fn delete_objects(&self, mut request: S3Request<DeleteObjectsInput>) -> S3Result<S3Response<DeleteObjectsOutput>> {
         self.may_write()?;
         let _order = self.order.write().await;
-        self.files.delete_objects(request).await
+        // What cannot be deleted is told beside what was.
+        let asked = std::mem::take(&mut request.input.delete.objects);
+        let (may, not): (Vec<_>, Vec<_>) = asked.into_iter().partition(|object| self.may_delete(&object.key).is_ok());
+        let errors = not.into_iter().map(|object| Error {
+            code: Some("AccessDenied".into()),
+            key: Some(object.key),
+            message: Some("Access Denied.".into()),
+            version_id: None,
+        });
+        request.input.delete.objects = may;
+        let mut response = self.files.delete_objects(request).await?;
+        response.output.errors = Some(errors.collect());
+        Ok(response)
     }
 
     async fn list_objects_v2(&self, request: S3Request<ListObjectsV2Input>) -> S3Result<S3Response<ListObjectsV2Output>> {

@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod config;
+mod cost;
 mod diff;
 mod dump;
 mod find;

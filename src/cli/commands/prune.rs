@@ -88,6 +88,7 @@ struct Done {
     packs_condemned: u64,
     bytes_condemned: u64,
     packs_deleted: u64,
+    packs_refused: u64,
     bytes_freed: u64,
     bytes_copied: u64,
     objects_deleted: u64,
@@ -126,6 +127,12 @@ impl Record {
             return format!("Nothing was done: another prune, or a mirror, is at work ({by})\n");
         }
         let mut rows = vec![("Freed", format!("{} in {}", human::size(done.bytes_freed), text::count(done.packs_deleted, "pack")))];
+        if done.packs_refused > 0 {
+            rows.push((
+                "Refused",
+                format!("{} stay, as the store does not delete them; the next prune tries again", text::count(done.packs_refused, "pack")),
+            ));
+        }
         if self.freed_later > 0 {
             let grace = human::duration(Duration::from_secs(self.grace_seconds));
             rows.push(("Later", format!("{} once {grace} have passed; prune again then", human::size(self.freed_later))));
@@ -149,6 +156,7 @@ impl Done {
             packs_condemned: outcome.packs_condemned,
             bytes_condemned: outcome.bytes_condemned,
             packs_deleted: outcome.packs_deleted,
+            packs_refused: outcome.packs_refused,
             bytes_freed: outcome.bytes_freed,
             bytes_copied: outcome.bytes_copied,
             objects_deleted: outcome.objects_deleted,

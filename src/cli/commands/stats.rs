@@ -3,6 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
+use super::cost::Cost;
 use crate::cli::args::SnapshotFilter;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
@@ -15,7 +16,10 @@ use crate::store::Folder;
 
 /// Show how much is stored; with a key also how much it stands for
 #[derive(Debug, Args)]
-pub struct Stats {}
+pub struct Stats {
+    #[command(flatten)]
+    cost: Cost,
+}
 
 #[derive(Serialize)]
 struct Report {
@@ -43,6 +47,9 @@ impl Stats {
     /// # Errors
     /// If the repository cannot be read.
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        if self.cost.cost {
+            return self.cost.run(context);
+        }
         let key = context.key()?;
         let repository = context.repository(key.as_ref())?;
         let list = listing::load(&repository, Folder::Snapshots, &Opener::new(&repository, key.as_ref())?, &SnapshotFilter::default())?;

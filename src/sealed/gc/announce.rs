@@ -7,7 +7,7 @@ use super::{DAY, age};
 use crate::sealed::marks::{self, Announcement};
 use crate::sealed::run_id::RunId;
 use crate::sealed::{SealedError, limits};
-use crate::store::{Folder, ObjectInfo, ObjectName, Store};
+use crate::store::{Folder, ObjectInfo, ObjectName, Store, StoreErrorKind};
 
 /// From this age on an announcement is taken for a leftover of a crash.
 const STALE: Duration = DAY;
@@ -91,8 +91,11 @@ fn at_work(store: &dyn Store, info: &ObjectInfo, now: SystemTime) -> Result<Opti
     if age(now, info.stored) < STALE && !died_here(&by) {
         return Ok(Some(by));
     }
-    store.delete(&info.name)?;
-    Ok(None)
+    match store.delete(&info.name) {
+        // Where nothing can be deleted, leftovers stay; they stop nobody.
+        Err(error) if error.kind == StoreErrorKind::Refused => Ok(None),
+        result => Ok(result.map(|()| None)?),
+    }
 }
 
 /// `host process`, for people and to notice a process of this host that is gone.

@@ -72,6 +72,8 @@ pub struct Outcome {
     pub bytes_condemned: u64,
     /// Packs deleted.
     pub packs_deleted: u64,
+    /// Packs that the store refused to delete, such as a bucket with object lock; the next prune tries again.
+    pub packs_refused: u64,
     /// Bytes given back: deleted packs less the packs written.
     pub bytes_freed: u64,
     /// Sealed bytes copied out of deleted packs.

@@ -12,15 +12,19 @@ use super::survey::{PackUse, Survey};
 use super::{Options, Outcome, PATIENCE, age};
 use crate::model::event::{Event, Monitor, Silent};
 use crate::model::human;
-use crate::model::id::{BlockId, PackId};
+use crate::model::id::{BlockId, PackId, SnapshotId};
 use crate::sealed::locations::Location;
 use crate::sealed::marks::{self, Condemned, Sentence};
 use crate::sealed::pack::{self, Class, Contents};
 use crate::sealed::relocate::Relocator;
+use crate::sealed::removal::remove_all;
 use crate::sealed::repository::Repository;
 use crate::sealed::run_id::RunId;
 use crate::sealed::{SealedError, snapshots};
 use crate::store::{Folder, ObjectName, Store};
+
+/// Useless packs that are deleted together: what buckets delete by one request.
+const TOGETHER: usize = 1000;
 
 /// Carries out what is due.
 pub(super) fn sweep(
@@ -33,17 +37,14 @@ pub(super) fn sweep(
 ) -> Result<(), SealedError> {
     monitor.event(Event::Phase("sweep"));
     let store = repository.store();
-    for id in &survey.roots.expired {
-        expire(store, id)?;
-        outcome.snapshots_expired += 1;
-    }
+    outcome.snapshots_expired += expire(store, &survey.roots.expired, monitor)?;
     let live = std::mem::take(&mut survey.live);
     let due: Vec<&Sentence> = survey.sentences.iter().filter(|sentence| is_due(&survey, options, sentence)).collect();
     due.iter().for_each(|sentence| report_unexpected(sentence, &survey, monitor));
     let doomed = doomed_packs(&survey, &due);
     monitor.event(Event::Expect { files: doomed.len() as u64, bytes: doomed.iter().map(|(_, entry)| entry.size).sum() });
     let relocator = Relocator::new(store, run);
-    Sweeper { store, live, relocator, waiting: Default::default(), monitor, outcome }.packs(&doomed)?;
+    Sweeper { store, live, relocator, waiting: Default::default(), useless: Vec::new(), monitor, outcome }.packs(&doomed)?;
     if outcome.cancelled {
         return Ok(());
     }
@@ -56,7 +57,7 @@ pub(super) fn sweep(
         }
     }
     let old = survey.sentences.iter().filter(|sentence| age(survey.now, sentence.stored) >= PATIENCE);
-    outcome.objects_deleted += delete_spent(store, old)?;
+    outcome.objects_deleted += delete_spent(store, old, monitor)?;
     Ok(())
 }
 
@@ -75,6 +76,8 @@ struct Sweeper<'a> {
     relocator: Relocator<'a>,
     /// Per class the packs whose live blocks are all copied, but perhaps into a pack that is not finished.
     waiting: [Vec<(PackId, u64)>; 2],
+    /// Packs without a live block.
+    useless: Vec<(PackId, u64)>,
     monitor: &'a dyn Monitor,
     outcome: &'a mut Outcome,
 }
@@ -88,6 +91,7 @@ impl Sweeper<'_> {
             }
             self.pack(id, entry)?;
         }
+        self.bury()?;
         self.flush(Class::Data)?;
         self.flush(Class::Tree)
     }
@@ -104,8 +108,10 @@ impl Sweeper<'_> {
         };
         let wanted = self.wanted(id, &contents);
         if wanted.is_empty() && !contents.blocks.iter().any(|block| self.live.marks(&block.id).is_some()) {
-            return self.delete(id, entry.size);
+            self.useless.push((*id, entry.size));
+            return if self.useless.len() < TOGETHER { Ok(()) } else { self.bury() };
         }
+        self.bury()?;
         if self.copy_all(id, &wanted)? {
             self.waiting[usize::from(contents.class.code())].push((*id, entry.size));
         }
@@ -157,17 +163,28 @@ impl Sweeper<'_> {
         if let Some(stored) = self.relocator.finish(class)? {
             self.outcome.bytes_freed = self.outcome.bytes_freed.saturating_sub(stored.size);
         }
-        for (id, size) in std::mem::take(&mut self.waiting[usize::from(class.code())]) {
-            self.delete(&id, size)?;
-        }
-        Ok(())
+        let safe = std::mem::take(&mut self.waiting[usize::from(class.code())]);
+        self.delete(&safe)
     }
 
-    fn delete(&mut self, id: &PackId, size: u64) -> Result<(), SealedError> {
-        self.store.delete(&pack::name(id))?;
-        self.outcome.packs_deleted += 1;
-        self.outcome.bytes_freed += size;
-        self.monitor.event(Event::Progress { files: 1, bytes: size });
+    /// Deletes what is useless, before more is written: on a full disk that makes the room.
+    fn bury(&mut self) -> Result<(), SealedError> {
+        let useless = std::mem::take(&mut self.useless);
+        self.delete(&useless)
+    }
+
+    fn delete(&mut self, packs: &[(PackId, u64)]) -> Result<(), SealedError> {
+        let names: Vec<_> = packs.iter().map(|(id, _)| pack::name(id)).collect();
+        let gone = remove_all(self.store, &names, self.monitor)?;
+        for ((_, size), gone) in packs.iter().zip(gone) {
+            if gone {
+                self.outcome.packs_deleted += 1;
+                self.outcome.bytes_freed += size;
+            } else {
+                self.outcome.packs_refused += 1;
+            }
+            self.monitor.event(Event::Progress { files: 1, bytes: *size });
+        }
         Ok(())
     }
 }
@@ -189,23 +206,34 @@ fn report_unexpected(sentence: &Sentence, survey: &Survey, monitor: &dyn Monitor
     }
 }
 
-/// Ends the time in which a forget can be undone.
-fn expire(store: &dyn Store, id: &crate::model::id::SnapshotId) -> Result<(), SealedError> {
-    match store.stat(&snapshots::name(Folder::Snapshots, id)) {
-        // Brought back, or a forget that was cut short: its records still count.
-        Ok(_) => {}
-        Err(error) if error.is_not_found() => {
-            for folder in [Folder::Commits, Folder::Pins] {
-                store.delete(&snapshots::name(folder, id))?;
+/// Ends the time in which forgets can be undone; how many did end.
+fn expire(store: &dyn Store, ids: &[SnapshotId], monitor: &dyn Monitor) -> Result<u64, SealedError> {
+    let mut records = Vec::new();
+    for id in ids {
+        match store.stat(&snapshots::name(Folder::Snapshots, id)) {
+            // Brought back, or a forget that was cut short: its records still count.
+            Ok(_) => {}
+            Err(error) if error.is_not_found() => {
+                records.extend([Folder::Commits, Folder::Pins].map(|folder| snapshots::name(folder, id)));
+                // A mirror remembers by this record what was forgotten here, and removes it itself.
+                if !marks::read_received(store, id)?.is_some_and(|record| record.mirrored) {
+                    records.push(snapshots::name(Folder::Received, id));
+                }
             }
-            // A mirror remembers by this record what was forgotten here, and removes it itself.
-            if !marks::read_received(store, id)?.is_some_and(|record| record.mirrored) {
-                store.delete(&snapshots::name(Folder::Received, id))?;
-            }
+            Err(error) => return Err(error.into()),
         }
-        Err(error) => return Err(error.into()),
     }
-    Ok(store.delete(&snapshots::name(Folder::Forgotten, id))?)
+    let gone = remove_all(store, &records, monitor)?;
+    // By its copy a snapshot is found again whose records are still there.
+    let left: BTreeSet<&str> = records.iter().zip(gone).filter(|(_, gone)| !gone).map(|(name, _)| name.leaf()).collect();
+    let copies = ids.iter().map(|id| snapshots::name(Folder::Forgotten, id)).filter(|copy| !left.contains(copy.leaf()));
+    let gone = remove_all(store, &copies.collect::<Vec<_>>(), monitor)?;
+    Ok(count(&gone))
+}
+
+/// How many are gone.
+fn count(gone: &[bool]) -> u64 {
+    gone.iter().filter(|gone| **gone).count() as u64
 }
 
 fn names_lists(condemned: &Condemned) -> bool {
@@ -222,7 +250,7 @@ fn delete_lists(store: &dyn Store, condemned: &Condemned, roots: &Roots, monitor
     });
     let checkpoints = condemned.checkpoints.iter().map(|id| (Folder::Checkpoints, id.as_bytes(), roots.checkpoints.contains(id)));
     let maps = condemned.maps.iter().map(|id| (Folder::Maps, id.as_bytes(), false));
-    let mut deleted = 0;
+    let mut useless = Vec::new();
     for (folder, id, needed) in indexes.chain(refs).chain(checkpoints).chain(maps) {
         let name = ObjectName::of_id(folder, id);
         if needed {
@@ -230,18 +258,17 @@ fn delete_lists(store: &dyn Store, condemned: &Condemned, roots: &Roots, monitor
             continue;
         }
         match store.stat(&name) {
-            Ok(_) => deleted += 1,
-            Err(error) if error.is_not_found() => continue,
+            Ok(_) => useless.push(name),
+            Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error.into()),
         }
-        store.delete(&name)?;
     }
-    Ok(deleted)
+    Ok(count(&remove_all(store, &useless, monitor)?))
 }
 
 /// Deletes old condemned objects of which nothing is left to delete.
-fn delete_spent<'a>(store: &dyn Store, old: impl Iterator<Item = &'a Sentence>) -> Result<u64, SealedError> {
-    let mut deleted = 0;
+fn delete_spent<'a>(store: &dyn Store, old: impl Iterator<Item = &'a Sentence>, monitor: &dyn Monitor) -> Result<u64, SealedError> {
+    let mut spent = Vec::new();
     for sentence in old {
         let named = &sentence.condemned;
         let packs = named.packs.iter().map(pack::name);
@@ -250,11 +277,10 @@ fn delete_spent<'a>(store: &dyn Store, old: impl Iterator<Item = &'a Sentence>) 
         let checkpoints = named.checkpoints.iter().map(|id| ObjectName::of_id(Folder::Checkpoints, id.as_bytes()));
         let maps = named.maps.iter().map(|id| ObjectName::of_id(Folder::Maps, id.as_bytes()));
         if all_gone(store, packs.chain(indexes).chain(refs).chain(checkpoints).chain(maps))? {
-            store.delete(&ObjectName::of_id(Folder::Condemned, sentence.id.as_bytes()))?;
-            deleted += 1;
+            spent.push(ObjectName::of_id(Folder::Condemned, sentence.id.as_bytes()));
         }
     }
-    Ok(deleted)
+    Ok(count(&remove_all(store, &spent, monitor)?))
 }
 
 fn all_gone(store: &dyn Store, mut names: impl Iterator<Item = ObjectName>) -> Result<bool, SealedError> {

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::model::event::{Event, Monitor};
 use crate::model::id::{SnapshotId, WriterId};
+use crate::sealed::removal::remove_all;
 use crate::sealed::repository::Repository;
-use crate::sealed::snapshots::{self, Signer, Snapshot, Snapshots};
+use crate::sealed::snapshots::{Signer, Snapshot, Snapshots};
 use crate::sealed::{SealedError, marks};
 use crate::store::{Folder, Store};
 
@@ -60,7 +61,7 @@ fn was_forgotten(store: &dyn Store, id: &SnapshotId) -> Result<bool, SealedError
 ///
 /// # Errors
 /// If a store fails.
-pub(super) fn drop_records(source: &Repository, mirror: &Repository) -> Result<(), SealedError> {
+pub(super) fn drop_records(source: &Repository, mirror: &Repository, monitor: &dyn Monitor) -> Result<(), SealedError> {
     let store = mirror.store();
     let names = |store: &dyn Store, folder| -> Result<HashSet<String>, SealedError> {
         Ok(store.list(folder)?.into_iter().map(|info| info.name.leaf().to_owned()).collect())
@@ -71,13 +72,14 @@ pub(super) fn drop_records(source: &Repository, mirror: &Repository) -> Result<(
         known.extend(names(store, folder)?);
         known.extend(names(source.store(), folder)?);
     }
+    let mut useless = Vec::new();
     for info in store.list(Folder::Received)? {
         let Ok(id) = info.name.leaf().parse::<SnapshotId>() else { continue };
         if !known.contains(info.name.leaf()) && was_forgotten(store, &id)? {
-            store.delete(&snapshots::name(Folder::Received, &id))?;
+            useless.push(info.name);
         }
     }
-    Ok(())
+    remove_all(store, &useless, monitor).map(drop)
 }
 
 /// Sequences of a writer only rise, so a mirror that has a higher one than the source has seen more of it.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::model::event::{Event, Monitor};
 use crate::model::id::{KeysId, StatementId};
+use crate::sealed::removal::remove_all;
 use crate::sealed::repository::{Repository, Trust};
 use crate::sealed::statement;
 use crate::sealed::{SealedError, limits};
@@ -105,7 +106,7 @@ pub(super) fn follow(source: &Repository, store: &Arc<dyn Store>, monitor: &dyn 
         store.put_new(&statement::name(*number), &read_statement(source.store(), *number, id)?)?;
     }
     let repository = Repository::open(Arc::clone(store), &Trust { expected: Some(source.id()), seen: Some(source.seen()) })?;
-    remove_retired_keys(&repository, &chain)?;
+    remove_retired_keys(&repository, &chain, monitor)?;
     Ok(Followed { repository, created: have.is_none(), statements: missing.len() as u64, keys })
 }
 
@@ -147,12 +148,10 @@ fn copy_keys(source: &Repository, store: &dyn Store, monitor: &dyn Monitor) -> R
 }
 
 /// Keys that an older statement named and the newest does not.
-fn remove_retired_keys(mirror: &Repository, chain: &Chain) -> Result<(), SealedError> {
+fn remove_retired_keys(mirror: &Repository, chain: &Chain, monitor: &dyn Monitor) -> Result<(), SealedError> {
     let valid: BTreeSet<KeysId> = mirror.statement().keys.iter().map(|entry| entry.id).collect();
     let there = mirror.store().list(Folder::Keys)?;
     let retired = |id: &KeysId| chain.keys.contains(id) && !valid.contains(id);
-    for info in there.iter().filter(|info| info.name.leaf().parse().is_ok_and(|id| retired(&id))) {
-        mirror.store().delete(&info.name)?;
-    }
-    Ok(())
+    let names: Vec<_> = there.into_iter().map(|info| info.name).filter(|name| name.leaf().parse().is_ok_and(|id| retired(&id))).collect();
+    remove_all(mirror.store(), &names, monitor).map(drop)
 }

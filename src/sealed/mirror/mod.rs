@@ -147,7 +147,7 @@ pub(crate) fn copy_as(
         Batch::read(&mut origin, part, monitor, &mut outcome)?.bring(&mut origin, &mut target, &guard, &mut run, monitor, &mut outcome)?;
     }
     copy_pins(source.store(), mirror.store())?;
-    choice::drop_records(source, mirror)?;
+    choice::drop_records(source, mirror, monitor)?;
     Ok(outcome)
 }
 

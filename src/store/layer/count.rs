@@ -23,7 +23,7 @@ pub enum Operation {
     List,
     /// [`Store::stat`].
     Stat,
-    /// [`Store::delete`].
+    /// [`Store::delete`], and each object of [`Store::delete_many`].
     Delete,
     /// [`Store::unknown_folders`].
     UnknownFolders,
@@ -130,6 +130,13 @@ impl Store for CountingStore {
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
         self.calls.record(Operation::Delete, name.path(), 0);
         self.inner.delete(name)
+    }
+
+    fn delete_many(&self, names: &[ObjectName]) -> Vec<Result<(), StoreError>> {
+        for name in names {
+            self.calls.record(Operation::Delete, name.path(), 0);
+        }
+        self.inner.delete_many(names)
     }
 
     fn unknown_folders(&self) -> Result<Vec<String>, StoreError> {

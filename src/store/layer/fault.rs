@@ -4,7 +4,7 @@
 //! staged is not seen and does not count. A test runs its scenario once to learn how many [`FaultStore::changes`] there are, and then
 //! once per change and [`Moment`] with a crash there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -48,6 +48,7 @@ struct Faults {
     killed: bool,
     room: Option<u64>,
     damage: BTreeMap<ObjectName, Damage>,
+    locked: BTreeSet<Folder>,
 }
 
 impl FaultStore {
@@ -87,6 +88,11 @@ impl FaultStore {
     /// Damages all reads of an object.
     pub fn damage(&self, name: ObjectName, damage: Damage) {
         self.faults().damage.insert(name, damage);
+    }
+
+    /// Refuses to delete anything in a folder, as a bucket with object lock does.
+    pub fn lock(&self, folder: Folder) {
+        self.faults().locked.insert(folder);
     }
 
     /// Takes all faults away, as a restart, a cleared disk and a repair would.
@@ -231,6 +237,9 @@ impl Store for FaultStore {
     }
 
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
+        if self.faults().locked.contains(&name.folder()) {
+            return Err(StoreError::io("delete", name, io::ErrorKind::PermissionDenied.into()));
+        }
         self.change("delete", name, || self.inner.delete(name))
     }
 

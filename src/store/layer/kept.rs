@@ -112,6 +112,10 @@ impl Store for KeptStore {
         self.inner.delete(name)
     }
 
+    fn delete_many(&self, names: &[ObjectName]) -> Vec<Result<(), StoreError>> {
+        self.inner.delete_many(names)
+    }
+
     fn unknown_folders(&self) -> Result<Vec<String>, StoreError> {
         self.inner.unknown_folders()
     }

@@ -20,6 +20,7 @@ pub struct Bucket {
     checksum: Checksum,
     conditional_writes: bool,
     listing_lag: Duration,
+    provider: &'static str,
 }
 
 /// What is sent along with an upload, so that the server notices what the network broke. Buckets with object lock demand one.
@@ -212,6 +213,7 @@ impl Bucket {
                     _ => return Err(bad("listingLag", text, "write seconds, at most 3600")),
                 },
             },
+            provider: provider.name,
             endpoint,
             region,
             parameters,
@@ -221,6 +223,11 @@ impl Bucket {
     /// The bucket's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The service, if it is one that was named or is meant by default.
+    pub fn provider(&self) -> Option<&'static str> {
+        Some(self.provider).filter(|name| !name.is_empty())
     }
 
     /// Where the repository begins in it, without slashes around.

@@ -35,6 +35,11 @@ impl Failure {
         matches!(self, Self::Answer(error) if status(error).is_some())
     }
 
+    /// Whether the server does not permit the request as a whole.
+    pub(super) fn is_refusal(&self) -> bool {
+        self.is_answer() && matches!(self, Self::Answer(error) if error.kind() == ErrorKind::PermissionDenied)
+    }
+
     /// Whether the server says that the object is not there.
     pub(super) fn is_absence(&self) -> bool {
         matches!(self, Self::Answer(error) if error.kind() == ErrorKind::NotFound)

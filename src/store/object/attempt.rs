@@ -3,8 +3,10 @@
 use std::future::Future;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
@@ -25,6 +27,46 @@ const ANSWER: Duration = Duration::from_secs(60);
 const SLOWEST: u64 = 16 << 10;
 /// What a listing counts as, in bytes: up to a hundred pages, each with its answer.
 pub(super) const LISTING: u64 = 64 << 20;
+
+tokio::task_local! {
+    /// How long the attempt of this task was held back by a pace.
+    static HELD: Held;
+}
+
+/// Time that no server is to blame for. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Held(Arc<AtomicU64>);
+
+impl Held {
+    /// That of the attempt that runs here.
+    pub(super) fn here() -> Self {
+        HELD.try_with(Self::clone).unwrap_or_default()
+    }
+
+    /// Adds some.
+    pub(super) fn add(&self, time: Duration) {
+        self.0.fetch_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn so_far(&self) -> Duration {
+        Duration::from_micros(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// Gives an attempt so much time, and that for which it is held back.
+async fn within<T>(time: Duration, attempt: impl Future<Output = opendal::Result<T>>) -> Result<T, Failure> {
+    let (held, begin) = (Held::default(), Instant::now());
+    let mut attempt = pin!(HELD.scope(held.clone(), attempt));
+    loop {
+        let left = (time + held.so_far()).saturating_sub(begin.elapsed());
+        if left.is_zero() {
+            return Err(Failure::Silence(time));
+        }
+        if let Ok(result) = tokio::time::timeout(left, attempt.as_mut()).await {
+            return result.map_err(Failure::Answer);
+        }
+    }
+}
 
 /// Runs requests, not too many at once.
 pub(super) struct Attempts {
@@ -61,10 +103,7 @@ impl Attempts {
                 let result = {
                     // Never closed; without a permit it would only be one connection more.
                     let _permit = self.connections.acquire().await.ok();
-                    match tokio::time::timeout(time, attempt(made)).await {
-                        Ok(result) => result.map_err(Failure::Answer),
-                        Err(_) => Err(Failure::Silence(time)),
-                    }
+                    within(time, attempt(made)).await
                 };
                 if result.as_ref().err().is_none_or(Failure::is_answer) {
                     self.met.store(true, Ordering::Relaxed);
@@ -96,6 +135,19 @@ fn random() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_pace_holds_back_is_not_taken_for_a_dead_server() {
+        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+        let attempt = |held| async move {
+            Held::here().add(held);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            Ok(())
+        };
+        let ends = |held| runtime.block_on(within(Duration::from_millis(5), attempt(held)));
+        ends(Duration::from_secs(3600)).unwrap();
+        assert!(matches!(ends(Duration::ZERO), Err(Failure::Silence(_))));
+    }
 
     #[test]
     fn pauses_grow_to_a_limit_and_differ() {

@@ -3,22 +3,30 @@
 use std::fmt;
 use std::io::Read as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
 use super::address::Defaults;
+use crate::model::pace::Pace;
+use crate::store::line::{Line, Paces};
 use crate::store::sftp::SshOptions;
 
 /// Connections, if nobody says how many.
 const CONNECTIONS: usize = 8;
 
-/// How to reach stores on servers.
+/// How to reach stores, and how fast they may be written to and read.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
     credentials: Option<BucketCredentials>,
     connections: Option<usize>,
     defaults: Defaults,
     ssh: SshOptions,
+    /// In bytes a second, for each store that is opened.
+    upload: Option<u64>,
+    download: Option<u64>,
+    /// What all stores share besides.
+    uploads: Option<Arc<Pace>>,
 }
 
 impl Access {
@@ -43,6 +51,29 @@ impl Access {
     #[must_use]
     pub fn with_ssh(self, ssh: SshOptions) -> Self {
         Self { ssh, ..self }
+    }
+
+    /// With at most so many bytes a second to and from each repository, unless that was said before.
+    #[must_use]
+    pub fn with_limits(self, upload: Option<u64>, download: Option<u64>) -> Self {
+        Self { upload: self.upload.or(upload), download: self.download.or(download), ..self }
+    }
+
+    /// With a pace that all stores share that are written to.
+    #[must_use]
+    pub fn with_uploads_at(self, pace: Option<Arc<Pace>>) -> Self {
+        Self { uploads: pace.or(self.uploads), ..self }
+    }
+
+    /// Whether each store has a limit of its own for what is written to it.
+    pub fn limits_uploads(&self) -> bool {
+        self.upload.is_some()
+    }
+
+    /// The paces of a store that is opened now.
+    pub fn line(&self) -> Line {
+        let own = |rate: Option<u64>| rate.map(|rate| Arc::new(Pace::new(rate)));
+        Line { up: Paces::new(own(self.upload).into_iter().chain(self.uploads.clone())), down: Paces::new(own(self.download)) }
     }
 
     /// How to reach other machines.

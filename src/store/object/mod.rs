@@ -37,6 +37,8 @@ use self::transport::Transport;
 use super::requests::Requests;
 use super::{Folder, ObjectInfo, ObjectName, Packing, Put, StagedObject, Store, StoreError, StoreErrorKind};
 
+/// Objects that one request deletes; the protocol allows no more.
+const BATCH: usize = 1000;
 /// Bytes for which a read that knows no limit is given time.
 const LARGEST: u64 = 1 << 30;
 /// A pack in a bucket: it is sent from memory, several at once.
@@ -73,7 +75,7 @@ impl ObjectStore {
             StoreError::io("use the bucket", at, std::io::Error::other(why))
         };
         let attempts = Attempts::new(access.connections()).map_err(|error| failed(error.to_string()))?;
-        let transport = Transport::new(bucket.endpoint()).map_err(|error| failed(error.to_string()))?;
+        let transport = Transport::new(bucket.endpoint(), access.line()).map_err(|error| failed(error.to_string()))?;
         let builder = builder(&bucket, access);
         let context = OperationContext::new().with_http_transport(transport.erased());
         let operator = Operator::new(builder).map_err(|error| failed(error.to_string()))?.with_context(context);
@@ -126,6 +128,21 @@ impl ObjectStore {
                     self.0.conditional.store(false, Ordering::Relaxed);
                 }
                 Err(failure) => return Err(failed(&failure)),
+            }
+        }
+    }
+
+    /// Deletes by one request. If the server leaves some of them, the library does not tell which; they are then asked for one by one.
+    fn delete_batch(&self, names: &[ObjectName]) -> Vec<Result<(), StoreError>> {
+        let delete = |_| self.0.operator.delete_iter(names.iter().map(ObjectName::path).collect::<Vec<_>>());
+        match self.0.attempts.run(0, delete).0 {
+            Ok(()) => names.iter().map(|_| Ok(())).collect(),
+            Err(failure) if failure.may_pass() || failure.is_refusal() => {
+                names.iter().map(|name| Err(self.error("delete", name, &failure))).collect()
+            }
+            Err(failure) => {
+                tracing::debug!("{} objects could not be deleted by one request: {failure}", names.len());
+                names.iter().map(|name| self.delete(name)).collect()
             }
         }
     }
@@ -259,6 +276,16 @@ impl Store for ObjectStore {
             Err(Failure::Answer(error)) if error.kind() == ErrorKind::NotFound => Ok(()),
             result => result.map_err(|failure| self.error("delete", name, &failure)),
         }
+    }
+
+    /// A request for every thousand, if the service knows such.
+    fn delete_many(&self, names: &[ObjectName]) -> Vec<Result<(), StoreError>> {
+        let most = self.0.operator.info().capability().delete_max_size.unwrap_or(1).clamp(1, BATCH);
+        let batches = names.chunks(most).map(|batch| match batch {
+            [name] => vec![self.delete(name)],
+            batch => self.delete_batch(batch),
+        });
+        batches.flatten().collect()
     }
 
     fn unknown_folders(&self) -> Result<Vec<String>, StoreError> {

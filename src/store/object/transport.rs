@@ -1,15 +1,19 @@
-//! HTTP: one client for all requests of a store, which counts them and notes the server's time.
+//! HTTP: one client for all requests of a store, which counts them, notes the server's time and keeps the pace of the line.
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use http::{Method, Request, Response};
-use opendal::{Buffer, HttpBody, HttpTransport, HttpTransporter};
+use opendal::{Buffer, Error, ErrorKind, HttpBody, HttpTransport, HttpTransporter};
 use opendal_http_transport_reqwest::ReqwestTransport;
 use rustls::{ClientConfig, RootCertStore};
 
+use super::attempt::Held;
+use crate::store::line::{Line, Paces};
 use crate::store::requests::{Counter, RequestKind, Requests};
 
 /// How long a connection may take to be made.
@@ -18,11 +22,16 @@ const CONNECT: Duration = Duration::from_secs(20);
 const DEAD: Duration = Duration::from_secs(60);
 /// How often a silent connection is probed.
 const PROBE: Duration = Duration::from_secs(20);
+/// Most bytes that are handed to a socket at once where a pace is kept.
+const STRETCH: usize = 64 << 10;
 
 /// The client. Clones share connections and counts.
 #[derive(Clone)]
 pub(super) struct Transport {
     inner: ReqwestTransport,
+    /// The client that it uses.
+    client: reqwest::Client,
+    line: Line,
     counter: Arc<Counter>,
     /// The server's time in its latest answer, in seconds since 1970.
     date: Arc<AtomicI64>,
@@ -32,8 +41,8 @@ pub(super) struct Transport {
 const UNKNOWN: i64 = i64::MIN;
 
 impl Transport {
-    /// A client for a server.
-    pub(super) fn new(endpoint: &str) -> io::Result<Self> {
+    /// A client for a server at the end of a line.
+    pub(super) fn new(endpoint: &str, line: Line) -> io::Result<Self> {
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls(endpoint)?)
             .connect_timeout(CONNECT)
@@ -43,7 +52,8 @@ impl Transport {
             .user_agent(concat!("hearth-backup/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(io::Error::other)?;
-        Ok(Self { inner: ReqwestTransport::new(client), counter: Arc::default(), date: Arc::new(AtomicI64::new(UNKNOWN)) })
+        let (inner, counter, date) = (ReqwestTransport::new(client.clone()), Arc::default(), Arc::new(AtomicI64::new(UNKNOWN)));
+        Ok(Self { inner, client, line, counter, date })
     }
 
     /// As the library wants it.
@@ -67,13 +77,67 @@ impl HttpTransport for Transport {
     async fn fetch(&self, request: Request<Buffer>) -> opendal::Result<Response<HttpBody>> {
         self.counter.add(kind(&request));
         tracing::trace!("{} {}", request.method(), request.uri());
-        let response = self.inner.fetch(request).await?;
+        let paced = !self.line.up.is_empty() && !request.body().is_empty();
+        let response = if paced { self.send(request).await? } else { self.inner.fetch(request).await? };
         let date = response.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
         if let Some(date) = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok()) {
             self.date.store(date.timestamp().as_second(), Ordering::Relaxed);
         }
-        Ok(response)
+        if self.line.down.is_empty() {
+            return Ok(response);
+        }
+        let (down, held) = (self.line.down.clone(), Held::here());
+        Ok(response.map(|body| body.map_inner(|pieces| Box::new(Box::pin(slowly(pieces, down, held))))))
     }
+}
+
+impl Transport {
+    /// Sends a request whose body takes its time.
+    async fn send(&self, request: Request<Buffer>) -> opendal::Result<Response<HttpBody>> {
+        let (parts, body) = request.into_parts();
+        let failed = |error: reqwest::Error| {
+            // As the library judges those requests that it sends itself.
+            let passing = error.is_request() || error.is_body() || error.is_decode();
+            Error::new(ErrorKind::Unexpected, "send http request").with_temporary(passing).set_source(error.without_url())
+        };
+        // The length is among the headers; so it is no chunked transfer, which services do not take.
+        let body = reqwest::Body::wrap_stream(in_stretches(body, self.line.up.clone(), Held::here()));
+        let sent = self.client.request(parts.method, parts.uri.to_string()).headers(parts.headers).body(body).send();
+        let mut answer = sent.await.map_err(failed)?;
+        let length = answer.content_length();
+        let mut response = Response::new(());
+        *response.status_mut() = answer.status();
+        std::mem::swap(response.headers_mut(), answer.headers_mut());
+        response.extensions_mut().insert(parts.uri);
+        let pieces = answer.bytes_stream().map_ok(Buffer::from).map_err(failed);
+        Ok(response.map(|()| HttpBody::new(Box::pin(pieces), length)))
+    }
+}
+
+/// Bytes that wait for their turn before they leave.
+fn in_stretches(bytes: Buffer, up: Paces, held: Held) -> impl Stream<Item = Result<bytes::Bytes, Infallible>> {
+    stream::unfold((bytes, up, held), |(bytes, up, held)| async move {
+        let length = up.stretch(STRETCH).min(bytes.len());
+        if length == 0 {
+            return None;
+        }
+        up.hold(length, |nap| held.add(nap)).await;
+        Some((Ok(bytes.slice(..length).to_bytes()), (bytes.slice(length..), up, held)))
+    })
+}
+
+/// Pieces that are not handed on before their turn; meanwhile the server may send no more than what the socket holds.
+fn slowly<S>(pieces: S, down: Paces, held: Held) -> impl Stream<Item = opendal::Result<Buffer>>
+where
+    S: Stream<Item = opendal::Result<Buffer>>,
+{
+    pieces.then(move |piece| {
+        let (down, held) = (down.clone(), held.clone());
+        async move {
+            down.hold(piece.as_ref().map_or(0, Buffer::len), |nap| held.add(nap)).await;
+            piece
+        }
+    })
 }
 
 /// What a request is for, and how services bill it.
@@ -98,4 +162,21 @@ fn tls(endpoint: &str) -> io::Result<ClientConfig> {
     let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
     let builder = builder.with_safe_default_protocol_versions().map_err(io::Error::other)?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::pace::Pace;
+
+    #[test]
+    fn a_paced_upload_leaves_in_stretches_and_whole() {
+        let up = Paces::new([Arc::new(Pace::new(1 << 40)), Arc::new(Pace::new(300_000))]);
+        let bytes = Buffer::from((0..70_000_u32).map(|number| number as u8).collect::<Vec<_>>());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let held = Held::default();
+        let sent: Vec<_> = runtime.block_on(in_stretches(bytes.clone(), up, held.clone()).map(Result::unwrap).collect());
+        assert_eq!(sent.iter().map(bytes::Bytes::len).collect::<Vec<_>>(), [30_000, 30_000, 10_000]);
+        assert_eq!(sent.concat(), bytes.to_vec());
+    }
 }

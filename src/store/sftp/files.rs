@@ -14,6 +14,8 @@ use openssh_sftp_client::{Error, Sftp};
 use tokio::io::AsyncSeekExt as _;
 use tokio::task::JoinSet;
 
+use super::session::Session;
+
 /// Requests that are under way at once for one file.
 const IN_FLIGHT: usize = 16;
 /// Bytes of one request: the most that OpenSSH takes (`limits@openssh.com`); with other servers it becomes several.
@@ -41,9 +43,10 @@ pub(super) fn explain(error: Error) -> io::Error {
     }
 }
 
-/// Whether a connection is gone.
+/// Whether a connection is gone, or nothing comes from it any more.
 pub(super) fn is_broken(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotConnected | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof)
+    use io::ErrorKind::{BrokenPipe, NotConnected, TimedOut, UnexpectedEof};
+    matches!(error.kind(), NotConnected | BrokenPipe | UnexpectedEof | TimedOut)
 }
 
 pub(super) async fn status(sftp: &Sftp, path: &str) -> io::Result<MetaData> {
@@ -90,16 +93,18 @@ pub(super) async fn make_dir(sftp: &Sftp, path: &str) -> io::Result<()> {
 }
 
 /// Reads a stretch of a file, with several requests under way. Shorter if the file ends before.
-pub(super) async fn read(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+pub(super) async fn read(session: &Session, file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; length];
-    let mut waiting = (0..length).step_by(PIECE);
+    let size = session.line().down.stretch(PIECE);
+    let mut waiting = (0..length).step_by(size);
     let mut reading: JoinSet<io::Result<(usize, usize, BytesMut)>> = JoinSet::new();
     let mut end = length;
     loop {
         while reading.len() < IN_FLIGHT
             && let Some(start) = waiting.next()
         {
-            let (file, wanted) = (file.clone(), PIECE.min(length - start));
+            let (file, wanted) = (file.clone(), size.min(length - start));
+            session.hold_download(wanted).await;
             reading.spawn(async move { Ok((start, wanted, read_piece(file, offset + start as u64, wanted).await?)) });
         }
         let Some(done) = reading.join_next().await else { break };
@@ -127,8 +132,9 @@ impl Writing {
         Self { file, offset: 0, under_way: JoinSet::new() }
     }
 
-    pub(super) async fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        for piece in bytes.chunks(PIECE) {
+    pub(super) async fn append(&mut self, session: &Session, bytes: &[u8]) -> io::Result<()> {
+        for piece in bytes.chunks(session.line().up.stretch(PIECE)) {
+            session.hold_upload(piece.len()).await;
             while self.under_way.len() >= IN_FLIGHT {
                 self.join().await?;
             }

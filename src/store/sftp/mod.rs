@@ -28,6 +28,7 @@ pub use session::SftpOptionsOfUser as SshOptions;
 use session::{Session, Sessions};
 use staged::StagedFile;
 
+use super::line::Line;
 use super::{Folder, ObjectInfo, ObjectName, Put, StagedObject, Store, StoreError, StoreErrorKind};
 
 /// Where files are until they have their names.
@@ -36,12 +37,17 @@ const TEMPORARY: &str = "tmp";
 const LEFT: Duration = Duration::from_secs(24 * 3600);
 /// How often an operation is tried by a new connection.
 const ATTEMPTS: u32 = 4;
+/// How often, if the server does not answer.
+const ATTEMPTS_IN_SILENCE: u32 = 2;
 /// How long to wait before the first of these; then twice as long each time.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Directories of packs that are listed at once.
 const LISTINGS: usize = 16;
 /// Bytes of a large object that are asked for at once.
 const STRETCH: usize = 8 << 20;
+
+const SILENT: &str =
+    "the server does not answer; check whether it hangs, and the network, then run this again: nothing stored so far is lost";
 
 /// The paths of objects on the server.
 #[derive(Debug, Clone)]
@@ -68,10 +74,13 @@ impl Sessions {
         if !is_broken(&error) {
             return StoreError::io(action, format!("{object} at {}", self.address), error);
         }
-        let said = session.said();
+        let (said, host) = (session.said(), &self.address.host);
         let why = if said.is_empty() { error.to_string() } else { said };
-        let source = Some(io::Error::other(format!("the connection to {} broke: {why}", self.address.host)));
-        StoreError { source, ..StoreError::new(StoreErrorKind::Temporary, action, format!("{object} at {}", self.address)) }
+        let failure = StoreError::new(StoreErrorKind::Temporary, action, format!("{object} at {}", self.address));
+        if error.kind() == io::ErrorKind::TimedOut {
+            return StoreError { source: Some(io::Error::other(format!("{host}: {why}"))), ..failure.advising(SILENT) };
+        }
+        StoreError { source: Some(io::Error::other(format!("the connection to {host} broke: {why}"))), ..failure }
     }
 }
 
@@ -87,8 +96,8 @@ impl SftpStore {
     ///
     /// # Errors
     /// [`StoreErrorKind::NotFound`] if there is no repository; [`StoreErrorKind::Other`] if the server cannot be reached.
-    pub fn open(address: SftpAddress, options: SshOptions) -> Result<Self, StoreError> {
-        let store = Self::connect(address, options)?;
+    pub fn open(address: SftpAddress, options: SshOptions, line: Line) -> Result<Self, StoreError> {
+        let store = Self::connect(address, options, line)?;
         store.run("open the repository", "", |session, layout| async move {
             status(&session.sftp, &layout.at(Folder::Repo.as_str())).await.map(drop)
         })?;
@@ -100,8 +109,8 @@ impl SftpStore {
     ///
     /// # Errors
     /// [`StoreErrorKind::Refused`] if the directory holds something else.
-    pub fn create(address: SftpAddress, options: SshOptions) -> Result<Self, StoreError> {
-        let store = Self::connect(address, options)?;
+    pub fn create(address: SftpAddress, options: SshOptions, line: Line) -> Result<Self, StoreError> {
+        let store = Self::connect(address, options, line)?;
         store.run("create a repository", "", |session, layout| async move {
             let sftp = &session.sftp;
             let mut way = String::new();
@@ -122,10 +131,10 @@ impl SftpStore {
         Ok(store)
     }
 
-    fn connect(address: SftpAddress, options: SshOptions) -> Result<Self, StoreError> {
+    fn connect(address: SftpAddress, options: SshOptions, line: Line) -> Result<Self, StoreError> {
         let layout = Layout(address.path.clone());
         let shown = address.to_string();
-        let sessions = Sessions::new(address, options).map_err(|error| StoreError::io("connect to", shown, error))?;
+        let sessions = Sessions::new(address, options, line).map_err(|error| StoreError::io("connect to", shown, error))?;
         Ok(Self { sessions: Arc::new(sessions), layout })
     }
 
@@ -152,8 +161,9 @@ impl SftpStore {
                     continue;
                 }
             };
-            match self.sessions.runtime.block_on(operation(Arc::clone(&session), self.layout.clone())) {
-                Err(error) if is_broken(&error) && attempt < ATTEMPTS => {
+            let asked = operation(Arc::clone(&session), self.layout.clone());
+            match self.sessions.runtime.block_on(session.answered(asked)) {
+                Err(error) if is_broken(&error) && attempt < attempts(&error) => {
                     self.sessions.give_up(&session);
                     std::thread::sleep(pause);
                     pause *= 2;
@@ -180,6 +190,11 @@ impl SftpStore {
         }
         Ok(())
     }
+}
+
+/// How often an operation is tried that fails so. Who is silent once will rather be silent again, and each time takes long.
+fn attempts(error: &io::Error) -> u32 {
+    if error.kind() == io::ErrorKind::TimedOut { ATTEMPTS_IN_SILENCE } else { ATTEMPTS }
 }
 
 fn is_ours(name: &str) -> bool {
@@ -250,7 +265,7 @@ impl Store for SftpStore {
             let mut bytes = Vec::new();
             while (bytes.len() as u64) < size {
                 let wanted = usize::try_from(size - bytes.len() as u64).unwrap_or(STRETCH).min(STRETCH);
-                let more = read(&file, bytes.len() as u64, wanted).await?;
+                let more = read(&session, &file, bytes.len() as u64, wanted).await?;
                 if more.is_empty() {
                     break;
                 }
@@ -265,7 +280,7 @@ impl Store for SftpStore {
         let bytes = self.run("read", name, |session, layout| async move {
             let (file, size) = open(&session, &layout.of(name)).await?;
             match offset.checked_add(length as u64) {
-                Some(end) if end <= size => read(&file, offset, length).await.map(Some),
+                Some(end) if end <= size => read(&session, &file, offset, length).await.map(Some),
                 _ => Ok(None),
             }
         })?;

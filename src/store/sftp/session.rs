@@ -1,23 +1,34 @@
 //! A connection: the user's own `ssh` with its configuration, keys, agent and known hosts, and the SFTP subsystem of the server behind it.
 
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::io;
+use std::pin::{Pin, pin};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use openssh_sftp_client::{Sftp, SftpOptions};
-use tokio::io::AsyncReadExt as _;
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
+use tokio::process::{Child, ChildStdout, Command};
 use tokio::runtime::Runtime;
 
 use super::Layout;
 use super::address::SftpAddress;
 use super::files::make_dir;
 use crate::store::ObjectName;
+use crate::store::line::Line;
 
-/// How long a server may take to answer at all, and how long to wait for it when a connection ends.
+/// How long a server may say nothing while it is asked something, if nobody says how long.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long `ssh` may take to tell its configuration.
+const QUESTION: Duration = Duration::from_secs(10);
+/// Bytes of a configuration that are read.
+const CONFIGURATION: u64 = 1 << 20;
+/// What `ssh` is told where the user's configuration says nothing: a line on which nothing comes back for a minute (three times this
+/// interval) is dead.
+const DEFAULTS: [(&str, &str); 2] = [("serveraliveinterval 0", "ServerAliveInterval=20"), ("connecttimeout none", "ConnectTimeout=30")];
 /// Most of what `ssh` says that is repeated, in bytes.
 const SAID: usize = 2000;
 
@@ -30,11 +41,48 @@ pub struct SftpOptionsOfUser {
     pub identity: Option<std::path::PathBuf>,
     /// Whether `ssh` may ask on the terminal.
     pub interactive: bool,
+    /// How long a server may say nothing while it is asked something.
+    pub patience: Duration,
 }
 
 impl Default for SftpOptionsOfUser {
     fn default() -> Self {
-        Self { program: vec!["ssh".into()], identity: None, interactive: false }
+        Self { program: vec!["ssh".into()], identity: None, interactive: false, patience: PATIENCE }
+    }
+}
+
+/// When a server was last heard.
+#[derive(Clone)]
+struct Heard(Arc<Mutex<Instant>>);
+
+impl Heard {
+    fn now() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
+
+    fn note(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn last(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What comes from a server, noting when.
+struct Listened {
+    output: ChildStdout,
+    heard: Heard,
+}
+
+impl AsyncRead for Listened {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.output).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.heard.note();
+        }
+        polled
     }
 }
 
@@ -44,12 +92,16 @@ pub(super) struct Session {
     /// Ends with it.
     _ssh: Child,
     said: Arc<Mutex<Vec<u8>>>,
+    heard: Heard,
+    patience: Duration,
+    line: Line,
 }
 
 impl Session {
     /// Connects.
-    pub(super) async fn open(address: &SftpAddress, options: &SftpOptionsOfUser) -> io::Result<Self> {
-        let mut ssh = command(address, options).spawn().map_err(|error| {
+    pub(super) async fn open(address: &SftpAddress, options: &SftpOptionsOfUser, line: Line) -> io::Result<Self> {
+        let defaults = defaults(address, options).await;
+        let mut ssh = command(address, options, &defaults).args(["-s", "--", &address.host, "sftp"]).spawn().map_err(|error| {
             let program = options.program.first().map_or("ssh", String::as_str);
             io::Error::new(error.kind(), format!("`{program}` cannot be started: {error}"))
         })?;
@@ -66,18 +118,56 @@ impl Session {
                 heard.extend_from_slice(buffer.get(..length.min(room)).unwrap_or_default());
             }
         });
-        let opened = tokio::time::timeout(PATIENCE, Sftp::new(input, output, SftpOptions::new())).await;
+        let (heard, patience) = (Heard::now(), options.patience);
+        let output = Listened { output, heard: heard.clone() };
+        let opened = tokio::time::timeout(patience, Sftp::new(input, output, SftpOptions::new())).await;
         match opened {
-            Ok(Ok(sftp)) => Ok(Self { sftp, _ssh: ssh, said }),
+            Ok(Ok(sftp)) => Ok(Self { sftp, _ssh: ssh, said, heard, patience, line }),
             Ok(Err(error)) => {
                 let _ = tokio::time::timeout(Duration::from_secs(5), listening).await;
                 Err(io::Error::other(with_words(error.to_string(), &said)))
             }
             Err(_) => {
-                let text = format!("no answer within {} seconds", PATIENCE.as_secs());
+                let text = format!("no answer within {} seconds", patience.as_secs_f32());
                 Err(io::Error::new(io::ErrorKind::TimedOut, with_words(text, &said)))
             }
         }
+    }
+
+    /// Waits for an operation as long as the server says something, or a pace holds back what it is to be asked.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::TimedOut`] if it is silent for too long.
+    pub(super) async fn answered<T>(&self, operation: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        let begin = Instant::now();
+        let mut operation = pin!(operation);
+        loop {
+            let left = self.patience.saturating_sub(self.heard.last().max(begin).elapsed());
+            if left.is_zero() {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("it said nothing for {} seconds", self.patience.as_secs_f32()),
+                ));
+            }
+            if let Ok(result) = tokio::time::timeout(left, operation.as_mut()).await {
+                return result;
+            }
+        }
+    }
+
+    /// Waits until so many bytes may be sent.
+    pub(super) async fn hold_upload(&self, bytes: usize) {
+        self.line.up.hold(bytes, |_| self.heard.note()).await;
+    }
+
+    /// Waits until so many bytes may be asked for.
+    pub(super) async fn hold_download(&self, bytes: usize) {
+        self.line.down.hold(bytes, |_| self.heard.note()).await;
+    }
+
+    /// The paces of both directions.
+    pub(super) fn line(&self) -> &Line {
+        &self.line
     }
 
     /// What `ssh` said, if anything: why a connection broke.
@@ -86,12 +176,15 @@ impl Session {
     }
 }
 
-/// The command: it never trusts a host that it does not know.
-fn command(address: &SftpAddress, options: &SftpOptionsOfUser) -> Command {
+/// The command, but for what it shall do: it never trusts a host that it does not know.
+fn command(address: &SftpAddress, options: &SftpOptionsOfUser, defaults: &[&str]) -> Command {
     let mut words = options.program.iter();
     let mut command = Command::new(words.next().map_or("ssh", String::as_str));
-    command.args(words).args(["-o", "StrictHostKeyChecking=yes", "-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"]);
-    command.args(["-o", "ClearAllForwardings=yes", "-o", if options.interactive { "BatchMode=no" } else { "BatchMode=yes" }]);
+    command.args(words).args(["-o", "StrictHostKeyChecking=yes", "-o", "ClearAllForwardings=yes"]);
+    command.args(["-o", if options.interactive { "BatchMode=no" } else { "BatchMode=yes" }]);
+    for option in defaults {
+        command.args(["-o", option]);
+    }
     if let Some(identity) = &options.identity {
         command.arg("-i").arg(identity).args(["-o", "IdentitiesOnly=yes"]);
     }
@@ -101,9 +194,32 @@ fn command(address: &SftpAddress, options: &SftpOptionsOfUser) -> Command {
     if let Some(user) = &address.user {
         command.arg("-l").arg(user);
     }
-    command.args(["-s", "--", &address.host, "sftp"]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
+}
+
+/// The options of [`DEFAULTS`] of which the user's configuration says nothing. An option of the command line would overrule it, so
+/// `ssh -G` is asked first; a program that does not know that gets them all.
+async fn defaults(address: &SftpAddress, options: &SftpOptionsOfUser) -> Vec<&'static str> {
+    let mut told = Vec::new();
+    let mut question = command(address, options, &[]);
+    question.args(["-G", "--", &address.host]).stdin(Stdio::null()).stderr(Stdio::null());
+    if let Ok(mut ssh) = question.spawn()
+        && let Some(output) = ssh.stdout.take()
+    {
+        let mut output = output.take(CONFIGURATION);
+        let _ = tokio::time::timeout(QUESTION.min(options.patience), output.read_to_end(&mut told)).await;
+    }
+    missing(&String::from_utf8_lossy(&told))
+}
+
+/// The options that a configuration, as `ssh -G` prints it, leaves open.
+fn missing(configuration: &str) -> Vec<&'static str> {
+    let open = |unset: &str| {
+        let name = unset.split(' ').next().unwrap_or(unset);
+        !configuration.lines().any(|line| line.starts_with(name) && line.trim() != unset)
+    };
+    DEFAULTS.iter().filter(|(unset, _)| open(unset)).map(|(_, option)| *option).collect()
 }
 
 fn words(said: &Mutex<Vec<u8>>) -> String {
@@ -123,15 +239,16 @@ pub(super) struct Sessions {
     pub(super) runtime: Runtime,
     pub(super) address: SftpAddress,
     options: SftpOptionsOfUser,
+    line: Line,
     open: Mutex<Option<Arc<Session>>>,
     /// Directories that are known to be there.
     folders: Mutex<BTreeSet<String>>,
 }
 
 impl Sessions {
-    pub(super) fn new(address: SftpAddress, options: SftpOptionsOfUser) -> io::Result<Self> {
+    pub(super) fn new(address: SftpAddress, options: SftpOptionsOfUser, line: Line) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("sftp").build()?;
-        Ok(Self { runtime, address, options, open: Mutex::new(None), folders: Mutex::default() })
+        Ok(Self { runtime, address, options, line, open: Mutex::new(None), folders: Mutex::default() })
     }
 
     /// The open connection, or a new one.
@@ -140,7 +257,7 @@ impl Sessions {
         if let Some(session) = open.as_ref() {
             return Ok(Arc::clone(session));
         }
-        let session = Arc::new(self.runtime.block_on(Session::open(&self.address, &self.options))?);
+        let session = Arc::new(self.runtime.block_on(Session::open(&self.address, &self.options, self.line.clone()))?);
         *open = Some(Arc::clone(&session));
         Ok(session)
     }
@@ -171,5 +288,17 @@ impl Sessions {
 impl std::fmt::Debug for Sessions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Sessions({})", self.address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_users_configuration_says_is_left_alone() {
+        assert_eq!(missing("host a\nserveraliveinterval 0\nconnecttimeout none\n"), ["ServerAliveInterval=20", "ConnectTimeout=30"]);
+        assert_eq!(missing("serveraliveinterval 5\nserveralivecountmax 2\nconnecttimeout none\n"), ["ConnectTimeout=30"]);
+        assert_eq!(missing(""), ["ServerAliveInterval=20", "ConnectTimeout=30"]);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use openssh_sftp_client::metadata::Permissions;
 
-use super::files::{Writing, explain, is_full, status};
+use super::files::{Writing, explain, is_broken, is_full, status};
 use super::session::{Session, Sessions};
 use super::{Layout, TEMPORARY, token};
 use crate::store::{ObjectName, Put, StagedObject, StoreError, StoreErrorKind};
@@ -37,7 +37,7 @@ impl StagedFile {
 
     pub(super) async fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let file = self.file.as_mut().ok_or_else(|| io::Error::other("it has its name already"))?;
-        file.append(bytes).await
+        file.append(&self.session, bytes).await
     }
 
     /// Gives it its name.
@@ -76,7 +76,8 @@ impl StagedFile {
 
     /// An error of writing, as the store tells it.
     pub(super) fn failed(&self, object: &str, error: io::Error) -> StoreError {
-        let full = self.sessions.runtime.block_on(is_full(&self.session.sftp, &self.layout.at(TEMPORARY), 1 << 20));
+        let place = self.layout.at(TEMPORARY);
+        let full = !is_broken(&error) && self.sessions.runtime.block_on(is_full(&self.session.sftp, &place, 1 << 20));
         if full {
             return StoreError { source: Some(error), ..StoreError::new(StoreErrorKind::Full, "store", object) };
         }
@@ -86,13 +87,15 @@ impl StagedFile {
 
 impl StagedObject for StagedFile {
     fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        let sessions = Arc::clone(&self.sessions);
-        sessions.runtime.block_on(self.append(bytes)).map_err(|error| self.failed("a new object", error))
+        let (sessions, session) = (Arc::clone(&self.sessions), Arc::clone(&self.session));
+        let written = sessions.runtime.block_on(session.answered(self.append(bytes)));
+        written.map_err(|error| self.failed("a new object", error))
     }
 
     fn commit(mut self: Box<Self>, name: &ObjectName) -> Result<Put, StoreError> {
-        let sessions = Arc::clone(&self.sessions);
-        sessions.runtime.block_on(self.place(name)).map_err(|error| self.failed(&name.to_string(), error))
+        let (sessions, session) = (Arc::clone(&self.sessions), Arc::clone(&self.session));
+        let placed = sessions.runtime.block_on(session.answered(self.place(name)));
+        placed.map_err(|error| self.failed(&name.to_string(), error))
     }
 }
 

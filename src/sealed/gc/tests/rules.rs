@@ -123,6 +123,36 @@ fn what_is_needed_stays_and_what_is_not_goes_in_two_steps() {
 }
 
 #[test]
+fn what_the_store_refuses_to_delete_is_told_and_tried_again() {
+    let mut vault = Vault::new();
+    let kept = vault.snapshot(2, &[0, 1]);
+    let gone = vault.snapshot(2, &[0]);
+    forget::forget(&vault.repository, &gone.id).unwrap();
+    let locked = FaultStore::new(Arc::new(vault.memory.clone()));
+    Folder::ALL.iter().for_each(|folder| locked.lock(*folder));
+    let repository = fixture::open(Arc::new(locked.clone()));
+    let prune = |repository: &Repository| {
+        let heard = Collect::default();
+        (gc::prune(repository, &Options::default(), &heard).unwrap(), heard.findings(Severity::Warning))
+    };
+    vault.memory.advance(DAY * 2);
+    assert_eq!(prune(&repository).0.packs_condemned, 1);
+    for _ in 0..2 {
+        vault.memory.advance(DAY * 2);
+        let (outcome, told) = prune(&repository);
+        assert_eq!((outcome.packs_refused, outcome.packs_deleted, outcome.bytes_freed), (1, 0, 0));
+        let pack = pack::name(&gone.pack.id).to_string();
+        assert!(told.iter().any(|told| told.contains(&pack) && told.contains("tries again")), "{told:?}");
+        assert!(vault.has_pack(&gone.pack));
+    }
+    locked.heal();
+    vault.memory.advance(DAY * 2);
+    let (outcome, _) = prune(&repository);
+    assert_eq!((outcome.packs_deleted, outcome.snapshots_expired), (1, 1));
+    assert!(vault.is_whole(&kept.id) && !vault.has_pack(&gone.pack));
+}
+
+#[test]
 fn without_grace_one_run_marks_and_sweeps() {
     let mut vault = Vault::new();
     let (kept, gone) = (vault.snapshot(2, &[0, 1]), vault.snapshot(2, &[0, 1]));
