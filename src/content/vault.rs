@@ -21,7 +21,7 @@ use crate::sealed::pack::Class;
 use crate::sealed::refs::{self, Refs};
 use crate::sealed::repository::Repository;
 use crate::sealed::{SealedError, index, limits, marks};
-use crate::store::{Folder, ObjectName};
+use crate::store::{Folder, Forward, ObjectName};
 
 /// Opens one of the `keys/` objects that the statement names, and checks that it belongs to the repository.
 ///
@@ -260,27 +260,38 @@ impl ChunkMap {
         self.blocks.get(block as usize).map(|(id, _)| *id)
     }
 
+    /// Where a block is read first.
+    pub fn place(&self, block: u32) -> Option<Location> {
+        self.block_id(block).and_then(|id| self.locations.of(&id).next().copied())
+    }
+
     /// Orders blocks as they lie in packs, so that reading goes forwards.
     pub fn reading_order(&self, block: u32) -> (crate::model::id::PackId, u64) {
-        let place = self.block_id(block).and_then(|id| self.locations.of(&id).next().copied());
-        place.map_or((crate::model::id::PackId::from_bytes([255; 32]), u64::MAX), |place| (place.pack, place.offset))
+        self.place(block).map_or((crate::model::id::PackId::from_bytes([255; 32]), u64::MAX), |place| (place.pack, place.offset))
     }
 
     /// Reads and opens a block from the first place that has it whole.
     ///
     /// # Errors
     /// If it is nowhere, or damaged everywhere; the error names each place.
-    pub fn open_block(&self, vault: &Vault, block: u32, opener: &mut BlockOpener, buffer: &mut Vec<u8>) -> Result<OpenBlock, ContentError> {
+    pub fn open_block(
+        &self,
+        vault: &Vault,
+        block: u32,
+        forward: &mut Forward<'_>,
+        opener: &mut BlockOpener,
+        buffer: &mut Vec<u8>,
+    ) -> Result<OpenBlock, ContentError> {
         let id = self.block_id(block).ok_or_else(|| ContentError::Other("no such block".into()))?;
         let mut reasons = Vec::new();
         for place in self.locations.of(&id) {
-            match self.open_at(vault, &id, place, opener, buffer) {
+            match open_at(forward, &id, place, opener, buffer) {
                 Ok(open) => return Ok(open),
                 Err(reason) => reasons.push(reason),
             }
         }
         for place in self.by_footers(vault).of(&id).filter(|place| !self.locations.of(&id).any(|tried| tried == *place)) {
-            match self.open_at(vault, &id, place, opener, buffer) {
+            match open_at(forward, &id, place, opener, buffer) {
                 Ok(open) => return Ok(open),
                 Err(reason) => reasons.push(reason),
             }
@@ -297,22 +308,20 @@ impl ChunkMap {
             Locations::collect(vault.repository.store(), &self.listing, lists, true).map(|(locations, _)| locations).unwrap_or_default()
         })
     }
+}
 
-    /// Opens a block at one place. The age tags and the chunk ids are checked by whoever uses it, so hashing the sealed
-    /// bytes too would only cost time; it tells which of the two is wrong once something is.
-    fn open_at(
-        &self,
-        vault: &Vault,
-        id: &BlockId,
-        place: &Location,
-        opener: &mut BlockOpener,
-        buffer: &mut Vec<u8>,
-    ) -> Result<OpenBlock, String> {
-        let store = vault.repository.store();
-        let name = crate::sealed::pack::name(&place.pack);
-        store.get_range(&name, place.offset, place.length as usize, buffer).map_err(|error| error.to_string())?;
-        opener.open(buffer).map_err(|failure| explain(id, &name, buffer, &failure))
-    }
+/// Opens a block at one place. The age tags and the chunk ids are checked by whoever uses it, so hashing the sealed
+/// bytes too would only cost time; it tells which of the two is wrong once something is.
+fn open_at(
+    forward: &mut Forward<'_>,
+    id: &BlockId,
+    place: &Location,
+    opener: &mut BlockOpener,
+    buffer: &mut Vec<u8>,
+) -> Result<OpenBlock, String> {
+    let name = crate::sealed::pack::name(&place.pack);
+    forward.get_range(&name, place.offset, place.length as usize, buffer).map_err(|error| error.to_string())?;
+    opener.open(buffer).map_err(|failure| explain(id, &name, buffer, &failure))
 }
 
 fn explain(id: &BlockId, name: &ObjectName, sealed: &[u8], failure: &OpenFailure) -> String {
@@ -331,6 +340,7 @@ pub struct TreeReader<'a> {
     vault: &'a Vault,
     map: &'a ChunkMap,
     keys: ChunkKeys,
+    forward: Forward<'a>,
     opener: BlockOpener,
     buffer: Vec<u8>,
     open: HashMap<u32, (u64, Arc<OpenBlock>)>,
@@ -344,7 +354,8 @@ impl<'a> TreeReader<'a> {
     /// If there is no memory for it.
     pub fn new(vault: &'a Vault, map: &'a ChunkMap) -> Result<Self, ContentError> {
         let (keys, opener) = (vault.chunk_keys(), vault.opener()?);
-        Ok(Self { vault, map, keys, opener, buffer: Vec::new(), open: HashMap::new(), clock: 0 })
+        let forward = Forward::new(vault.repository.store());
+        Ok(Self { vault, map, keys, forward, opener, buffer: Vec::new(), open: HashMap::new(), clock: 0 })
     }
 
     fn block(&mut self, block: u32) -> Result<Arc<OpenBlock>, ContentError> {
@@ -353,7 +364,7 @@ impl<'a> TreeReader<'a> {
             *used = self.clock;
             return Ok(Arc::clone(open));
         }
-        let open = Arc::new(self.map.open_block(self.vault, block, &mut self.opener, &mut self.buffer)?);
+        let open = Arc::new(self.map.open_block(self.vault, block, &mut self.forward, &mut self.opener, &mut self.buffer)?);
         if self.open.len() >= OPEN_BLOCKS
             && let Some(oldest) = self.open.iter().min_by_key(|(_, (used, _))| *used).map(|(block, _)| *block)
         {

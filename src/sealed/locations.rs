@@ -7,7 +7,7 @@ use crate::model::id::{BlockId, PackId};
 use crate::sealed::index::BlockList;
 use crate::sealed::pack::{self, Class, Contents};
 use crate::sealed::{SealedError, marks};
-use crate::store::{Folder, ObjectInfo, Store};
+use crate::store::{Folder, Forward, ObjectInfo, Store};
 
 /// A block's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,8 +162,16 @@ impl Locations {
 /// # Errors
 /// If they are missing or not the block.
 pub fn read_block(store: &dyn Store, id: &BlockId, location: &Location, buffer: &mut Vec<u8>) -> Result<(), SealedError> {
+    read_block_on(&mut Forward::new(store), id, location, buffer)
+}
+
+/// The same for one who reads forwards.
+///
+/// # Errors
+/// As [`read_block`].
+pub fn read_block_on(forward: &mut Forward<'_>, id: &BlockId, location: &Location, buffer: &mut Vec<u8>) -> Result<(), SealedError> {
     let name = pack::name(&location.pack);
-    store.get_range(&name, location.offset, location.length as usize, buffer)?;
+    forward.get_range(&name, location.offset, location.length as usize, buffer)?;
     if BlockId::of(buffer) != *id {
         return Err(SealedError::damaged(&name, format!("the bytes of block {} in it have changed", id.short())));
     }

@@ -12,6 +12,7 @@
 pub mod conformance;
 pub mod directory;
 mod error;
+mod forward;
 pub mod layer;
 pub mod line;
 pub mod memory;
@@ -23,6 +24,7 @@ pub mod sftp;
 
 pub use directory::DirectoryStore;
 pub use error::{StoreError, StoreErrorKind};
+pub use forward::Forward;
 pub use memory::MemoryStore;
 pub use name::{Folder, ObjectName};
 pub use object::{Access, ObjectStore};
@@ -30,6 +32,8 @@ pub use open::{Address, Location, LocationError, Place};
 pub use requests::Requests;
 pub use sftp::SftpStore;
 
+use std::io::Read;
+use std::ops::Range;
 use std::time::SystemTime;
 
 /// What a listing tells of an object.
@@ -120,6 +124,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreErrorKind::NotFound`]; [`StoreErrorKind::Truncated`] if the object ends before.
     fn get_range(&self, name: &ObjectName, offset: u64, length: usize, buffer: &mut Vec<u8>) -> Result<(), StoreError>;
+
+    /// A stretch of an object, to be read as it comes: for [`Forward`]. `None` where reading it in pieces costs no more.
+    fn stream<'a>(&'a self, name: &ObjectName, range: Range<u64>) -> Option<Box<dyn Read + Send + 'a>> {
+        let _ = (name, range);
+        None
+    }
 
     /// All objects of a folder; an absent folder is empty.
     ///

@@ -13,10 +13,10 @@ use crate::content::secret::ChunkKeys;
 use crate::content::vault::Vault;
 use crate::model::event::{Event, Monitor};
 use crate::model::id::{BlockId, IndexId};
-use crate::sealed::locations::{Location, Locations, PackListing, read_block};
+use crate::sealed::locations::{Location, Locations, PackListing, read_block_on};
 use crate::sealed::pack::NONCE;
 use crate::sealed::{SealedError, index, marks};
-use crate::store::Folder;
+use crate::store::{Folder, Forward};
 
 /// What index objects say of each block: a hash over its chunk prefixes and lengths, as the lists themselves would not
 /// fit into memory.
@@ -67,23 +67,32 @@ pub(super) fn open_all(vault: &Vault, report: &mut DataReport, monitor: &dyn Mon
     let mut places: Vec<(BlockId, Location)> = blocks.map(|(id, place)| (*id, *place)).collect();
     places.sort_by_key(|(_, place)| (place.pack, place.offset));
     monitor.event(Event::Expect { files: 0, bytes: places.iter().map(|(_, place)| u64::from(place.length)).sum() });
+    let at_once = store.packing().at_once;
+    let stretches: Vec<_> = places.chunk_by(|(_, first), (_, second)| at_once > 1 && first.pack == second.pack).collect();
     let next = AtomicUsize::new(0);
     let found = Mutex::new((std::mem::take(report), HashSet::new()));
-    let threads = thread::available_parallelism().map_or(2, usize::from).clamp(1, 16);
+    let threads = thread::available_parallelism().map_or(2, usize::from).clamp(1, 16).max(at_once);
     thread::scope(|scope| {
         let handles: Vec<_> = (0..threads)
             .map(|_| {
-                let mut worker = Worker { vault, keys: vault.chunk_keys(), opener: vault.opener()?, buffer: Vec::new() };
-                let (places, claims, next, found) = (&places, &claims, &next, &found);
+                let mut worker =
+                    Worker { keys: vault.chunk_keys(), forward: Forward::new(store), opener: vault.opener()?, buffer: Vec::new() };
+                let (stretches, claims, next, found) = (&stretches, &claims, &next, &found);
                 Ok(scope.spawn(move || {
-                    while let Some((id, place)) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        if monitor.cancelled() {
-                            return;
+                    while let Some(places) = stretches.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let mut near = 0;
+                        for (rank, (id, place)) in places.iter().enumerate() {
+                            if monitor.cancelled() {
+                                return;
+                            }
+                            if rank == near {
+                                near += worker.expect(places.get(rank..).unwrap_or_default());
+                            }
+                            let result = worker.check(id, place, claims.get(id));
+                            monitor.event(Event::Progress { files: 0, bytes: u64::from(place.length) });
+                            let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                            note(&mut found, id, place, result);
                         }
-                        let result = worker.check(id, place, claims.get(id));
-                        monitor.event(Event::Progress { files: 0, bytes: u64::from(place.length) });
-                        let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                        note(&mut found, id, place, result);
                     }
                 }))
             })
@@ -114,16 +123,23 @@ fn note(found: &mut (DataReport, HashSet<BlockId>), id: &BlockId, place: &Locati
 }
 
 struct Worker<'a> {
-    vault: &'a Vault,
     keys: ChunkKeys,
+    forward: Forward<'a>,
     opener: BlockOpener,
     buffer: Vec<u8>,
 }
 
 impl Worker<'_> {
+    /// Announces the first of some blocks of one pack, and those near it; returns how many these are.
+    fn expect(&mut self, places: &[(BlockId, Location)]) -> usize {
+        let Some((_, first)) = places.first() else { return 0 };
+        let parts = places.iter().map(|(_, place)| (place.offset, u64::from(place.length)));
+        self.forward.expect_near(&crate::sealed::pack::name(&first.pack), parts)
+    }
+
     /// Opens a block and recomputes its chunk ids: their number and bytes, or what is wrong.
     fn check(&mut self, id: &BlockId, place: &Location, claim: Option<&[u8; 32]>) -> Result<(u64, u64), String> {
-        read_block(self.vault.repository().store(), id, place, &mut self.buffer).map_err(|error| error.to_string())?;
+        read_block_on(&mut self.forward, id, place, &mut self.buffer).map_err(|error| error.to_string())?;
         let open = self.opener.open(&self.buffer).map_err(|failure| failure.to_string())?;
         let chunks: Vec<(Prefix, u32)> = (0..open.ranges.len())
             .filter_map(|rank| open.chunk(rank))

@@ -152,7 +152,9 @@ fn perform(
         target::Options { numeric_owner: !options.owners_by_name, replace_directories: options.delete, ..target::Options::default() };
     let target = Target::open(&options.target, target_options).map_err(other)?;
     let tally = Tally::default();
-    let threads = thread::available_parallelism().map_or(2, usize::from).clamp(1, 16);
+    // Where there is a server, one answer brings all that is wanted of a pack.
+    let at_once = vault.repository().store().packing().at_once;
+    let threads = thread::available_parallelism().map_or(2, usize::from).clamp(1, 16).max(at_once);
     let summary = thread::scope(|scope| {
         let (batches, to_write) = bounded::<Arc<Batch>>(threads);
         for _ in 0..threads {
@@ -168,6 +170,7 @@ fn perform(
             monitor,
             batches,
             threads,
+            by_pack: at_once > 1,
             lists: snapshot.reader()?,
             wants: Vec::new(),
             bytes: 0,
@@ -246,6 +249,7 @@ struct Planner<'a> {
     monitor: &'a dyn Monitor,
     batches: Sender<Arc<Batch>>,
     threads: usize,
+    by_pack: bool,
     lists: TreeReader<'a>,
     wants: Vec<Want>,
     bytes: u64,
@@ -399,7 +403,7 @@ impl Planner<'_> {
 
     /// Hands the wants to the writing threads.
     fn flush(&mut self) {
-        let batch = Arc::new(Batch::new(std::mem::take(&mut self.wants), &self.snapshot.map));
+        let batch = Arc::new(Batch::new(std::mem::take(&mut self.wants), &self.snapshot.map, self.by_pack));
         self.bytes = 0;
         for _ in 0..self.threads {
             let _ = self.batches.send(Arc::clone(&batch));

@@ -12,7 +12,8 @@ use crate::content::vault::{ChunkMap, ChunkPlace, Vault};
 use crate::model::entry::Metadata;
 use crate::model::event::{Event, Monitor};
 use crate::model::id::ChunkId;
-use crate::sealed::pack::Class;
+use crate::sealed::pack::{self, Class};
+use crate::store::Forward;
 
 /// Most bytes that are written at once. Larger writes make the kernel look for larger pieces of memory, which costs
 /// more than the calls that are saved (`docs/decisions.md`).
@@ -79,12 +80,14 @@ pub struct Batch {
     wants: Vec<Want>,
     /// Ranges of wants of one block each.
     blocks: Vec<Range<usize>>,
+    /// Ranges of blocks that a thread takes at once.
+    stretches: Vec<Range<usize>>,
     next: AtomicUsize,
 }
 
 impl Batch {
-    /// Sorts wants into reading order.
-    pub fn new(mut wants: Vec<Want>, map: &ChunkMap) -> Self {
+    /// Sorts wants into reading order. With `by_pack` what lies in one pack is left to one thread, which can read it as one answer.
+    pub fn new(mut wants: Vec<Want>, map: &ChunkMap, by_pack: bool) -> Self {
         wants.sort_by_cached_key(|want| (map.reading_order(want.place.block), want.place));
         let mut blocks = Vec::new();
         let mut start = 0;
@@ -92,12 +95,20 @@ impl Batch {
             blocks.push(start..start + group.len());
             start += group.len();
         }
-        Self { wants, blocks, next: AtomicUsize::new(0) }
+        let pack = |block: &Range<usize>| wants.get(block.start).map(|want| map.reading_order(want.place.block).0);
+        let mut stretches = Vec::new();
+        let mut start = 0;
+        for stretch in blocks.chunk_by(|first, second| by_pack && pack(first) == pack(second)) {
+            stretches.push(start..start + stretch.len());
+            start += stretch.len();
+        }
+        Self { wants, blocks, stretches, next: AtomicUsize::new(0) }
     }
 
-    fn take(&self) -> Option<&[Want]> {
-        let block = self.blocks.get(self.next.fetch_add(1, Ordering::Relaxed))?;
-        self.wants.get(block.clone())
+    /// The next blocks, each by its wants.
+    fn take(&self) -> Option<Vec<&[Want]>> {
+        let stretch = self.stretches.get(self.next.fetch_add(1, Ordering::Relaxed))?;
+        self.blocks.get(stretch.clone())?.iter().map(|block| self.wants.get(block.clone())).collect()
     }
 }
 
@@ -135,6 +146,7 @@ pub struct BatchWriter<'a> {
     tally: &'a Tally,
     monitor: &'a dyn Monitor,
     keys: ChunkKeys,
+    forward: Forward<'a>,
     opener: BlockOpener,
     buffer: Vec<u8>,
 }
@@ -151,22 +163,37 @@ impl<'a> BatchWriter<'a> {
         tally: &'a Tally,
         monitor: &'a dyn Monitor,
     ) -> Result<Self, ContentError> {
-        Ok(Self { vault, map, target, tally, monitor, keys: vault.chunk_keys(), opener: vault.opener()?, buffer: Vec::new() })
+        let (keys, forward, opener) = (vault.chunk_keys(), Forward::new(vault.repository().store()), vault.opener()?);
+        Ok(Self { vault, map, target, tally, monitor, keys, forward, opener, buffer: Vec::new() })
     }
 
     /// Writes blocks of a batch until none is left.
     pub fn run(&mut self, batch: &Batch) {
-        while let Some(wants) = batch.take() {
-            if self.tally.is_fatal() || self.monitor.cancelled() {
-                return;
+        while let Some(blocks) = batch.take() {
+            let mut near = 0;
+            for (rank, wants) in blocks.iter().enumerate() {
+                if self.tally.is_fatal() || self.monitor.cancelled() {
+                    return;
+                }
+                if rank == near {
+                    near += self.expect(blocks.get(rank..).unwrap_or_default());
+                }
+                self.block(wants);
             }
-            self.block(wants);
         }
+    }
+
+    /// Announces the first of some blocks of one pack, and those near it; returns how many these are.
+    fn expect(&mut self, blocks: &[&[Want]]) -> usize {
+        let mut places = blocks.iter().map_while(|wants| self.map.place(wants.first()?.place.block)).peekable();
+        let Some(first) = places.peek().copied() else { return 1 };
+        let parts = places.map(|place| (place.offset, u64::from(place.length)));
+        self.forward.expect_near(&pack::name(&first.pack), parts)
     }
 
     fn block(&mut self, wants: &[Want]) {
         let Some(first) = wants.first() else { return };
-        let open = self.map.open_block(self.vault, first.place.block, &mut self.opener, &mut self.buffer);
+        let open = self.map.open_block(self.vault, first.place.block, &mut self.forward, &mut self.opener, &mut self.buffer);
         let mut checked = None;
         let mut wants = wants.iter().peekable();
         while let Some(want) = wants.next() {
@@ -198,7 +225,7 @@ impl<'a> BatchWriter<'a> {
     fn elsewhere(&mut self, want: &Want, error: Option<&ContentError>) {
         let places: Vec<ChunkPlace> = self.map.find(&want.id).filter(|place| *place != want.place).collect();
         for place in places {
-            if let Ok(open) = self.map.open_block(self.vault, place.block, &mut self.opener, &mut self.buffer)
+            if let Ok(open) = self.map.open_block(self.vault, place.block, &mut self.forward, &mut self.opener, &mut self.buffer)
                 && let Some(bytes) = open
                     .chunk(place.rank as usize)
                     .filter(|bytes| bytes.len() == want.length as usize && self.keys.id(Class::Data, bytes) == want.id)

@@ -15,7 +15,7 @@ use crate::sealed::pack::{self, Class};
 use crate::sealed::relocate::Relocator;
 use crate::sealed::run_id::RunId;
 use crate::sealed::{SealedError, limits, needs};
-use crate::store::{ObjectInfo, Store, StoreError, StoreErrorKind};
+use crate::store::{Forward, ObjectInfo, Store, StoreError, StoreErrorKind};
 
 /// Packs are copied in pieces of so many bytes, one for each thread.
 const PIECE: usize = 4 << 20;
@@ -159,9 +159,11 @@ pub(in crate::sealed) fn copy_pack(
     let mut staged = to.stage()?;
     let mut hasher = blake3::Hasher::new();
     let mut offset = 0;
+    let mut forward = Forward::new(from);
+    forward.expect(&info.name, 0..info.size);
     while offset < info.size {
         let length = usize::try_from(info.size - offset).unwrap_or(PIECE).min(PIECE);
-        match from.get_range(&info.name, offset, length, buffer) {
+        match forward.get_range(&info.name, offset, length, buffer) {
             Ok(()) => {}
             Err(error) if error.is_not_found() => return Ok(Carried::Gone),
             Err(error) if concerns_object(&error) => return Ok(Carried::Damaged(error.to_string())),

@@ -11,7 +11,7 @@ use crate::model::event::{Event, Monitor, Severity};
 use crate::model::id::{BlockId, PackId};
 use crate::sealed::pack::{self, Contents};
 use crate::sealed::{SealedError, index, needs};
-use crate::store::{Folder, ObjectInfo, ObjectName, Store, StoreErrorKind};
+use crate::store::{Folder, Forward, ObjectInfo, ObjectName, Store, StoreErrorKind};
 
 /// Packs are read in pieces of so many bytes.
 const PIECE: usize = 4 << 20;
@@ -122,9 +122,11 @@ fn read_blocks(store: &dyn Store, id: &PackId, info: &ObjectInfo, contents: &Con
     let mut whole = blake3::Hasher::new();
     let mut blocks = Blocks::new(contents);
     let mut buffer = Vec::new();
+    let mut forward = Forward::new(store);
+    forward.expect(&info.name, 0..info.size);
     while reading.bytes < info.size {
         let length = usize::try_from(info.size - reading.bytes).unwrap_or(PIECE).min(PIECE);
-        match store.get_range(&info.name, reading.bytes, length, &mut buffer) {
+        match forward.get_range(&info.name, reading.bytes, length, &mut buffer) {
             Ok(()) => {}
             Err(error) if error.is_not_found() => return Ok(Reading { gone: true, ..reading }),
             Err(error) if error.kind == StoreErrorKind::Truncated => {

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -94,6 +95,10 @@ impl Store for KeptStore {
 
     fn get_range(&self, name: &ObjectName, offset: u64, length: usize, buffer: &mut Vec<u8>) -> Result<(), StoreError> {
         self.inner.get_range(name, offset, length, buffer)
+    }
+
+    fn stream<'a>(&'a self, name: &ObjectName, range: Range<u64>) -> Option<Box<dyn Read + Send + 'a>> {
+        self.inner.stream(name, range)
     }
 
     fn list(&self, folder: Folder) -> Result<Vec<ObjectInfo>, StoreError> {

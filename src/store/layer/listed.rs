@@ -1,6 +1,8 @@
 //! A store whose folders were listed once.
 
 use std::collections::HashMap;
+use std::io::Read;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -51,6 +53,10 @@ impl Store for ListedStore {
 
     fn get_range(&self, name: &ObjectName, offset: u64, length: usize, buffer: &mut Vec<u8>) -> Result<(), StoreError> {
         self.inner.get_range(name, offset, length, buffer)
+    }
+
+    fn stream<'a>(&'a self, name: &ObjectName, range: Range<u64>) -> Option<Box<dyn Read + Send + 'a>> {
+        self.inner.stream(name, range)
     }
 
     fn list(&self, folder: Folder) -> Result<Vec<ObjectInfo>, StoreError> {

@@ -1,5 +1,7 @@
 //! A store that is only read.
 
+use std::io::Read;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -42,6 +44,10 @@ impl Store for ReadOnlyStore {
 
     fn get_range(&self, name: &ObjectName, offset: u64, length: usize, buffer: &mut Vec<u8>) -> Result<(), StoreError> {
         self.inner.get_range(name, offset, length, buffer)
+    }
+
+    fn stream<'a>(&'a self, name: &ObjectName, range: Range<u64>) -> Option<Box<dyn Read + Send + 'a>> {
+        self.inner.stream(name, range)
     }
 
     fn list(&self, folder: Folder) -> Result<Vec<ObjectInfo>, StoreError> {

@@ -16,10 +16,13 @@ mod address;
 mod answer;
 mod attempt;
 mod credentials;
+mod download;
 mod listing;
 mod staged;
 mod transport;
 
+use std::io::Read;
+use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -254,6 +257,10 @@ impl Store for ObjectStore {
         }
         Iterator::for_each(bytes, |part| buffer.extend_from_slice(&part));
         Ok(())
+    }
+
+    fn stream<'a>(&'a self, name: &ObjectName, range: Range<u64>) -> Option<Box<dyn Read + Send + 'a>> {
+        Some(Box::new(download::Download::new(self.clone(), name, range)))
     }
 
     fn list(&self, folder: Folder) -> Result<Vec<ObjectInfo>, StoreError> {
