@@ -1,7 +1,6 @@
 # Assertions and warnings: each says which option, what is wrong, and what to write instead.
 {
   config,
-  options,
   lib,
   ...
 }:
@@ -10,7 +9,7 @@ let
   inherit (import ./presets.nix { inherit lib; }) presets;
   cfg = config.services.hearth-backup;
   jobs = lib.filterAttrs (_: job: job.enable) cfg.jobs;
-  inherit (lib) optional optionals;
+  inherit (lib) optional;
   quoted = names: own.enumerate (map (name: "`${name}`") names);
   say = path: text: "services.hearth-backup.${path}: ${text}";
   unless = condition: path: text: {
@@ -21,12 +20,7 @@ let
 
   # --- names and sources --------------------------------------------------------------
 
-  reserved = lib.filter (prefix: prefix != "") [
-    "forget-"
-    "prune-"
-    "check-"
-    "notify-"
-  ];
+  reserved = [ "forget-" "prune-" "check-" "notify-" "awake-" ];
   ofJob =
     name: job:
     let
@@ -47,7 +41,7 @@ let
     in
     [
       (unless (goodName name) at "a name consists of letters, digits, `-`, `_` and `.`, at most 64 of them: it becomes part of a unit's name.")
-      (unless (!lib.any (prefix: lib.hasPrefix prefix name) reserved) at "a job's name must not begin with ${quoted reserved}: units of that name keep house in repositories.")
+      (unless (!lib.any (prefix: lib.hasPrefix prefix name) reserved) at "a job's name must not begin with ${quoted reserved}: units of that name do other things.")
       (unless (job.repositories != [ ]) "${at}.repositories" "names none; a job needs somewhere to go. ${
         if cfg.repositories == { } then "Define one in `services.hearth-backup.repositories`." else "There are: ${lib.concatStringsSep ", " (lib.attrNames cfg.repositories)}."
       }")
@@ -89,16 +83,34 @@ let
     name: repository:
     let
       scheme = own.scheme repository.url;
+      at = "repositories.${name}";
+      only = option: kind: what: unless (
+        lib.elem repository.${option} [ null "" ] || scheme == kind
+      ) "${at}.${option}" "is for ${what} (${kind}://...), and the URL names none; leave it out.";
     in
     [
-      (unless (goodName name) "repositories.${name}" "a name consists of letters, digits, `-`, `_` and `.`, at most 64 of them: it becomes part of a unit's name.")
-      (unless (own.isLocal repository.url) "repositories.${name}.url" "`${repository.url}`: this version writes to directories only, such as /mnt/backup/q, not to ${toString scheme}.")
+      (unless (goodName name) at "a name consists of letters, digits, `-`, `_` and `.`, at most 64 of them: it becomes part of a unit's name.")
+      (unless (
+        lib.elem scheme [ null "file" "sftp" "s3" ]
+      ) "${at}.url" "`${repository.url}`: repositories lie in directories (/mnt/backup/q), on servers (sftp://HOST/PATH) and in buckets (s3://BUCKET/PREFIX), not at ${toString scheme}://.")
+      # The text does not repeat it.
+      (unless (
+        builtins.match "sftp://[^/@]*:[^/]*@.*|s3://[^/?]*@.*" repository.url == null
+      ) "${at}.url" "holds a password or a key, and would be copied to the store, where everyone on the host can read it. Set `${
+        if scheme == "s3" then "credentials" else "identity"
+      }` instead.")
+      (only "credentials" "s3" "buckets")
+      (only "connections" "s3" "buckets")
+      (only "identity" "sftp" "servers")
+      (only "knownHosts" "sftp" "servers")
       (unless (
         !own.isLocal repository.url || lib.hasPrefix "/" (own.directoryOf repository.url)
-      ) "repositories.${name}.url" "`${repository.url}` is not absolute; services run in no particular directory.")
+      ) "${at}.url" "`${repository.url}` is not absolute; services run in no particular directory.${
+        lib.optionalString (builtins.match "[^/]+:.*" repository.url != null) " A directory of another machine is sftp://HOST/PATH."
+      }")
       (unless (
         !own.isLocal repository.url || !own.isWithin builtins.storeDir (own.directoryOf repository.url)
-      ) "repositories.${name}.url" "`${repository.url}` lies in the store, where nothing can be written. Write the path as a string.")
+      ) "${at}.url" "`${repository.url}` lies in the store, where nothing can be written. Write the path as a string.")
     ];
 
   urls = lib.mapAttrsToList (name: repository: {

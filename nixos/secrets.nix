@@ -14,13 +14,27 @@ let
   jobs = lib.filterAttrs (_: job: job.enable) cfg.jobs;
   hasAgenix = options ? age;
 
-  ofRepositories = lib.mapAttrsToList (name: repository: {
-    name = "${name}-writer-key";
-    option = "repositories.${name}.writerKey";
-    secret = repository.writerKey;
-    repository = name;
-    required = true;
-  }) cfg.repositories;
+  ofRepository = name: repository: [
+    {
+      name = "${name}-writer-key";
+      option = "repositories.${name}.writerKey";
+      secret = repository.writerKey;
+      repository = name;
+      required = true;
+    }
+    {
+      name = "${name}-credentials";
+      option = "repositories.${name}.credentials";
+      secret = repository.credentials;
+      repository = name;
+    }
+    {
+      name = "${name}-identity";
+      option = "repositories.${name}.identity";
+      secret = repository.identity;
+      repository = name;
+    }
+  ];
   ofJob =
     name: job:
     lib.concatMap
@@ -40,7 +54,7 @@ let
       secret = job.notify.ntfy.token;
       notifies = name;
     };
-  all = ofRepositories ++ lib.concatLists (lib.mapAttrsToList ofJob jobs);
+  all = lib.concatLists (lib.mapAttrsToList ofRepository cfg.repositories ++ lib.mapAttrsToList ofJob jobs);
 
   ways = secret: lib.filter (way: secret.${way} != null) [ "age" "file" ];
   # Where it lies on the host.

@@ -16,8 +16,10 @@ let
   # --- repositories -------------------------------------------------------------------
 
   repository = name: repository: {
-    inherit (repository) url copy;
-    writerKey = credential "${name}-writer-key";
+    inherit (repository) url copy connections;
+    writerKey = orNull (repository.writerKey != null) (credential "${name}-writer-key");
+    credentials = orNull (repository.credentials != null) (credential "${name}-credentials");
+    identity = orNull (repository.identity != null) (credential "${name}-identity");
     prune = { inherit (repository.prune) grace maxUnused; };
     check = { inherit (repository.check) readPacks; };
   };

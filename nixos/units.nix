@@ -48,6 +48,31 @@ let
   repositoriesOf = job: lib.filterAttrs (name: _: lib.elem name job.repositories) cfg.repositories;
   directories = repositories: map (repository: own.directoryOf repository.url) (lib.filter (repository: own.isLocal repository.url) repositories);
   isRemote = repository: !own.isLocal repository.url;
+  isAt = scheme: repository: own.scheme repository.url == scheme;
+
+  # --- ssh ----------------------------------------------------------------------------
+
+  sftpServers = lib.filterAttrs (_: isAt "sftp") cfg.repositories;
+  knownHosts = lib.concatStrings (lib.mapAttrsToList (_: server: lib.optionalString (server.knownHosts != "") "${lib.trim server.knownHosts}\n") sftpServers);
+  # As ssh reads it the first word on a subject counts: the module's, root's, the host's.
+  sshConfig = pkgs.writeText "hearth-backup-ssh-config" (
+    cfg.sshConfig
+    + "\nHost *\n"
+    + lib.optionalString (knownHosts != "") "UserKnownHostsFile ${pkgs.writeText "hearth-backup-known-hosts" knownHosts} ~/.ssh/known_hosts\n"
+    + "Include ~/.ssh/config\nInclude /etc/ssh/ssh_config\n"
+  );
+  # What a unit needs to reach repositories on servers.
+  sshFor =
+    repositories:
+    let
+      needed = lib.any (isAt "sftp") repositories;
+    in
+    {
+      path = optional needed (config.programs.ssh.package or pkgs.openssh);
+      environment = lib.optionalAttrs (needed && (knownHosts != "" || cfg.sshConfig != "")) {
+        HEARTH_SSH = "ssh -F ${sshConfig}";
+      };
+    };
 
   # Where a path is read: through the innermost place that is read from elsewhere.
   readAt =
@@ -66,7 +91,7 @@ let
       found = cfg.resolved.${name};
       servers = serversOf job;
       hooks = lib.concatLists (lib.attrValues job.hooks);
-      foreign = job.commands != { } || hooks != [ ] || job.quiesce.freeze != [ ] || lib.any (server: server.through != [ ]) servers;
+      foreign = job.commands != { } || hooks != [ ] || job.quiesce.freeze ++ job.quiesce.thaw != [ ] || lib.any (server: server.through != [ ]) servers;
       snapshots = job.filesystemSnapshots != "off" || job.lvmVolumes != [ ];
       remote =
         lib.any isRemote (lib.attrValues (repositoriesOf job))
@@ -151,6 +176,7 @@ let
     let
       found = cfg.resolved.${name};
       repositories = repositoriesOf job;
+      ssh = sshFor (lib.attrValues repositories);
       needs = needsOf name job;
       network = afterNetwork needs.remote;
       servers =
@@ -176,8 +202,8 @@ let
         # A disk that is not plugged in keeps nothing from the other repositories.
         WantsMountsFor = map (own.word utils) (directories (lib.attrValues repositories)) ++ mountsOf found.optionalPaths;
       };
-      path = tools name job;
-      environment = {
+      path = tools name job ++ ssh.path;
+      environment = ssh.environment // {
         HEARTH_CONFIG = "${file}";
         # Podman itself would write to its state, which is not for a confined unit; its service does.
         CONTAINER_HOST = lib.mkIf (usesEngine "podman" job && job.sandbox) "unix:///run/podman/podman.sock";
@@ -213,7 +239,11 @@ let
         }
         // lib.optionalAttrs job.sandbox (confine {
           inherit needs;
-          writable = writableOf (lib.attrValues repositories) ++ map (path: own.word utils "-${path}") job.readWritePaths;
+          writable =
+            writableOf (lib.attrValues repositories)
+            # Where a pack waits until it is complete; else the unit has one of its own.
+            ++ optional (needs.temporary && lib.any (isAt "s3") (lib.attrValues repositories)) "/var/tmp"
+            ++ map (path: own.word utils "-${path}") job.readWritePaths;
           deviceNodes = lib.mapAttrsToList (_: device: own.word utils device.path) job.devices;
         });
     };
@@ -267,6 +297,7 @@ let
     onFailure = lib.unique (lib.concatLists (lib.mapAttrsToList (notifications "hearth-backup-${step}-${name}") (jobsOf name)));
     restartIfChanged = false;
     unitConfig.RequiresMountsFor = map (own.word utils) ([ cfg.stateDir ] ++ directories [ repository ]);
+    inherit (sshFor [ repository ]) path environment;
     serviceConfig =
       common
       // {

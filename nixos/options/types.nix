@@ -61,14 +61,14 @@ rec {
     mkOption {
       inherit description;
       default = null;
-      example = lib.literalExpression "{ age = ./q-writer.age; }";
+      example = lib.literalExpression "{ age = ./secret.age; }";
       type = types.nullOr (
         types.submodule {
           options = {
             age = maybe types.path ''
               The secret, encrypted by age, in your configuration. The agenix module decrypts it on the host; it is declared there by
               itself, for root only.
-            '' { example = lib.literalExpression "./q-writer.age"; };
+            '' { example = lib.literalExpression "./secret.age"; };
             file = maybe (types.either types.path types.str) ''
               A file on the host that holds the secret: a path as a string, such as `config.sops.secrets.hearth-q.path`. It is not
               copied to the store.

@@ -1,4 +1,4 @@
-# Configurations of hosts, and what must come of them. `check.py` compares.
+# Configurations of hosts, and what must come of them; what concerns other machines is in far.nix. `check.py` compares.
 #
 #   modules              the host
 #   expect.assertions    the texts of the assertions that fail; nothing else is looked at then
@@ -1118,7 +1118,7 @@ in
     "jobs.state.services: `vaultwarden` is not enabled on this host, so there is nothing to save. Remove it, or set `services.vaultwarden.enable = true`."
   ];
   a-job-has-the-name-of-other-units = refuses (with' { jobs.forget-hub = { repositories = [ "hub" ]; paths = [ "/srv" ]; }; }) [
-    "jobs.forget-hub: a job's name must not begin with `forget-`, `prune-`, `check-` and `notify-`: units of that name keep house in repositories."
+    "jobs.forget-hub: a job's name must not begin with `forget-`, `prune-`, `check-`, `notify-` and `awake-`: units of that name do other things."
   ];
   a-name-becomes-no-unit = refuses (with' { jobs."a b" = { repositories = [ "hub" ]; paths = [ "/srv" ]; }; }) [
     "jobs.a b: a name consists of letters, digits, `-`, `_` and `.`, at most 64 of them: it becomes part of a unit's name."
@@ -1145,9 +1145,6 @@ in
     "jobs.state.window: ends when it begins; leave it out for a job that may run at any time."
   ];
   a-job-waits-for-none = refuses (job { after = [ "stat" ]; }) [ "jobs.state.after: there is no other job `stat`; there are none." ];
-  a-bucket-is-for-later = refuses (with' { repositories.hub.url = "s3://bucket/q"; jobs.state = { repositories = [ "hub" ]; paths = [ "/srv" ]; }; }) [
-    "repositories.hub.url: `s3://bucket/q`: this version writes to directories only, such as /mnt/backup/q, not to s3."
-  ];
   a-repository-is-somewhere-relative = refuses (with' { repositories.hub.url = "backup"; jobs.state = { repositories = [ "hub" ]; paths = [ "/srv" ]; }; }) [
     "repositories.hub.url: `backup` is not absolute; services run in no particular directory."
   ];
@@ -1158,3 +1155,4 @@ in
     "repositories: `twin` lies where another repository does: a job would save twice to one place."
   ];
 }
+// import ./far.nix { inherit lib with' hub path package refuses; }
