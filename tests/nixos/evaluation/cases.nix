@@ -257,8 +257,6 @@ in
       golden = true;
       units = {
         "hearth-backup-everything.service" = [
-          "After=network-online.target postgresql.service postgresql.target mysql.service hearth-backup-databases.service"
-          "Wants=network-online.target"
           "OnFailure=hearth-backup-notify-everything@hearth-backup-everything.service alert.service"
           "LoadCredential=hub-writer-key:/root/q.key"
           "LoadCredential=everything-postgresql-password:/run/secrets/pg"
@@ -274,13 +272,21 @@ in
           "WantsMountsFor=/srv/c"
           "ReadWritePaths=-/etc/lvm"
           "ReadWritePaths=-/srv/dumps"
-          "systemd-inhibit"
+          "After=network-online.target postgresql.service postgresql.target mysql.service hearth-backup-awake-everything.service hearth-backup-databases.service"
+          "Wants=network-online.target hearth-backup-awake-everything.service"
+          "!systemd-inhibit"
+          "KillMode=mixed"
           "RequiresMountsFor=/srv/a"
           "RequiresMountsFor=/srv"
           "CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_SETUID CAP_SETGID CAP_CHOWN CAP_SYS_ADMIN CAP_DAC_OVERRIDE"
           "ProtectSystem=full"
           "PrivateNetwork=false"
         ];
+        "hearth-backup-awake-everything.service" = [
+          "systemd-inhibit --mode=block --what=sleep"
+          "StopWhenUnneeded=true"
+        ];
+        "hearth-backup-awake-databases.service" = null;
         "hearth-backup-everything.timer" = [
           "OnCalendar=02:00"
           "OnCalendar=14:00"
@@ -964,6 +970,13 @@ in
     expect.persistRoot = "/persist";
   };
 
+  # --- confinement ---------------------------------------------------------------------
+
+  what-thaws-is-a-program-of-the-users-too = {
+    modules = job { quiesce.thaw = [ { command = [ "/bin/thaw" ]; } ]; };
+    expect.units."hearth-backup-state.service" = [ "PrivateNetwork=false" "MemoryDenyWriteExecute=false" "ProtectProc=default" ];
+  };
+
   # --- secrets -------------------------------------------------------------------------
 
   agenix-is-told-of-each-secret = {
@@ -1044,7 +1057,7 @@ in
       repositories = [ "hub" ];
       paths = [ "/srv" ];
     };
-  }) [ "jobs.state: `policy.require321` asks for 3 copies on 2 kinds of media, 1 of them elsewhere. This job has 2 copies instead of 3 (the live data is one): add a repository, or say who mirrors one in `mirrors`; one kind of media (disk) instead of 2: add a repository on another kind; no copy elsewhere: add a repository or a mirror with `copy.offsite = true`. `hub` does not say what kind of copy it is: set `repositories.<name>.copy`." ];
+  }) [ "jobs.state: `policy.require321` asks for 3 copies on 2 kinds of media, 1 of them elsewhere. This job has 2 copies instead of 3 (the live data is one): add a repository, or a mirror of one in `services.hearth-backup.mirrors`, or say in its `mirrors` who else makes one; one kind of media (disk) instead of 2: add a repository on another kind; no copy elsewhere: add a repository or a mirror with `copy.offsite = true`. `hub` does not say what kind of copy it is: set `repositories.<name>.copy`." ];
 
   # --- warnings ------------------------------------------------------------------------
 
@@ -1118,7 +1131,7 @@ in
     "jobs.state.services: `vaultwarden` is not enabled on this host, so there is nothing to save. Remove it, or set `services.vaultwarden.enable = true`."
   ];
   a-job-has-the-name-of-other-units = refuses (with' { jobs.forget-hub = { repositories = [ "hub" ]; paths = [ "/srv" ]; }; }) [
-    "jobs.forget-hub: a job's name must not begin with `forget-`, `prune-`, `check-`, `notify-` and `awake-`: units of that name do other things."
+    "jobs.forget-hub: a job's name must not begin with `forget-`, `prune-`, `check-`, `notify-`, `mirror-` and `awake-`: units of that name do other things."
   ];
   a-name-becomes-no-unit = refuses (with' { jobs."a b" = { repositories = [ "hub" ]; paths = [ "/srv" ]; }; }) [
     "jobs.a b: a name consists of letters, digits, `-`, `_` and `.`, at most 64 of them: it becomes part of a unit's name."
