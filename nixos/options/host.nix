@@ -63,8 +63,8 @@ in
       default = "${if cfg.persistRoot == null then "" else cfg.persistRoot}/var/lib/hearth-backup";
       defaultText = lib.literalExpression ''"''${persistRoot}/var/lib/hearth-backup"'';
       description = ''
-        Where caches lie, and what was seen of repositories. Losing it costs no backups, but time; and until the next run nobody notices if a
-        repository was put back to an older state, or another one in its place where the URL has no `#hb1...`.
+        Where caches lie, and what was seen of repositories. Losing it costs no backups, but time, and the memory of what repositories showed: the
+        next run would not notice that one was put back to an older state.
       '';
     };
 
@@ -111,8 +111,8 @@ in
       '';
       requireCoverage = own.flag false "Fail the evaluation, instead of a warning, if a service of this host keeps state that no job saves.";
       restoresTestedBy = own.maybe types.singleLineStr ''
-        Who or what tests restores from these backups, and how often. Without it a warning reminds you: a backup
-        that was never restored is a hope.
+        Who or what tests restores from these backups, and how often. Without it a warning reminds you: what was
+        never restored may not be a backup.
       '' { example = "by hand on the laptop, first Sunday of the month"; };
       liveMedia = mkOption {
         type = types.str;

@@ -48,8 +48,8 @@ let
         '';
       };
       writerKey = own.secret ''
-        This host's writer key, which `hearth-backup init` or `hearth-backup key add-writer` made. It cannot read backups. Only a repository to which
-        no job goes can do without.
+        This host's writer key, which `hearth-backup init` or `hearth-backup key add-writer` made. It cannot read backups. Only a repository that
+        nothing but mirrors use can do without.
       '';
       copy = mkOption {
         type = types.nullOr (types.submodule { options = copy; });
