@@ -51,6 +51,7 @@
       machineTests = [
         "agenix"
         "databases"
+        "far-copies"
         "host-recovery"
         "impermanence"
         "interrupted"

@@ -17,6 +17,16 @@ rec {
   # Whether a path lies in a directory, or is it.
   isWithin = directory: path: path == directory || lib.hasPrefix (lib.removeSuffix "/" directory + "/") path;
 
+  # Where mirrors bring what is in a repository, each place once, it itself first; a circle does no harm.
+  reachedFrom =
+    mirrors: repository:
+    map (place: place.key) (
+      builtins.genericClosure {
+        startSet = [ { key = repository; } ];
+        operator = place: map (mirror: { key = mirror.to; }) (lib.filter (mirror: mirror.from == place.key) (lib.attrValues mirrors));
+      }
+    );
+
   isPattern = path: builtins.match ".*[*?\\[].*" path != null;
 
   # What of a path stands before its first pattern: the directory that must be there for it.

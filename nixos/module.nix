@@ -8,6 +8,7 @@
     ./options/host.nix
     ./options/repositories.nix
     ./options/jobs.nix
+    ./options/mirrors.nix
     ./resolve.nix
     ./settings.nix
     ./secrets.nix

@@ -17,7 +17,6 @@ let
   one =
     option:
     let
-      # Nix has no unlimited lines here: as the rest of the page.
       example = option.example.text or "";
     in
     ''
@@ -34,7 +33,7 @@ let
     )
     + "\n";
   under = name: lib.filter (option: lib.hasPrefix "${prefix}${name}" option.name) options;
-  other = lib.filter (option: !lib.any (name: lib.hasPrefix "${prefix}${name}" option.name) [ "jobs" "repositories" ]) options;
+  other = lib.filter (option: !lib.any (name: lib.hasPrefix "${prefix}${name}" option.name) [ "jobs" "mirrors" "repositories" ]) options;
 in
 ''
   # Options of `services.hearth-backup`
@@ -47,5 +46,7 @@ in
 + concatMapStrings one other
 + "## Repositories\n\n"
 + concatMapStrings one (under "repositories")
++ "## Mirrors\n\n"
++ concatMapStrings one (under "mirrors")
 + "## Jobs\n\n"
 + concatMapStrings one (under "jobs")

@@ -1,7 +1,6 @@
 # Assertions and warnings: each says which option, what is wrong, and what to write instead.
 {
   config,
-  options,
   lib,
   ...
 }:
@@ -10,7 +9,8 @@ let
   inherit (import ./presets.nix { inherit lib; }) presets;
   cfg = config.services.hearth-backup;
   jobs = lib.filterAttrs (_: job: job.enable) cfg.jobs;
-  inherit (lib) optional optionals;
+  mirrors = lib.filterAttrs (_: mirror: mirror.enable) cfg.mirrors;
+  inherit (lib) optional;
   quoted = names: own.enumerate (map (name: "`${name}`") names);
   say = path: text: "services.hearth-backup.${path}: ${text}";
   unless = condition: path: text: {
@@ -19,14 +19,12 @@ let
   };
   goodName = name: builtins.match "[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}" name != null;
 
+  keepsSomething = retention: retention == null || lib.any (amount: amount != null && amount != 0) (lib.attrValues retention);
+  keepsNothing = "would keep nothing; say what stays, such as `{ daily = 7; weekly = 4; }`, or leave it out to keep everything.";
+
   # --- names and sources --------------------------------------------------------------
 
-  reserved = lib.filter (prefix: prefix != "") [
-    "forget-"
-    "prune-"
-    "check-"
-    "notify-"
-  ];
+  reserved = [ "forget-" "prune-" "check-" "notify-" "mirror-" "awake-" ];
   ofJob =
     name: job:
     let
@@ -47,7 +45,7 @@ let
     in
     [
       (unless (goodName name) at "a name consists of letters, digits, `-`, `_` and `.`, at most 64 of them: it becomes part of a unit's name.")
-      (unless (!lib.any (prefix: lib.hasPrefix prefix name) reserved) at "a job's name must not begin with ${quoted reserved}: units of that name keep house in repositories.")
+      (unless (!lib.any (prefix: lib.hasPrefix prefix name) reserved) at "a job's name must not begin with ${quoted reserved}: units of that name do other things.")
       (unless (job.repositories != [ ]) "${at}.repositories" "names none; a job needs somewhere to go. ${
         if cfg.repositories == { } then "Define one in `services.hearth-backup.repositories`." else "There are: ${lib.concatStringsSep ", " (lib.attrNames cfg.repositories)}."
       }")
@@ -58,9 +56,7 @@ let
       } Name its directories in `paths` and its databases in `postgresql.databases`; what is known stands in nixos/presets.nix.")
       (unless (found.idle == [ ]) "${at}.services" "${quoted found.idle} is not enabled on this host, so there is nothing to save. Remove it, or set `services.${lib.head (found.idle ++ [ "" ])}.enable = true`.")
       (unless (!nothing || found.unknown != [ ] || found.idle != [ ]) at "has nothing to save; set `services`, `paths`, `autoDiscover`, databases, `commands`, `devices`, `lvmVolumes` or `containers`.")
-      (unless (
-        job.retention == null || lib.any (amount: amount != null && amount != 0) (lib.attrValues job.retention)
-      ) "${at}.retention" "would keep nothing; say what stays, such as `{ daily = 7; weekly = 4; }`, or leave it out to keep everything.")
+      (unless (keepsSomething job.retention) "${at}.retention" keepsNothing)
       (unless (
         job.postgresql == null || !isLocal job.postgresql || config.services.postgresql.enable or false
       ) "${at}.postgresql" "this host has no PostgreSQL server. Set `services.postgresql.enable`, or say where it is with `host` or `through`.")
@@ -89,16 +85,34 @@ let
     name: repository:
     let
       scheme = own.scheme repository.url;
+      at = "repositories.${name}";
+      only = option: kind: what: unless (
+        lib.elem repository.${option} [ null "" ] || scheme == kind
+      ) "${at}.${option}" "is for ${what} (${kind}://...), and the URL names none; leave it out.";
     in
     [
-      (unless (goodName name) "repositories.${name}" "a name consists of letters, digits, `-`, `_` and `.`, at most 64 of them: it becomes part of a unit's name.")
-      (unless (own.isLocal repository.url) "repositories.${name}.url" "`${repository.url}`: this version writes to directories only, such as /mnt/backup/q, not to ${toString scheme}.")
+      (unless (goodName name) at "a name consists of letters, digits, `-`, `_` and `.`, at most 64 of them: it becomes part of a unit's name.")
+      (unless (
+        lib.elem scheme [ null "file" "sftp" "s3" ]
+      ) "${at}.url" "`${repository.url}`: repositories lie in directories (/mnt/backup/q), on servers (sftp://HOST/PATH) and in buckets (s3://BUCKET/PREFIX), not at ${toString scheme}://.")
+      # The text does not repeat it.
+      (unless (
+        builtins.match "sftp://[^/@]*:[^/]*@.*|s3://[^/?]*@.*" repository.url == null
+      ) "${at}.url" "holds a password or a key, and would be copied to the store, where everyone on the host can read it. Set `${
+        if scheme == "s3" then "credentials" else "identity"
+      }` instead.")
+      (only "credentials" "s3" "buckets")
+      (only "connections" "s3" "buckets")
+      (only "identity" "sftp" "servers")
+      (only "knownHosts" "sftp" "servers")
       (unless (
         !own.isLocal repository.url || lib.hasPrefix "/" (own.directoryOf repository.url)
-      ) "repositories.${name}.url" "`${repository.url}` is not absolute; services run in no particular directory.")
+      ) "${at}.url" "`${repository.url}` is not absolute; services run in no particular directory.${
+        lib.optionalString (builtins.match "[^/]+:.*" repository.url != null) " A directory of another machine is sftp://HOST/PATH."
+      }")
       (unless (
         !own.isLocal repository.url || !own.isWithin builtins.storeDir (own.directoryOf repository.url)
-      ) "repositories.${name}.url" "`${repository.url}` lies in the store, where nothing can be written. Write the path as a string.")
+      ) "${at}.url" "`${repository.url}` lies in the store, where nothing can be written. Write the path as a string.")
     ];
 
   urls = lib.mapAttrsToList (name: repository: {
@@ -107,8 +121,44 @@ let
   }) cfg.repositories;
   sameUrl = lib.filter (entry: lib.any (other: other.name < entry.name && other.url == entry.url) urls) urls;
 
+  # --- mirrors ------------------------------------------------------------------------
+
+  ofMirror =
+    name: mirror:
+    let
+      at = "mirrors.${name}";
+      known = repository: cfg.repositories ? ${repository};
+      misspelt = option: unless (
+        known mirror.${option}
+      ) "${at}.${option}" "there is no repository `${mirror.${option}}`; ${own.suggest mirror.${option} (lib.attrNames cfg.repositories)}";
+      ends = lib.filter known [ mirror.from mirror.to ];
+      isVouchedFor = lib.any (end: cfg.repositories.${end}.writerKey != null) ends || !known mirror.from || lib.hasInfix "#hb1" cfg.repositories.${mirror.from}.url;
+    in
+    [
+      (unless (goodName name) at "a name consists of letters, digits, `-`, `_` and `.`, at most 64 of them: it becomes part of a unit's name.")
+      (misspelt "from")
+      (misspelt "to")
+      (unless (mirror.from != mirror.to) "${at}.to" "`${mirror.to}` is what shall be copied; a mirror needs a place of its own.")
+      (unless (
+        mirror.from == mirror.to || !lib.elem mirror.from (own.reachedFrom mirrors mirror.to)
+      ) at "leads from `${mirror.from}` to where `${mirror.from}` is a copy of: mirrors go in a circle. Let one of them go.")
+      (unless (keepsSomething mirror.retention) "${at}.retention" keepsNothing)
+      (unless isVouchedFor "repositories.${mirror.from}.url" "does not say which repository it must be, and there is no `writerKey` that does: mirror `${name}` could be given another one. Write `#hb1...` at its end; `hearth-backup init` printed it.")
+    ];
+
+  # Pairs of mirrors of different repositories to one place.
+  rivals =
+    let
+      names = lib.attrNames mirrors;
+      pairs = lib.concatMap (a: map (b: { inherit a b; }) (lib.filter (b: a < b) names)) names;
+    in
+    lib.filter (pair: mirrors.${pair.a}.to == mirrors.${pair.b}.to && mirrors.${pair.a}.from != mirrors.${pair.b}.from) pairs;
+
   # --- 3-2-1 --------------------------------------------------------------------------
 
+  # The repositories that have a copy of what a job saves: its own, and where this host's mirrors bring them.
+  placesOf =
+    job: lib.filter (name: cfg.repositories ? ${name}) (lib.unique (lib.concatMap (own.reachedFrom mirrors) job.repositories));
   copiesOf =
     job:
     lib.concatMap (
@@ -123,7 +173,7 @@ let
         }
       ]
       ++ lib.attrValues repository.mirrors
-    ) (lib.unique (lib.filter (name: cfg.repositories ? ${name}) job.repositories));
+    ) (placesOf job);
   shortfall =
     name: job:
     let
@@ -131,11 +181,11 @@ let
       count = 1 + lib.length copies;
       media = lib.unique ([ cfg.policy.liveMedia ] ++ lib.filter (media: media != null) (map (copy: copy.media) copies));
       offsite = lib.any (copy: copy.offsite) copies;
-      silent = lib.filter (repository: cfg.repositories ? ${repository} && cfg.repositories.${repository}.copy == null) job.repositories;
+      silent = lib.filter (repository: cfg.repositories.${repository}.copy == null) (placesOf job);
       missing =
         optional (count < 3) "${toString count} ${if count == 1 then "copy" else "copies"} instead of 3 (the live data is one): add ${
           if count == 1 then "two repositories" else "a repository"
-        }, or say who mirrors one in `mirrors`"
+        }, or a mirror of one in `services.hearth-backup.mirrors`, or say in its `mirrors` who else makes one"
         ++ optional (lib.length media < 2) "one kind of media (${lib.head media}) instead of 2: add a repository on another kind"
         ++ optional (!offsite) "no copy elsewhere: add a repository or a mirror with `copy.offsite = true`";
       hint = lib.optionalString (silent != [ ]) " ${quoted silent} ${
@@ -168,11 +218,15 @@ in
     assertions =
       lib.concatLists (lib.mapAttrsToList ofJob jobs)
       ++ lib.concatLists (lib.mapAttrsToList ofRepository cfg.repositories)
+      ++ lib.concatLists (lib.mapAttrsToList ofMirror mirrors)
+      ++ map (
+        pair: unless false "mirrors" "`${pair.a}` and `${pair.b}` bring different repositories to `${mirrors.${pair.a}.to}`; a mirror is a copy of one. Give each a place of its own."
+      ) rivals
       ++ lib.mapAttrsToList shortfall jobs
       ++ [
         (unless (sameUrl == [ ]) "repositories" "${quoted (map (entry: entry.name) sameUrl)} lies where another repository does: a job would save twice to one place.")
         (unless (!cfg.policy.requireCoverage || cfg.coverage.uncovered == [ ]) "policy.requireCoverage" coverageText)
-        (unless (jobs != { } || cfg.repositories == { }) "jobs" "there is none, so nothing is saved. A first one: `jobs.state = { autoDiscover = true; repositories = [ \"${
+        (unless (jobs != { } || mirrors != { } || cfg.repositories == { }) "jobs" "there is none, so nothing is saved. A first one: `jobs.state = { autoDiscover = true; repositories = [ \"${
           lib.head (lib.attrNames cfg.repositories ++ [ "" ])
         }\" ]; }`.")
       ];

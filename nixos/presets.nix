@@ -1153,7 +1153,7 @@ let
     unifi = config: {
       paths = [ "/var/lib/unifi" ];
       quiesce = [ "unifi.service" ];
-      exclude = [ "/var/lib/unifi/work/" ];
+      exclude = below "/var/lib/unifi" [ "work/" ];
       units = [ "unifi.service" ];
     };
 

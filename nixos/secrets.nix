@@ -12,15 +12,34 @@ let
   inherit (lib) mkOption types;
   cfg = config.services.hearth-backup;
   jobs = lib.filterAttrs (_: job: job.enable) cfg.jobs;
+  mirrors = lib.filterAttrs (_: mirror: mirror.enable) cfg.mirrors;
   hasAgenix = options ? age;
 
-  ofRepositories = lib.mapAttrsToList (name: repository: {
-    name = "${name}-writer-key";
-    option = "repositories.${name}.writerKey";
-    secret = repository.writerKey;
-    repository = name;
-    required = true;
-  }) cfg.repositories;
+  ofRepository = name: repository: [
+    {
+      name = "${name}-writer-key";
+      option = "repositories.${name}.writerKey";
+      secret = repository.writerKey;
+      repository = name;
+      writes = true;
+      # A mirror is made, and read, without a key.
+      required =
+        lib.any (job: lib.elem name job.repositories) (lib.attrValues jobs)
+        || !lib.any (mirror: lib.elem name [ mirror.from mirror.to ]) (lib.attrValues mirrors);
+    }
+    {
+      name = "${name}-credentials";
+      option = "repositories.${name}.credentials";
+      secret = repository.credentials;
+      repository = name;
+    }
+    {
+      name = "${name}-identity";
+      option = "repositories.${name}.identity";
+      secret = repository.identity;
+      repository = name;
+    }
+  ];
   ofJob =
     name: job:
     lib.concatMap
@@ -34,13 +53,20 @@ let
         }
       )
       [ "postgresql" "mysql" "mariadb" ]
-    ++ lib.optional (job.notify.ntfy != null && job.notify.ntfy.token != null) {
+    ++ ofNotify name "jobs.${name}" job;
+  ofNotify =
+    name: option: told:
+    lib.optional (told.notify.ntfy != null && told.notify.ntfy.token != null) {
       name = "${name}-ntfy-token";
-      option = "jobs.${name}.notify.ntfy.token";
-      secret = job.notify.ntfy.token;
+      option = "${option}.notify.ntfy.token";
+      secret = told.notify.ntfy.token;
       notifies = name;
     };
-  all = ofRepositories ++ lib.concatLists (lib.mapAttrsToList ofJob jobs);
+  all = lib.concatLists (
+    lib.mapAttrsToList ofRepository cfg.repositories
+    ++ lib.mapAttrsToList ofJob jobs
+    ++ lib.mapAttrsToList (name: mirror: ofNotify "mirror-${name}" "mirrors.${name}" mirror) mirrors
+  );
 
   ways = secret: lib.filter (way: secret.${way} != null) [ "age" "file" ];
   # Where it lies on the host.
@@ -59,7 +85,7 @@ in
     type = types.listOf types.raw;
     internal = true;
     readOnly = true;
-    description = "Credentials: `name`, `path`, and which `repository`, `job` or notification needs it.";
+    description = "Credentials: `name`, `path`, and which `repository`, `job` or notification needs it; `writes` says that it is a writer key.";
   };
 
   config = {

@@ -8,6 +8,7 @@ let
   own = import ./lib.nix { inherit lib; };
   cfg = config.services.hearth-backup;
   jobs = lib.filterAttrs (_: job: job.enable) cfg.jobs;
+  mirrors = lib.filterAttrs (_: mirror: mirror.enable) cfg.mirrors;
 
   credential = name: "credential:${name}";
   orNull = condition: value: if condition then value else null;
@@ -16,8 +17,10 @@ let
   # --- repositories -------------------------------------------------------------------
 
   repository = name: repository: {
-    inherit (repository) url copy;
-    writerKey = credential "${name}-writer-key";
+    inherit (repository) url copy connections;
+    writerKey = orNull (repository.writerKey != null) (credential "${name}-writer-key");
+    credentials = orNull (repository.credentials != null) (credential "${name}-credentials");
+    identity = orNull (repository.identity != null) (credential "${name}-identity");
     prune = { inherit (repository.prune) grace maxUnused; };
     check = { inherit (repository.check) readPacks; };
   };
@@ -124,18 +127,31 @@ let
       tags = unlessEmpty job.tags;
       skipIfUnchanged = unlessEmpty job.skipIfUnchanged;
       inherit (job) retention;
-      notify = {
-        inherit (job.notify) command;
-        ntfy =
-          if job.notify.ntfy == null then
-            null
-          else
-            {
-              inherit (job.notify.ntfy) url topic priority;
-              tokenFile = orNull (job.notify.ntfy.token != null) (credential "${name}-ntfy-token");
-            };
-      };
+      notify = notify name job.notify;
     };
+
+  # --- mirrors ------------------------------------------------------------------------
+
+  mirror = name: mirror: {
+    inherit (mirror) from to retention;
+    prune = unlessEmpty mirror.prune;
+    verify = orNull (mirror.verify > 0) mirror.verify;
+    notify = notify "mirror-${name}" mirror.notify;
+  };
+
+  # --- who is told --------------------------------------------------------------------
+
+  notify = name: told: {
+    inherit (told) command;
+    ntfy =
+      if told.ntfy == null then
+        null
+      else
+        {
+          inherit (told.ntfy) url topic priority;
+          tokenFile = orNull (told.ntfy.token != null) (credential "${name}-ntfy-token");
+        };
+  };
 in
 {
   config.services.hearth-backup = {
@@ -148,6 +164,7 @@ in
       readFrom = unlessEmpty cfg.readFrom;
       repositories = lib.mapAttrs repository cfg.repositories;
       jobs = lib.mapAttrs job jobs;
+      mirrors = lib.mapAttrs mirror mirrors;
     };
   };
 }

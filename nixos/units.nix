@@ -1,6 +1,7 @@
 # systemd's units.
 #
 #   hearth-backup-JOB.timer --> hearth-backup-JOB.service --fails--> hearth-backup-notify-JOB@UNIT.service
+#   hearth-backup-mirror-NAME.timer --> .service --fails--> hearth-backup-notify-mirror-NAME@UNIT.service, or those of the jobs of what it copies
 #   hearth-backup-{forget,prune,check}-REPOSITORY.timer --> the same with .service --fails--> those of its jobs
 {
   config,
@@ -14,6 +15,8 @@ let
   confine = import ./hardening.nix { inherit lib; };
   cfg = config.services.hearth-backup;
   jobs = lib.filterAttrs (_: job: job.enable) cfg.jobs;
+  # Of what is misspelt the assertions speak.
+  mirrors = lib.filterAttrs (_: mirror: mirror.enable && cfg.repositories ? ${mirror.from} && cfg.repositories ? ${mirror.to}) cfg.mirrors;
   inherit (lib) optional optionals;
 
   program = "${cfg.package}/bin/hearth-backup";
@@ -34,20 +37,37 @@ let
       ]
     );
 
-  # While it runs the machine does not go to sleep, if that is wanted.
-  inhibited =
-    job: arguments:
-    if job.inhibitsSleep then
-      "${config.systemd.package or pkgs.systemd}/bin/systemd-inhibit --mode=block --what=sleep --who=hearth-backup --why=backup ${command arguments}"
-    else
-      command arguments;
-
   writableOf = repositories: map (own.word utils) ([ cfg.stateDir ] ++ map (directory: "-${directory}") (directories repositories));
 
   credentialsOf = wanted: map (entry: "${entry.name}:${entry.path}") (lib.filter wanted cfg.credentials);
   repositoriesOf = job: lib.filterAttrs (name: _: lib.elem name job.repositories) cfg.repositories;
   directories = repositories: map (repository: own.directoryOf repository.url) (lib.filter (repository: own.isLocal repository.url) repositories);
   isRemote = repository: !own.isLocal repository.url;
+  isAt = scheme: repository: own.scheme repository.url == scheme;
+
+  # --- ssh ----------------------------------------------------------------------------
+
+  sftpServers = lib.filterAttrs (_: isAt "sftp") cfg.repositories;
+  knownHosts = lib.concatStrings (lib.mapAttrsToList (_: server: lib.optionalString (server.knownHosts != "") "${lib.trim server.knownHosts}\n") sftpServers);
+  # As ssh reads it the first word on a subject counts: the module's, root's, the host's.
+  sshConfig = pkgs.writeText "hearth-backup-ssh-config" (
+    cfg.sshConfig
+    + "\nHost *\n"
+    + lib.optionalString (knownHosts != "") "UserKnownHostsFile ${pkgs.writeText "hearth-backup-known-hosts" knownHosts} ~/.ssh/known_hosts\n"
+    + "Include ~/.ssh/config\nInclude /etc/ssh/ssh_config\n"
+  );
+  # What a unit needs to reach repositories on servers.
+  sshFor =
+    repositories:
+    let
+      needed = lib.any (isAt "sftp") repositories;
+    in
+    {
+      path = optional needed (config.programs.ssh.package or pkgs.openssh);
+      environment = lib.optionalAttrs (needed && (knownHosts != "" || cfg.sshConfig != "")) {
+        HEARTH_SSH = "ssh -F ${sshConfig}";
+      };
+    };
 
   # Where a path is read: through the innermost place that is read from elsewhere.
   readAt =
@@ -66,7 +86,7 @@ let
       found = cfg.resolved.${name};
       servers = serversOf job;
       hooks = lib.concatLists (lib.attrValues job.hooks);
-      foreign = job.commands != { } || hooks != [ ] || job.quiesce.freeze != [ ] || lib.any (server: server.through != [ ]) servers;
+      foreign = job.commands != { } || hooks != [ ] || job.quiesce.freeze ++ job.quiesce.thaw != [ ] || lib.any (server: server.through != [ ]) servers;
       snapshots = job.filesystemSnapshots != "off" || job.lvmVolumes != [ ];
       remote =
         lib.any isRemote (lib.attrValues (repositoriesOf job))
@@ -138,8 +158,10 @@ let
 
   # One instance for each unit that may fail: systemd says what failed only to a unit that has one cause.
   notifications =
-    unit: name: job:
-    optional (job.notify.ntfy != null || job.notify.command != null) "hearth-backup-notify-${name}@${unit}.service" ++ job.notify.units;
+    unit: name: told:
+    optional (tells told) "hearth-backup-notify-${name}@${unit}.service" ++ told.notify.units;
+  tells = told: told.notify.ntfy != null || told.notify.command != null;
+  ofJobs = unit: jobs: lib.unique (lib.concatLists (lib.mapAttrsToList (notifications unit) jobs));
 
   afterNetwork = remote: {
     after = optional remote "network-online.target";
@@ -151,6 +173,7 @@ let
     let
       found = cfg.resolved.${name};
       repositories = repositoriesOf job;
+      ssh = sshFor (lib.attrValues repositories);
       needs = needsOf name job;
       network = afterNetwork needs.remote;
       servers =
@@ -160,14 +183,15 @@ let
           "postgresql.target"
         ]
         ++ optional (found.mysql != [ ] || found.mariadb != [ ]) "mysql.service";
+      awake = optional job.inhibitsSleep "hearth-backup-awake-${name}.service";
       fixed = paths: lib.remove "/" (map own.fixedPart paths);
       mountsOf = paths: map (own.word utils) (lib.unique (map readAt (fixed paths) ++ fixed paths));
     in
     {
       description = "Back up ${name} to ${own.enumerate job.repositories}";
       documentation = [ "man:hearth-backup(1)" ];
-      after = network.after ++ servers ++ map (other: "hearth-backup-${other}.service") job.after;
-      inherit (network) wants;
+      after = network.after ++ servers ++ awake ++ map (other: "hearth-backup-${other}.service") job.after;
+      wants = network.wants ++ awake;
       onFailure = notifications "hearth-backup-${name}" name job;
       # A running backup is not stopped by a new configuration.
       restartIfChanged = false;
@@ -176,8 +200,8 @@ let
         # A disk that is not plugged in keeps nothing from the other repositories.
         WantsMountsFor = map (own.word utils) (directories (lib.attrValues repositories)) ++ mountsOf found.optionalPaths;
       };
-      path = tools name job;
-      environment = {
+      path = tools name job ++ ssh.path;
+      environment = ssh.environment // {
         HEARTH_CONFIG = "${file}";
         # Podman itself would write to its state, which is not for a confined unit; its service does.
         CONTAINER_HOST = lib.mkIf (usesEngine "podman" job && job.sandbox) "unix:///run/podman/podman.sock";
@@ -185,7 +209,7 @@ let
       serviceConfig =
         common
         // {
-          ExecStart = inhibited job (
+          ExecStart = command (
             [
               "run"
               name
@@ -213,34 +237,105 @@ let
         }
         // lib.optionalAttrs job.sandbox (confine {
           inherit needs;
-          writable = writableOf (lib.attrValues repositories) ++ map (path: own.word utils "-${path}") job.readWritePaths;
+          writable =
+            writableOf (lib.attrValues repositories)
+            # Where a pack waits until it is complete; else the unit has one of its own.
+            ++ optional (needs.temporary && lib.any (isAt "s3") (lib.attrValues repositories)) "/var/tmp"
+            ++ map (path: own.word utils "-${path}") job.readWritePaths;
           deviceNodes = lib.mapAttrsToList (_: device: own.word utils device.path) job.devices;
         });
     };
 
-  notify = name: job: {
+  # Beside the job, not around it: signals and the exit status are the job's own, and without logind it runs all the same.
+  awake = name: job: {
+    description = "Keep the host awake while ${name} is backed up";
+    unitConfig.StopWhenUnneeded = true;
+    serviceConfig = {
+      ExecStart = "${config.systemd.package or pkgs.systemd}/bin/systemd-inhibit --mode=block --what=sleep --who=hearth-backup --why=backup ${pkgs.coreutils}/bin/sleep infinity";
+    }
+    // confine { needs = { }; };
+  };
+
+  # `name` is the job's, or the mirror's with a prefix; `arguments` say which.
+  notify = name: arguments: told: {
     description = "Tell that %i failed";
     documentation = [ "man:hearth-backup-notify(1)" ];
     inherit (afterNetwork true) after wants;
     # For the last lines of its log.
-    path = [ config.systemd.package or pkgs.systemd ] ++ job.path;
+    path = [ config.systemd.package or pkgs.systemd ] ++ told.path or [ ];
     serviceConfig =
       common
       // {
-        ExecStart = "${command [
-          "notify"
-          name
-        ]} --unit %i.service";
+        ExecStart = "${command ([ "notify" ] ++ arguments)} --unit %i.service";
         LoadCredential = credentialsOf (entry: (entry.notifies or null) == name);
         TimeoutStartSec = "3min";
         SupplementaryGroups = [ "systemd-journal" ];
       }
-      // lib.optionalAttrs job.sandbox (confine {
+      // lib.optionalAttrs (told.sandbox or true) (confine {
         needs = {
           network = true;
-          processes = job.notify.command != null;
+          processes = told.notify.command != null;
         };
       });
+  };
+
+  # --- mirrors ------------------------------------------------------------------------
+
+  mirror =
+    name: mirror:
+    let
+      ends = map (end: cfg.repositories.${end}) [ mirror.from mirror.to ];
+      network = afterNetwork (lib.any isRemote ends);
+      # Whose key says which repository it must be; it needs none else.
+      voucher = lib.findFirst (end: cfg.repositories.${end}.writerKey != null) null [ mirror.from mirror.to ];
+      told = notifications "hearth-backup-mirror-${name}" "mirror-${name}" mirror;
+      feeding = lib.filterAttrs (_: job: lib.any (repository: lib.elem mirror.from (own.reachedFrom mirrors repository)) job.repositories) jobs;
+    in
+    {
+      description = "Copy the backups in ${mirror.from} to ${mirror.to}";
+      documentation = [ "man:hearth-backup-mirror(1)" ];
+      # What comes into the original at the same time is copied too.
+      after =
+        network.after
+        ++ map (job: "hearth-backup-${job}.service") (lib.attrNames (jobsOf mirror.from))
+        ++ mirrorsTo mirror.from;
+      inherit (network) wants;
+      onFailure = if told != [ ] then told else ofJobs "hearth-backup-mirror-${name}" feeding;
+      restartIfChanged = false;
+      unitConfig.RequiresMountsFor = map (own.word utils) ([ cfg.stateDir ] ++ directories ends);
+      inherit (sshFor ends) path environment;
+      serviceConfig =
+        quietly
+        // {
+          ExecStart = command [
+            "mirror"
+            name
+          ];
+          LoadCredential = credentialsOf (
+            entry: lib.elem (entry.repository or null) [ mirror.from mirror.to ] && (!(entry.writes or false) || entry.repository == voucher)
+          );
+          TimeoutStartSec = mirror.limits.time;
+        }
+        // lib.filterAttrs (_: value: value != null) { MemoryMax = mirror.limits.memory; }
+        // confine {
+          needs = {
+            network = lib.any isRemote ends;
+            override = lib.any (end: end.foreignOwner) ends;
+          };
+          # Nothing is written to the original.
+          writable = writableOf [ cfg.repositories.${mirror.to} ];
+        };
+    };
+
+  # Units of the mirrors that bring something to a repository.
+  mirrorsTo = repository: map (name: "hearth-backup-mirror-${name}.service") (lib.attrNames (lib.filterAttrs (_: mirror: mirror.to == repository) mirrors));
+
+  # What nobody waits for gives way.
+  quietly = common // {
+    Nice = 10;
+    IOSchedulingClass = "idle";
+    IOWeight = 20;
+    CPUWeight = 20;
   };
 
   # --- keeping house ------------------------------------------------------------------
@@ -252,23 +347,26 @@ let
     prune = "Give back the space of";
     check = "Check";
   };
-  stepsOf = name: repository: lib.filter (step: repository.${step}.enable && (step != "forget" || forgets name)) (lib.attrNames steps);
+  # A mirror without this host's key keeps house by itself.
+  stepsOf = name: repository: lib.filter (step: repository.writerKey != null && repository.${step}.enable && (step != "forget" || forgets name)) (lib.attrNames steps);
 
   keeping = step: name: repository: {
     description = "${steps.${step}} the backups in ${name}";
     documentation = [ "man:hearth-backup-maintain(1)" ];
-    # Not all at once, and not while this host's jobs run, if they have the same times.
+    # Not all at once, and not while this host's jobs and mirrors write to it, if they have the same times.
     after =
       (afterNetwork (isRemote repository)).after
       ++ map (job: "hearth-backup-${job}.service") (lib.attrNames (jobsOf name))
+      ++ mirrorsTo name
       ++ optional (step == "prune") "hearth-backup-forget-${name}.service"
       ++ optional (step == "check") "hearth-backup-prune-${name}.service";
     inherit (afterNetwork (isRemote repository)) wants;
-    onFailure = lib.unique (lib.concatLists (lib.mapAttrsToList (notifications "hearth-backup-${step}-${name}") (jobsOf name)));
+    onFailure = ofJobs "hearth-backup-${step}-${name}" (jobsOf name);
     restartIfChanged = false;
     unitConfig.RequiresMountsFor = map (own.word utils) ([ cfg.stateDir ] ++ directories [ repository ]);
+    inherit (sshFor [ repository ]) path environment;
     serviceConfig =
-      common
+      quietly
       // {
         ExecStart = command [
           "maintain"
@@ -278,10 +376,6 @@ let
         ];
         LoadCredential = credentialsOf (entry: (entry.repository or null) == name);
         TimeoutStartSec = "infinity";
-        Nice = 10;
-        IOSchedulingClass = "idle";
-        IOWeight = 20;
-        CPUWeight = 20;
         MemoryMax = "2G";
       }
       // confine {
@@ -331,9 +425,12 @@ in
 
     systemd.services =
       lib.mapAttrs' (name: job: lib.nameValuePair "hearth-backup-${name}" (backup name job)) jobs
-      // lib.mapAttrs' (name: job: lib.nameValuePair "hearth-backup-notify-${name}@" (notify name job)) (
-        lib.filterAttrs (_: job: job.notify.ntfy != null || job.notify.command != null) jobs
-      )
+      // lib.mapAttrs' (name: job: lib.nameValuePair "hearth-backup-awake-${name}" (awake name job)) (lib.filterAttrs (_: job: job.inhibitsSleep) jobs)
+      // lib.mapAttrs' (name: job: lib.nameValuePair "hearth-backup-notify-${name}@" (notify name [ name ] job)) (lib.filterAttrs (_: tells) jobs)
+      // lib.mapAttrs' (name: mirror': lib.nameValuePair "hearth-backup-mirror-${name}" (mirror name mirror')) mirrors
+      // lib.mapAttrs' (
+        name: mirror': lib.nameValuePair "hearth-backup-notify-mirror-${name}@" (notify "mirror-${name}" [ name "--mirror" ] mirror')
+      ) (lib.filterAttrs (_: tells) mirrors)
       // maintenance keeping;
     systemd.timers =
       lib.mapAttrs' (
@@ -347,6 +444,9 @@ in
             ;
         })
       ) jobs
+      // lib.mapAttrs' (
+        name: mirror': lib.nameValuePair "hearth-backup-mirror-${name}" (timer { inherit (mirror') schedule randomizedDelay persistent; })
+      ) mirrors
       // maintenance (step: _: repository: timer { inherit (repository.${step}) schedule randomizedDelay; });
   };
 }

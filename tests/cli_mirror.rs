@@ -185,7 +185,8 @@ fn a_mirror_of_the_configuration_follows_it() {
             "hub": { "url": bench.path("repo"), "writerKey": bench.path("hearth-writer.key") },
             "cloud": { "url": bench.path("copy"), "prune": { "grace": "0" } },
         });
-        let config = json!({ "repositories": repositories, "jobs": {}, "mirrors": { "offsite": mirror } });
+        let config =
+            json!({ "stateDir": bench.path("own-state"), "repositories": repositories, "jobs": {}, "mirrors": { "offsite": mirror } });
         bench.write("config.json", config.to_string().as_bytes());
     };
     let run = ["mirror", "offsite", "--config", "config.json"];
@@ -194,6 +195,8 @@ fn a_mirror_of_the_configuration_follows_it() {
     let report = bench.json(&run);
     assert_eq!(ids(&report["snapshots"]), made[2..]);
     assert_eq!((&report["prune"]["grace_seconds"], &report["verify"]["clean"]), (&json!(0), &json!(true)), "{report}");
+    let known = fs::read_to_string(bench.path("own-state/known-repositories.json")).unwrap();
+    assert!(known.contains("/copy\""), "what it has seen is remembered where the configuration says: {known}");
     let said = bench.fails(&["mirror", "ofsite", "--config", "config.json"], 1);
     assert!(said.contains("did you mean `offsite`?"), "{said}");
     for (mirror, wanted) in [
@@ -201,6 +204,10 @@ fn a_mirror_of_the_configuration_follows_it() {
         (json!({ "from": "hub", "to": "hub" }), "mirrors.offsite.to: is the repository itself"),
         (json!({ "from": "hub", "to": "cloud", "retention": {} }), "mirrors.offsite.retention: keeps nothing"),
         (json!({ "from": "hub", "to": "cloud", "purge": true }), "unknown key `purge`"),
+        (
+            json!({ "from": "hub", "to": "cloud", "notify": { "command": [""] } }),
+            "mirrors.offsite.notify.command: must begin with a program",
+        ),
     ] {
         config(mirror);
         let said = bench.fails(&run, 1);

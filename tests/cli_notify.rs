@@ -115,6 +115,22 @@ fn a_journal_that_cannot_be_read_does_not_keep_anybody_from_being_told() {
 }
 
 #[test]
+fn those_whom_a_mirror_names_are_told_of_it() {
+    let bench = Bench::new();
+    let script = format!("(echo $HEARTH_MIRROR $HEARTH_RESULT; cat) > {}", bench.path("heard").display());
+    let repositories = json!({ "hub": { "url": bench.path("repo") }, "usb": { "url": bench.path("copy") } });
+    let mirror = json!({ "from": "hub", "to": "usb", "notify": { "command": ["sh", "-c", script] } });
+    let config = json!({ "repositories": repositories, "jobs": {}, "mirrors": { "offsite": mirror } });
+    bench.write("config.json", config.to_string().as_bytes());
+    let arguments = ["notify", "offsite", "--mirror", "--config", "config.json", "--unit", "hearth-backup-mirror-offsite.service"];
+    assert_eq!(bench.json(&arguments)["mirror"], "offsite");
+    let heard = fs::read_to_string(bench.path("heard")).unwrap();
+    assert!(heard.starts_with("offsite failure\nMirror offsite on host "), "{heard}");
+    let error = bench.fails(&["notify", "ofsite", "--mirror", "--config", "config.json"], 1);
+    assert!(error.contains("there is no mirror `ofsite`; did you mean `offsite`?"), "{error}");
+}
+
+#[test]
 fn a_job_that_names_nobody_says_so() {
     let bench = Bench::new();
     bench.configure(&json!({}));

@@ -62,7 +62,10 @@ in
       type = own.absolutePath;
       default = "${if cfg.persistRoot == null then "" else cfg.persistRoot}/var/lib/hearth-backup";
       defaultText = lib.literalExpression ''"''${persistRoot}/var/lib/hearth-backup"'';
-      description = "Where caches lie, and what was seen of repositories. Losing it costs time, not backups.";
+      description = ''
+        Where caches lie, and what was seen of repositories. Losing it costs no backups, but time, and the memory of what repositories showed: the
+        next run would not notice that one was put back to an older state.
+      '';
     };
 
     readFrom = mkOption {
@@ -80,6 +83,20 @@ in
       patterns, see the same option of jobs.
     '' { example = [ "/var/lib/docker" "/var/lib/prometheus2" ]; };
 
+    sshConfig = mkOption {
+      type = types.lines;
+      default = "";
+      example = ''
+        Host friend
+          HostName friend.example
+          ProxyJump bastion.example
+      '';
+      description = ''
+        How units reach SFTP servers, in the words of {manpage}`ssh_config(5)`. What it leaves open is as in the configuration of root and of the
+        host. It lies in the store, where everyone on the host can read it.
+      '';
+    };
+
     checkConfig = mkOption {
       type = types.bool;
       default = pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform;
@@ -94,7 +111,8 @@ in
       '';
       requireCoverage = own.flag false "Fail the evaluation, instead of a warning, if a service of this host keeps state that no job saves.";
       restoresTestedBy = own.maybe types.singleLineStr ''
-        Who or what tests restores from these backups, and how often. Without it a warning reminds you: nobody has a backup, only a restore.
+        Who or what tests restores from these backups, and how often. Without it a warning reminds you: what was
+        never restored may not be a backup.
       '' { example = "by hand on the laptop, first Sunday of the month"; };
       liveMedia = mkOption {
         type = types.str;

@@ -3,9 +3,6 @@
 let
   inherit (lib) mkOption types;
   own = import ./types.nix { inherit lib; };
-  keep =
-    what: own.maybe types.ints.unsigned "The newest so many ${what} keep their first and their last snapshot." { };
-
   hooks = description: own.listOf own.hook description { };
 
   job = types.submodule {
@@ -22,28 +19,7 @@ let
       inhibitsSleep = own.flag false "Whether the host stays awake while the job runs.";
       after = own.listOf types.str "Jobs that this one waits for, if they run at the same time." { example = [ "databases" ]; };
 
-      retention = mkOption {
-        type = types.nullOr (
-          types.submodule {
-            options = {
-              last = keep "snapshots, at most one an hour counted,";
-              hourly = keep "hours that hold snapshots";
-              daily = keep "days that hold snapshots";
-              weekly = keep "weeks that hold snapshots";
-              monthly = keep "months that hold snapshots";
-              yearly = keep "years that hold snapshots";
-              within = own.maybe types.str "Everything so long before the newest snapshot stays." { example = "30d"; };
-            };
-          }
-        );
-        default = null;
-        example = {
-          daily = 7;
-          weekly = 4;
-          monthly = 6;
-        };
-        description = "What is kept of this job's snapshots; everything if absent. `hearth-backup-forget-<repository>` sees to it.";
-      };
+      retention = own.retention "What is kept of this job's snapshots; everything if absent. `hearth-backup-forget-<repository>` sees to it.";
 
       tags = own.listOf types.str "Labels of the snapshots." { };
       compression = mkOption {
@@ -79,11 +55,7 @@ let
         threads = own.maybe types.ints.positive "How many processors it may use at once." { };
         readRate = own.maybe own.byteSize "How many bytes of the sources may be read in a second." { example = "50MiB"; };
         uploadRate = own.maybe own.byteSize "How many bytes may be written in a second, to all repositories together." { };
-        memory = mkOption {
-          type = types.nullOr types.str;
-          default = "2G";
-          description = "The most memory that the job and the programs that it starts may take (`MemoryMax`); `null` for no limit.";
-        };
+        memory = own.memory;
         ioWeight = mkOption {
           type = types.nullOr (types.ints.between 1 10000);
           default = 50;
@@ -94,12 +66,7 @@ let
           default = 50;
           description = "The job's share of the processors when others want them too; others have 100 (`CPUWeight`).";
         };
-        time = mkOption {
-          type = types.str;
-          default = "infinity";
-          example = "6h";
-          description = "A run that takes longer is stopped, and fails.";
-        };
+        time = own.time;
       };
 
       retries = {
@@ -122,32 +89,7 @@ let
         always = hooks "Run at the end, whatever happened.";
       };
 
-      notify = {
-        ntfy = mkOption {
-          type = types.nullOr (
-            types.submodule {
-              options = {
-                url = mkOption {
-                  type = types.str;
-                  example = "https://ntfy.example";
-                  description = "The server.";
-                };
-                topic = mkOption {
-                  type = types.str;
-                  example = "backups";
-                  description = "The topic.";
-                };
-                token = own.secret "The access token, if the topic needs one.";
-                priority = own.maybe (types.ints.between 1 5) "How urgent a failure is; 4 if absent." { };
-              };
-            }
-          );
-          default = null;
-          description = "Tell a topic of ntfy that a run failed.";
-        };
-        command = own.maybe own.words "Run a program that gets the message on its standard input." { };
-        units = own.listOf types.str "Units of yours that are started when a run has failed (`OnFailure=`)." { example = [ "alert@%n.service" ]; };
-      };
+      notify = own.notify "a run failed";
 
       sandbox = own.flag true ''
         Whether the units are confined to what the job's sources need. Hooks and commands run in the same confinement: they can write to

@@ -27,10 +27,30 @@ let
         type = types.str;
         example = "/mnt/backup/q#hb1...";
         description = ''
-          Where it lies: a directory, with `#hb1...` at the end to say which repository it must be (`hearth-backup init` prints it).
+          Where it lies: a directory, `sftp://USER@HOST:PORT/PATH` on another machine, or `s3://BUCKET/PREFIX?...` in a bucket (`docs/stores.md`
+          has the parameters of each service), with `#hb1...` at the end to say which repository it must be (`hearth-backup init` prints it).
         '';
       };
-      writerKey = own.secret "This host's writer key, which `hearth-backup init` or `hearth-backup key add-writer` made. It cannot read backups.";
+      credentials = own.secret ''
+        The access key of the bucket, for `s3://`: a file like `~/.aws/credentials`, or with lines `AWS_ACCESS_KEY_ID=...` and
+        `AWS_SECRET_ACCESS_KEY=...`. Without it the unit has only what you put into its environment.
+      '';
+      connections = own.maybe (types.ints.between 1 256) "How many requests the bucket gets at the same time; 8 if absent." { example = 16; };
+      identity = own.secret "The private key of SSH, for `sftp://`. Without it `ssh` takes what it finds, such as root's own keys.";
+      knownHosts = mkOption {
+        type = types.lines;
+        default = "";
+        example = "[friend.example]:2222 ssh-ed25519 AAAAC3Nz...";
+        description = ''
+          The host keys of its server, for `sftp://`, as `ssh-keyscan -p 2222 friend.example` prints them: lines of
+          {manpage}`sshd(8)`, "SSH_KNOWN_HOSTS FILE FORMAT". Hosts in `programs.ssh.knownHosts` and those that root knows are known too. One that is not known
+          is refused.
+        '';
+      };
+      writerKey = own.secret ''
+        This host's writer key, which `hearth-backup init` or `hearth-backup key add-writer` made. It cannot read backups. Only a repository that
+        nothing but mirrors use can do without.
+      '';
       copy = mkOption {
         type = types.nullOr (types.submodule { options = copy; });
         default = null;

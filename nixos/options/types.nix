@@ -61,14 +61,14 @@ rec {
     mkOption {
       inherit description;
       default = null;
-      example = lib.literalExpression "{ age = ./q-writer.age; }";
+      example = lib.literalExpression "{ age = ./secret.age; }";
       type = types.nullOr (
         types.submodule {
           options = {
             age = maybe types.path ''
               The secret, encrypted by age, in your configuration. The agenix module decrypts it on the host; it is declared there by
               itself, for root only.
-            '' { example = lib.literalExpression "./q-writer.age"; };
+            '' { example = lib.literalExpression "./secret.age"; };
             file = maybe (types.either types.path types.str) ''
               A file on the host that holds the secret: a path as a string, such as `config.sops.secrets.hearth-q.path`. It is not
               copied to the store.
@@ -106,5 +106,76 @@ rec {
       };
       timeoutSeconds = maybe types.ints.positive "It is stopped after so many seconds." { };
     };
+  };
+
+  # --- of jobs and mirrors ----------------------------------------------------------------
+
+  retention =
+    description:
+    let
+      keep = what: maybe types.ints.unsigned "The newest so many ${what} keep their first and their last snapshot." { };
+    in
+    mkOption {
+      type = types.nullOr (
+        types.submodule {
+          options = {
+            last = keep "snapshots, at most one an hour counted,";
+            hourly = keep "hours that hold snapshots";
+            daily = keep "days that hold snapshots";
+            weekly = keep "weeks that hold snapshots";
+            monthly = keep "months that hold snapshots";
+            yearly = keep "years that hold snapshots";
+            within = maybe types.str "Everything so long before the newest snapshot stays." { example = "30d"; };
+          };
+        }
+      );
+      default = null;
+      example = {
+        daily = 7;
+        weekly = 4;
+        monthly = 6;
+      };
+      inherit description;
+    };
+
+  memory = mkOption {
+    type = types.nullOr types.str;
+    default = "2G";
+    description = "The most memory that it and the programs that it starts may take (`MemoryMax`); `null` for no limit.";
+  };
+
+  time = mkOption {
+    type = types.str;
+    default = "infinity";
+    example = "6h";
+    description = "A run that takes longer is stopped, and fails.";
+  };
+
+  # Who is told, and of what.
+  notify = what: {
+    ntfy = mkOption {
+      type = types.nullOr (
+        types.submodule {
+          options = {
+            url = mkOption {
+              type = types.str;
+              example = "https://ntfy.example";
+              description = "The server.";
+            };
+            topic = mkOption {
+              type = types.str;
+              example = "backups";
+              description = "The topic.";
+            };
+            token = secret "The access token, if the topic needs one.";
+            priority = maybe (types.ints.between 1 5) "How urgent a failure is; 4 if absent." { };
+          };
+        }
+      );
+      default = null;
+      description = "Tell a topic of ntfy that ${what}.";
+    };
+    command = maybe words "Run a program that gets the message on its standard input." { };
+    units = listOf types.str "Units of yours that are started when a run has failed (`OnFailure=`)." { example = [ "alert@%n.service" ]; };
   };
 }

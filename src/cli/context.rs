@@ -25,6 +25,7 @@ use crate::store::sftp::SshOptions;
 use crate::store::{Access, Address, Place, open};
 
 /// What every command starts from.
+#[derive(Clone)]
 pub struct Context {
     /// Options of every command.
     pub global: Global,
@@ -150,6 +151,15 @@ impl Context {
     /// If it says nothing, and there is no place for it.
     pub fn state_base_of(&self, config: &Config) -> anyhow::Result<PathBuf> {
         config.state_dir.clone().map_or_else(|| self.state_base(), Ok)
+    }
+
+    /// The same with the state where a configuration says, if it does.
+    ///
+    /// # Errors
+    /// If it says nothing, and there is no place for it.
+    pub fn with_state_of(&self, config: &Config) -> anyhow::Result<Self> {
+        let global = Global { state: Some(self.state_base_of(config)?), ..self.global.clone() };
+        Ok(Self { global, ..self.clone() })
     }
 
     /// Where systemd has put the credentials of this service, if it is one (systemd.exec(5)).

@@ -69,17 +69,20 @@ fn check_repository(repository: &Repository) -> Option<(&'static str, String)> {
 }
 
 /// The key of a mirror that is wrong, and why.
-fn check_mirror(config: &Config, mirror: &Mirror) -> Option<(&'static str, String)> {
+fn check_mirror(config: &Config, mirror: &Mirror) -> Option<(String, String)> {
     for (key, name) in [("from", &mirror.from), ("to", &mirror.to)] {
         if let Err(error) = config.repository(name) {
-            return Some((key, error.to_string()));
+            return Some((key.to_owned(), error.to_string()));
         }
     }
     let place = |name: &str| config.repository(name).ok().map(|repository| repository.url.as_str());
     if place(&mirror.from) == place(&mirror.to) {
-        return Some(("to", "is the repository itself; a mirror needs a place of its own".into()));
+        return Some(("to".into(), "is the repository itself; a mirror needs a place of its own".into()));
     }
-    mirror.retention.as_ref().is_some_and(Retention::is_empty).then(|| ("retention", KEEPS_NOTHING.to_owned()))
+    if mirror.retention.as_ref().is_some_and(Retention::is_empty) {
+        return Some(("retention".into(), KEEPS_NOTHING.to_owned()));
+    }
+    notify::check(&mirror.notify).map(|(key, why)| (format!("notify.{key}"), why.to_owned()))
 }
 
 /// What a retention must not do.

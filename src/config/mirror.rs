@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::notify::Notify;
 use super::percent::Percent;
 use super::retention::Retention;
 
@@ -23,4 +24,7 @@ pub struct Mirror {
     /// How much of what the mirror has is read back and hashed each time, others every day; 0 reads nothing.
     #[serde(default)]
     pub verify: Percent,
+    /// Who is told if a run fails, by `notify --mirror`.
+    #[serde(default)]
+    pub notify: Notify,
 }

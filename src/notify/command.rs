@@ -25,7 +25,7 @@ impl Receiver for Program {
 
     fn tell(&self, message: &Message, time: Duration) -> Result<(), Trouble> {
         let environment = [
-            ("HEARTH_JOB", message.job.as_str()),
+            message.subject.variable(),
             ("HEARTH_RESULT", message.outcome.word()),
             ("HEARTH_UNIT", message.unit.as_deref().unwrap_or_default()),
         ];

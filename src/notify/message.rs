@@ -6,11 +6,70 @@ use super::journal::Journal;
 /// Bytes of a text: ntfy makes an attachment of what has more than 4096.
 const LONGEST: usize = 3800;
 
+/// Whose run failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// A job's, or that of what looks after its repositories.
+    Job(String),
+    /// A mirror's.
+    Mirror(String),
+}
+
+impl Subject {
+    /// Its key in the configuration.
+    pub fn key(&self) -> String {
+        match self {
+            Self::Job(name) => format!("jobs.{name}"),
+            Self::Mirror(name) => format!("mirrors.{name}"),
+        }
+    }
+
+    /// The job, if it is one.
+    pub fn job(&self) -> Option<&str> {
+        match self {
+            Self::Job(name) => Some(name),
+            Self::Mirror(_) => None,
+        }
+    }
+
+    /// The mirror, if it is one.
+    pub fn mirror(&self) -> Option<&str> {
+        match self {
+            Self::Job(_) => None,
+            Self::Mirror(name) => Some(name),
+        }
+    }
+
+    /// The name, without `.service`, of the unit that does something for it, or with no `task` of the one that runs it.
+    pub fn unit_for(&self, task: &str) -> String {
+        match self {
+            Self::Job(name) => format!("hearth-backup-{task}{name}"),
+            Self::Mirror(name) => format!("hearth-backup-{task}mirror-{name}"),
+        }
+    }
+
+    /// Its variable in the environment of a program, and the value.
+    pub(super) fn variable(&self) -> (&'static str, &str) {
+        match self {
+            Self::Job(name) => ("HEARTH_JOB", name),
+            Self::Mirror(name) => ("HEARTH_MIRROR", name),
+        }
+    }
+
+    /// What it is called at the beginning of a sentence, in its middle, and in a title.
+    fn words(&self) -> (String, String, String) {
+        match self {
+            Self::Job(name) => (format!("Job {name}"), format!("job {name}"), format!("backup {name}")),
+            Self::Mirror(name) => (format!("Mirror {name}"), format!("mirror {name}"), format!("mirror {name}")),
+        }
+    }
+}
+
 /// What receivers are told of a run that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// The job.
-    pub job: String,
+    /// Whose run it was.
+    pub subject: Subject,
     /// The unit that failed, if systemd said which.
     pub unit: Option<String>,
     /// How it ended.
@@ -23,26 +82,30 @@ pub struct Message {
 
 impl Message {
     /// What is to be said of a run, with the end of its journal.
-    pub fn new(host: &str, job: &str, failure: &Failure, journal: &Journal) -> Self {
+    pub fn new(host: &str, subject: Subject, failure: &Failure, journal: &Journal) -> Self {
         let Failure { unit, outcome, .. } = failure.clone();
         let end = if outcome == Outcome::Incomplete { "is not complete" } else { "failed" };
-        let own = format!("hearth-backup-{job}.service");
+        let own = format!("{}.service", subject.unit_for(""));
+        let (start, middle, short) = subject.words();
+        let others = if subject.job().is_some() { ", or what looks after its repositories," } else { "" };
+        // A mirror that has all it can have, but of an original that is damaged.
+        let also = if outcome == Outcome::Incomplete && subject.mirror().is_some() { ", or is not as it should be" } else { "" };
         let (title, mut text) = match &unit {
             Some(unit) if *unit == own => {
-                (format!("{host}: backup {job} {end}"), format!("Job {job} on host {host} {outcome}.\nUnit: {unit}\n"))
+                (format!("{host}: {short} {end}"), format!("{start} on host {host} {outcome}{also}.\nUnit: {unit}\n"))
             }
-            // It may run the job, or look after one of its repositories.
+            // It may run it by another name, or look after one of its repositories.
             Some(unit) => {
                 let name = unit.strip_suffix(".service").unwrap_or(unit);
                 let (end, more) = match outcome {
                     Outcome::Incomplete => ("ended with warnings", ", or is not as it should be"),
                     _ => ("failed", ""),
                 };
-                (format!("{host}: {name} {end}"), format!("{name} on host {host} {outcome}{more}.\nUnit: {unit}, told for job {job}\n"))
+                (format!("{host}: {name} {end}"), format!("{name} on host {host} {outcome}{more}.\nUnit: {unit}, told for {middle}\n"))
             }
             None => {
-                let text = format!("Job {job} on host {host}, or what looks after its repositories, {outcome}.\n");
-                (format!("{host}: backup {job} {end}"), text + "Unit: systemd did not say which; see: systemctl --failed\n")
+                let text = format!("{start} on host {host}{others} {outcome}.\n");
+                (format!("{host}: {short} {end}"), text + "Unit: systemd did not say which; see: systemctl --failed\n")
             }
         };
         match journal.end_of(failure) {
@@ -56,7 +119,7 @@ impl Message {
                 text.push_str(&format!("\nIts journal cannot be shown here ({why}); see: journalctl -u {unit}\n"));
             }
         }
-        Self { job: job.to_owned(), unit, outcome, title, text }
+        Self { subject, unit, outcome, title, text }
     }
 }
 
@@ -77,7 +140,20 @@ mod tests {
 
     fn of(unit: Option<&str>, outcome: Outcome) -> Message {
         let failure = Failure { unit: unit.map(str::to_owned), outcome, ..Failure::default() };
-        Message::new("rex", "state", &failure, &Journal::default())
+        Message::new("rex", Subject::Job("state".into()), &failure, &Journal::default())
+    }
+
+    #[test]
+    fn a_mirror_is_called_one() {
+        let of = |unit: Option<&str>, outcome| {
+            let failure = Failure { unit: unit.map(str::to_owned), outcome, ..Failure::default() };
+            Message::new("rex", Subject::Mirror("usb".into()), &failure, &Journal::default())
+        };
+        let message = of(Some("hearth-backup-mirror-usb.service"), Outcome::Incomplete);
+        assert_eq!(message.title, "rex: mirror usb is not complete");
+        assert!(message.text.starts_with("Mirror usb on host rex finished, but something could not be read, or is not as it should be.\n"));
+        let message = of(None, Outcome::Timeout);
+        assert!(message.text.starts_with("Mirror usb on host rex took longer"), "{}", message.text);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! ```text
 //!   what systemd says of the run (MONITOR_...) --> Failure --> Message <-- the end of the run's journal
 //!                                                                 |
-//!   Notify of the job's configuration --> receivers --------------+--> tell: all at once, each with a few tries
+//!   Notify of the job or the mirror --> receivers ----------------+--> tell: all at once, each with a few tries
 //! ```
 //!
 //! May import `config` and `model`. A receiver is one file: it implements [`Receiver`], and [`receivers`] makes it from the configuration.
@@ -19,5 +19,5 @@ mod receiver;
 
 pub use failure::{Failure, Outcome};
 pub use journal::Journal;
-pub use message::Message;
+pub use message::{Message, Subject};
 pub use receiver::{Receiver, Told, Tries, Trouble, receivers, tell};

@@ -59,7 +59,7 @@ pub struct Told {
     pub trouble: Option<Trouble>,
 }
 
-/// The receivers that a job names.
+/// The receivers that a job or a mirror names.
 pub fn receivers(notify: &Notify, credentials: &Credentials) -> Vec<Box<dyn Receiver>> {
     let mut found: Vec<Box<dyn Receiver>> = Vec::new();
     if let Some(ntfy) = &notify.ntfy {
@@ -114,11 +114,12 @@ pub(super) mod tests {
     use crate::model::event::{Collect, Severity};
     use crate::notify::failure::Failure;
     use crate::notify::journal::Journal;
+    use crate::notify::message::Subject;
 
     /// A message about job `state` of host `rex`.
     pub(in crate::notify) fn message() -> Message {
         let failure = Failure { unit: Some("hearth-backup-state.service".into()), ..Failure::default() };
-        Message::new("rex", "state", &failure, &Journal::default())
+        Message::new("rex", Subject::Job("state".into()), &failure, &Journal::default())
     }
 
     /// Fails so often, in passing or not.

@@ -4,13 +4,15 @@ make_repository(machine)
 machine.succeed("head -c 120M /dev/urandom > /var/lib/app/large; echo small > /var/lib/app/small")
 
 
-def begin():
+def begin(job="state"):
     """A run that has read something and still has a lot to do."""
-    machine.succeed("systemctl start --no-block hearth-backup-state.service")
-    machine.wait_until_succeeds("test $(systemctl is-active app.service) = inactive", timeout=60)
-    read = "awk '/^rchar/ { print $2 }' /proc/$(systemctl show --value --property=MainPID hearth-backup-state.service)/io"
+    unit = f"hearth-backup-{job}.service"
+    machine.succeed(f"systemctl start --no-block {unit}")
+    if job == "state":
+        machine.wait_until_succeeds("test $(systemctl is-active app.service) = inactive", timeout=60)
+    read = f"awk '/^rchar/ {{ print $2 }}' /proc/$(systemctl show --value --property=MainPID {unit})/io"
     machine.wait_until_succeeds(f"test $({read}) -gt 20000000", timeout=60)
-    assert machine.succeed("systemctl is-active hearth-backup-state.service || true").strip() == "activating"
+    assert machine.succeed(f"systemctl is-active {unit} || true").strip() == "activating"
 
 
 with subtest("a stop is followed within seconds, and what stood still goes on"):
@@ -20,6 +22,15 @@ with subtest("a stop is followed within seconds, and what stood still goes on"):
     machine.require_unit_state("app.service")
     assert machine.succeed("systemctl is-failed hearth-backup-state.service || true").strip() != "failed"
     assert len(snapshots(machine)) == 0
+
+with subtest("a run that keeps the machine awake is stopped as gracefully, and then the machine may sleep"):
+    begin("awake")
+    machine.wait_until_succeeds("systemd-inhibit --list --no-legend | grep 'hearth-backup .* sleep .* block'", timeout=30)
+    machine.succeed("timeout 60 systemctl stop hearth-backup-awake.service")
+    unit_says(machine, "hearth-backup-awake", "stopped on request")
+    assert machine.succeed("systemctl is-failed hearth-backup-awake.service || true").strip() != "failed"
+    machine.wait_until_fails("systemctl is-active hearth-backup-awake-awake.service", timeout=30)
+    machine.fail("systemd-inhibit --list --no-legend | grep hearth-backup")
 
 with subtest("a run that is killed leaves nothing standing still"):
     begin()

@@ -1,4 +1,4 @@
-# Configurations of hosts, and what must come of them. `check.py` compares.
+# Configurations of hosts, and what must come of them; what concerns other machines is in far.nix. `check.py` compares.
 #
 #   modules              the host
 #   expect.assertions    the texts of the assertions that fail; nothing else is looked at then
@@ -257,8 +257,6 @@ in
       golden = true;
       units = {
         "hearth-backup-everything.service" = [
-          "After=network-online.target postgresql.service postgresql.target mysql.service hearth-backup-databases.service"
-          "Wants=network-online.target"
           "OnFailure=hearth-backup-notify-everything@hearth-backup-everything.service alert.service"
           "LoadCredential=hub-writer-key:/root/q.key"
           "LoadCredential=everything-postgresql-password:/run/secrets/pg"
@@ -274,13 +272,21 @@ in
           "WantsMountsFor=/srv/c"
           "ReadWritePaths=-/etc/lvm"
           "ReadWritePaths=-/srv/dumps"
-          "systemd-inhibit"
+          "After=network-online.target postgresql.service postgresql.target mysql.service hearth-backup-awake-everything.service hearth-backup-databases.service"
+          "Wants=network-online.target hearth-backup-awake-everything.service"
+          "!systemd-inhibit"
+          "KillMode=mixed"
           "RequiresMountsFor=/srv/a"
           "RequiresMountsFor=/srv"
           "CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_SETUID CAP_SETGID CAP_CHOWN CAP_SYS_ADMIN CAP_DAC_OVERRIDE"
           "ProtectSystem=full"
           "PrivateNetwork=false"
         ];
+        "hearth-backup-awake-everything.service" = [
+          "systemd-inhibit --mode=block --what=sleep"
+          "StopWhenUnneeded=true"
+        ];
+        "hearth-backup-awake-databases.service" = null;
         "hearth-backup-everything.timer" = [
           "OnCalendar=02:00"
           "OnCalendar=14:00"
@@ -964,6 +970,13 @@ in
     expect.persistRoot = "/persist";
   };
 
+  # --- confinement ---------------------------------------------------------------------
+
+  what-thaws-is-a-program-of-the-users-too = {
+    modules = job { quiesce.thaw = [ { command = [ "/bin/thaw" ]; } ]; };
+    expect.units."hearth-backup-state.service" = [ "PrivateNetwork=false" "MemoryDenyWriteExecute=false" "ProtectProc=default" ];
+  };
+
   # --- secrets -------------------------------------------------------------------------
 
   agenix-is-told-of-each-secret = {
@@ -1044,7 +1057,7 @@ in
       repositories = [ "hub" ];
       paths = [ "/srv" ];
     };
-  }) [ "jobs.state: `policy.require321` asks for 3 copies on 2 kinds of media, 1 of them elsewhere. This job has 2 copies instead of 3 (the live data is one): add a repository, or say who mirrors one in `mirrors`; one kind of media (disk) instead of 2: add a repository on another kind; no copy elsewhere: add a repository or a mirror with `copy.offsite = true`. `hub` does not say what kind of copy it is: set `repositories.<name>.copy`." ];
+  }) [ "jobs.state: `policy.require321` asks for 3 copies on 2 kinds of media, 1 of them elsewhere. This job has 2 copies instead of 3 (the live data is one): add a repository, or a mirror of one in `services.hearth-backup.mirrors`, or say in its `mirrors` who else makes one; one kind of media (disk) instead of 2: add a repository on another kind; no copy elsewhere: add a repository or a mirror with `copy.offsite = true`. `hub` does not say what kind of copy it is: set `repositories.<name>.copy`." ];
 
   # --- warnings ------------------------------------------------------------------------
 
@@ -1118,7 +1131,7 @@ in
     "jobs.state.services: `vaultwarden` is not enabled on this host, so there is nothing to save. Remove it, or set `services.vaultwarden.enable = true`."
   ];
   a-job-has-the-name-of-other-units = refuses (with' { jobs.forget-hub = { repositories = [ "hub" ]; paths = [ "/srv" ]; }; }) [
-    "jobs.forget-hub: a job's name must not begin with `forget-`, `prune-`, `check-` and `notify-`: units of that name keep house in repositories."
+    "jobs.forget-hub: a job's name must not begin with `forget-`, `prune-`, `check-`, `notify-`, `mirror-` and `awake-`: units of that name do other things."
   ];
   a-name-becomes-no-unit = refuses (with' { jobs."a b" = { repositories = [ "hub" ]; paths = [ "/srv" ]; }; }) [
     "jobs.a b: a name consists of letters, digits, `-`, `_` and `.`, at most 64 of them: it becomes part of a unit's name."
@@ -1145,9 +1158,6 @@ in
     "jobs.state.window: ends when it begins; leave it out for a job that may run at any time."
   ];
   a-job-waits-for-none = refuses (job { after = [ "stat" ]; }) [ "jobs.state.after: there is no other job `stat`; there are none." ];
-  a-bucket-is-for-later = refuses (with' { repositories.hub.url = "s3://bucket/q"; jobs.state = { repositories = [ "hub" ]; paths = [ "/srv" ]; }; }) [
-    "repositories.hub.url: `s3://bucket/q`: this version writes to directories only, such as /mnt/backup/q, not to s3."
-  ];
   a-repository-is-somewhere-relative = refuses (with' { repositories.hub.url = "backup"; jobs.state = { repositories = [ "hub" ]; paths = [ "/srv" ]; }; }) [
     "repositories.hub.url: `backup` is not absolute; services run in no particular directory."
   ];
@@ -1158,3 +1168,4 @@ in
     "repositories: `twin` lies where another repository does: a job would save twice to one place."
   ];
 }
+// import ./far.nix { inherit lib with' hub path package refuses; }

@@ -92,9 +92,14 @@ impl Mirror {
     /// # Errors
     /// If the repository or the place for its mirror cannot be used.
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let task = match &self.name {
-            Some(name) => self.configured(context, name)?,
-            None => self.given(context)?,
+        let own;
+        let (task, context) = match &self.name {
+            Some(name) => {
+                let config = self.file.read()?;
+                own = context.with_state_of(&config)?;
+                (self.configured(&own, &config, name)?, &own)
+            }
+            None => (self.given(context)?, context),
         };
         let location = open::open(&task.from.url, &task.from.access)?;
         let seen = task.key.as_ref().and_then(Key::seen);
@@ -147,8 +152,7 @@ impl Mirror {
         Ok(Task { from: end(from)?, to: end(self.to.clone().unwrap_or_default())?, key: context.key()?, options })
     }
 
-    fn configured(&self, context: &Context, name: &str) -> anyhow::Result<Task> {
-        let config: Config = self.file.read()?;
+    fn configured(&self, context: &Context, config: &Config, name: &str) -> anyhow::Result<Task> {
         let wanted = config.mirror(name)?;
         let (from, to) = (config.repository(&wanted.from)?, config.repository(&wanted.to)?);
         let credentials = Credentials { directory: context.credentials(), service: format!("hearth-backup-mirror-{name}") };
