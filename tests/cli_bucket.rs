@@ -290,3 +290,27 @@ fn every_upload_tells_a_checksum_that_buckets_with_object_lock_demand() {
         assert!(told.len() as u64 > requests && told.iter().all(|name| name == header), "{told:?}");
     }
 }
+
+#[test]
+fn requests_are_estimated_near_to_what_commands_make() {
+    let server = Server::start();
+    let cloud = Cloud::with_repository(&server);
+    let mut last = Value::Null;
+    for round in 0..4 {
+        cloud.bench.write("source/new", &[round; 3000]);
+        last = cloud.backup()["requests"].clone();
+    }
+    let read = |requests: &Value| ["get", "head", "list"].iter().map(|kind| requests[kind].as_u64().unwrap()).sum::<u64>();
+    let told = |command: &str| {
+        let (_, log) = cloud.ends(&[command, "-v"], 0);
+        let (_, counts) = log.split_once("requests to ").unwrap();
+        let kinds = counts.lines().next().unwrap().split(", ").filter(|kind| !kind.contains("put") && !kind.contains("delete"));
+        kinds.map(|kind| kind.split(' ').next().unwrap().parse::<u64>().unwrap()).sum::<u64>()
+    };
+    let estimate = cloud.json(&["stats", "--cost", "--as", "aws"]);
+    let backups = estimate["backups_a_month"].as_u64().unwrap();
+    assert_eq!(backups, 120, "four in one day");
+    let made = backups * read(&last) + told("check") + told("prune");
+    let estimated = read(&estimate["requests_a_month"]);
+    assert!(estimated * 4 > made * 3 && estimated * 3 < made * 4, "{estimated} estimated, {made} made");
+}

@@ -60,7 +60,7 @@ impl Moto {
 
     fn command(&self, bench: &Bench, arguments: &[&str]) -> Command {
         let mut command = bench.command(arguments);
-        command.env("HEARTH_REPO", format!("s3://locked/q?endpoint={}", self.endpoint));
+        command.env("HEARTH_REPO", format!("s3://locked/q?checksum=md5&endpoint={}", self.endpoint));
         command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
         command
     }
@@ -77,8 +77,8 @@ impl Moto {
             let (_, rest) = entry.split_once(&format!("<{name}>")).unwrap();
             rest.split_once('<').unwrap().0.to_owned()
         };
-        let opening = format!("<{kind}>");
-        let entries = list.split(&opening).skip(1);
+        let tag = format!("<{kind}>");
+        let entries = list.split(tag.as_str()).skip(1);
         entries.map(|entry| (field(entry, "Key"), field(entry, "VersionId"))).collect()
     }
 
@@ -93,6 +93,9 @@ fn a_locked_bucket_keeps_what_prune_and_thieves_delete() {
     let Some(moto) = Moto::start() else { return };
     let bench = Bench::new();
     let source = bench.source();
+    let plain = format!("s3://locked/q?endpoint={}", moto.endpoint);
+    let refused = expect(moto.command(&bench, &["init", "--repo", &plain]).output().unwrap(), 1, "init").1;
+    assert!(refused.contains("write `checksum=md5` into the URL"), "{refused}");
     moto.ok(&bench, &["init"]);
     moto.ok(&bench, &["backup", "--key", "hearth-writer.key", &source]);
     bench.write("source/sub/d.log", &[9; 3000]);

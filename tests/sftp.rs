@@ -183,7 +183,7 @@ fn behind(script: &str, folder: &Path) -> Result<SftpStore, hearth_backup::store
 
 /// A server whose answers get lost after so many bytes.
 fn falling_silent(bytes: usize) -> String {
-    format!("{SERVER} | {{ head -c {bytes}; cat >/dev/null; }}")
+    format!("{SERVER} | {{ dd bs=1 count={bytes} status=none; cat >/dev/null; }}")
 }
 
 #[test]

@@ -40,7 +40,8 @@ impl Bill {
             let months = least.saturating_sub(*age).as_secs_f64() / MONTH.as_secs_f64();
             gb((*size).max(price.minimum_bytes)) * price.storage_per_gb * months
         });
-        let deleted_early = early.sum();
+        // The sum of nothing is a negative zero.
+        let deleted_early = early.fold(0.0, |sum: f64, one| sum + one);
         let asked = &usage.requests;
         let thousand = |count: u64| count as f64 / 1000.0;
         let requests = thousand(asked.put) * price.puts_per_1000

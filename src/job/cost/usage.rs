@@ -86,7 +86,7 @@ impl Usage {
         Self {
             sizes,
             restore: bytes(Folder::Packs) + bytes(Folder::Index),
-            restore_gets: counts.packs + counts.indexes + 10,
+            restore_gets: counts.packs + counts.indexes + counts.snapshots + 10,
             backups: counts.new_snapshots,
             requests: requests(&counts),
             doomed: Vec::new(),
@@ -108,19 +108,17 @@ fn age(info: &ObjectInfo, now: SystemTime) -> Duration {
     now.duration_since(info.stored).unwrap_or_default()
 }
 
-/// The requests of a month, from the requests that each command makes of a bucket: lists of what it looks at, and a read of each small
-/// object that it has not seen. What was uploaded lately is uploaded again in the next month, and prune deletes as much.
+/// The requests of a month, by what was counted at a server: a backup reads each snapshot and looks each index object up; check and
+/// prune read all of them. What was uploaded lately is uploaded again in the next month, and prune deletes as much.
 fn requests(counts: &Counts) -> Requests {
     let pages = |objects: u64| objects / PAGE + 1;
-    let whole_list = pages(counts.packs) + pages(counts.snapshots) + Folder::ALL.len() as u64;
-    let backup_lists = pages(counts.packs) + pages(counts.snapshots) + 4;
-    let (backup_gets, backup_heads) = (3, 2);
-    let lists_of_all = counts.indexes + counts.refs + counts.snapshots;
+    let (packs, snapshots) = (pages(counts.packs), pages(counts.snapshots));
+    let small = counts.indexes + counts.refs + counts.snapshots;
     Requests {
-        put: counts.new + 2,
-        get: counts.new_snapshots * backup_gets + 2 * lists_of_all,
-        head: counts.new_snapshots * backup_heads + counts.packs / 10,
-        list: counts.new_snapshots * backup_lists + 3 * whole_list,
+        put: counts.new + 1,
+        get: counts.new_snapshots * (counts.snapshots + 2) + 2 * (small + 3),
+        head: counts.new_snapshots * (counts.indexes + 2) + 3,
+        list: counts.new_snapshots * (2 * packs + 3 * snapshots + 12) + 3 * packs + 4 * snapshots + 24,
         delete: pages(counts.new),
     }
 }
@@ -149,7 +147,7 @@ mod tests {
         let new = [(Folder::Packs, 500, 3), (Folder::Index, 70, 3), (Folder::Snapshots, 10, 3), (Folder::Snapshots, 10, 9)];
         let usage = Usage::from_listing(&listing(&[&old[..], &new[..]].concat(), now), now);
         assert_eq!((usage.bytes(), usage.restore, usage.backups), (1600, 1570, 2));
-        assert_eq!(usage.requests.put, 4 + 2);
+        assert_eq!(usage.requests.put, 4 + 1);
         assert_eq!(usage.billed(100), 1000 + 500 + 4 * 100);
     }
 

@@ -90,6 +90,9 @@ fn judge(error: &Error) -> (StoreErrorKind, Option<&'static str>) {
     if status(error) == Some(507) || ["quota", "storagefull", "storage full", "cap exceeded"].iter().any(|word| text.contains(word)) {
         return (Kind::Full, None);
     }
+    if text.contains("content-md5") {
+        return (Kind::Refused, Some("the bucket has object lock and wants another checksum; write `checksum=md5` into the URL"));
+    }
     match code.as_str() {
         "NoSuchBucket" => {
             return (Kind::Other, Some("there is no such bucket; make it at the service, or correct its name or the endpoint"));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStream, TryStreamExt as _, stream};
 use http::{Method, Request, Response};
 use opendal::{Buffer, Error, ErrorKind, HttpBody, HttpTransport, HttpTransporter};
 use opendal_http_transport_reqwest::ReqwestTransport;
@@ -87,7 +87,15 @@ impl HttpTransport for Transport {
             return Ok(response);
         }
         let (down, held) = (self.line.down.clone(), Held::here());
-        Ok(response.map(|body| body.map_inner(|pieces| Box::new(Box::pin(slowly(pieces, down, held))))))
+        // Pieces are not handed on before their turn; meanwhile the server may send no more than what the socket holds.
+        let slowly = move |piece: opendal::Result<Buffer>| {
+            let (down, held) = (down.clone(), held.clone());
+            async move {
+                down.hold(piece.as_ref().map_or(0, Buffer::len), |nap| held.add(nap)).await;
+                piece
+            }
+        };
+        Ok(response.map(|body| body.map_inner(|pieces| Box::new(Box::pin(pieces.then(slowly))))))
     }
 }
 
@@ -115,7 +123,7 @@ impl Transport {
 }
 
 /// Bytes that wait for their turn before they leave.
-fn in_stretches(bytes: Buffer, up: Paces, held: Held) -> impl Stream<Item = Result<bytes::Bytes, Infallible>> {
+fn in_stretches(bytes: Buffer, up: Paces, held: Held) -> impl TryStream<Ok = bytes::Bytes, Error = Infallible> + Send {
     stream::unfold((bytes, up, held), |(bytes, up, held)| async move {
         let length = up.stretch(STRETCH).min(bytes.len());
         if length == 0 {
@@ -123,20 +131,6 @@ fn in_stretches(bytes: Buffer, up: Paces, held: Held) -> impl Stream<Item = Resu
         }
         up.hold(length, |nap| held.add(nap)).await;
         Some((Ok(bytes.slice(..length).to_bytes()), (bytes.slice(length..), up, held)))
-    })
-}
-
-/// Pieces that are not handed on before their turn; meanwhile the server may send no more than what the socket holds.
-fn slowly<S>(pieces: S, down: Paces, held: Held) -> impl Stream<Item = opendal::Result<Buffer>>
-where
-    S: Stream<Item = opendal::Result<Buffer>>,
-{
-    pieces.then(move |piece| {
-        let (down, held) = (down.clone(), held.clone());
-        async move {
-            down.hold(piece.as_ref().map_or(0, Buffer::len), |nap| held.add(nap)).await;
-            piece
-        }
     })
 }
 
@@ -174,8 +168,7 @@ mod tests {
         let up = Paces::new([Arc::new(Pace::new(1 << 40)), Arc::new(Pace::new(300_000))]);
         let bytes = Buffer::from((0..70_000_u32).map(|number| number as u8).collect::<Vec<_>>());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let held = Held::default();
-        let sent: Vec<_> = runtime.block_on(in_stretches(bytes.clone(), up, held.clone()).map(Result::unwrap).collect());
+        let sent: Vec<_> = runtime.block_on(in_stretches(bytes.clone(), up, Held::default()).try_collect()).unwrap();
         assert_eq!(sent.iter().map(bytes::Bytes::len).collect::<Vec<_>>(), [30_000, 30_000, 10_000]);
         assert_eq!(sent.concat(), bytes.to_vec());
     }
