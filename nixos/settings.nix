@@ -17,7 +17,7 @@ let
   # --- repositories -------------------------------------------------------------------
 
   repository = name: repository: {
-    inherit (repository) url copy connections;
+    inherit (repository) url copy connections limitUpload limitDownload;
     writerKey = orNull (repository.writerKey != null) (credential "${name}-writer-key");
     credentials = orNull (repository.credentials != null) (credential "${name}-credentials");
     identity = orNull (repository.identity != null) (credential "${name}-identity");

@@ -36,6 +36,8 @@ let
         `AWS_SECRET_ACCESS_KEY=...`. Without it the unit has only what you put into its environment.
       '';
       connections = own.maybe (types.ints.between 1 256) "How many requests the bucket gets at the same time; 8 if absent." { example = 16; };
+      limitUpload = own.maybe own.byteSize "How many bytes may be written to it in a second, by each service." { example = "10MB"; };
+      limitDownload = own.maybe own.byteSize "How many bytes may be read from it in a second." { example = "50MB"; };
       identity = own.secret "The private key of SSH, for `sftp://`. Without it `ssh` takes what it finds, such as root's own keys.";
       knownHosts = mkOption {
         type = types.lines;

@@ -36,6 +36,8 @@ in
       repositories = {
         cloud = cloud // {
           connections = 16;
+          limitUpload = "10MB";
+          limitDownload = "50MB";
         };
         inherit friend;
       };
@@ -55,6 +57,8 @@ in
         "repositories.cloud.url" = cloud.url;
         "repositories.cloud.credentials" = "credential:cloud-credentials";
         "repositories.cloud.connections" = 16;
+        "repositories.cloud.limitUpload" = "10MB";
+        "repositories.cloud.limitDownload" = "50MB";
         "repositories.cloud.writerKey" = "credential:cloud-writer-key";
         "repositories.friend.identity" = "credential:friend-identity";
         "repositories.friend.credentials" = null;
