@@ -114,6 +114,13 @@ fn a_run_that_failed_is_tried_again_only_where_it_failed() {
     assert!(report["repositories"].as_array().unwrap().iter().all(|done| done["snapshot"].is_string()), "{report}");
     assert_eq!(report["warnings"], 0);
     assert_eq!(bench.snapshots().len(), 1, "what was saved is not saved once more");
+
+    // What an earlier attempt warned of where it succeeded still counts: here, that `passphrase` cannot restore and the key can.
+    fs::rename(bench.path("second"), bench.path("unplugged")).unwrap();
+    let mut config: Value = serde_json::from_str(&fs::read_to_string(bench.path("config.json")).unwrap()).unwrap();
+    config["recipients"] = json!(["passphrase"]);
+    bench.write("config.json", config.to_string().as_bytes());
+    assert_eq!(bench.json_ends(&tries, 3)["warnings"], 4);
 }
 
 #[test]

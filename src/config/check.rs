@@ -47,11 +47,14 @@ pub(super) fn check(config: &Config, file: &str) -> Result<(), ConfigError> {
 /// The key of a repository that is wrong, and why.
 fn check_repository(repository: &Repository) -> Option<(&'static str, String)> {
     if repository.url.is_empty() {
-        return Some(("url", "is empty; give a directory or s3://BUCKET/PREFIX".into()));
+        return Some(("url", "is empty; give a directory, sftp://HOST/PATH or s3://BUCKET/PREFIX".into()));
     }
     let bucket = repository.url.starts_with("s3://");
     if repository.credentials.is_some() && !bucket {
-        return Some(("credentials", "are for buckets, and the url names a directory; leave them out".into()));
+        return Some(("credentials", "are for buckets (s3://...), and the url names none; leave them out".into()));
+    }
+    if repository.identity.is_some() && !repository.url.starts_with("sftp://") {
+        return Some(("identity", "is for servers (sftp://...), and the url names none; leave it out".into()));
     }
     if repository.connections.is_some_and(|connections| !(1..=256).contains(&connections)) {
         return Some(("connections", "must be from 1 to 256".into()));

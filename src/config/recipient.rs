@@ -47,7 +47,7 @@ impl FromStr for Recipient {
     /// Looks at the form only, not whether the key can be used: that is found out where somebody is added.
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        if text.starts_with("AGE-") || text.starts_with("-----BEGIN") {
+        if text.to_ascii_uppercase().starts_with("AGE-") || text.starts_with("-----BEGIN") {
             // The text is not repeated: it is a secret, and errors are kept in logs.
             return Err("this is a secret key, which belongs into no configuration; write its public half (age1... or ssh-...)".into());
         }
@@ -116,7 +116,9 @@ mod tests {
         for text in ["", "me", "age2abc", "age1 abc", "ssh-ed25519", "ssh-dss AAAA"] {
             assert!(text.parse::<Recipient>().unwrap_err().contains("is no recipient"), "{text}");
         }
-        let error = "AGE-SECRET-KEY-1QQQ".parse::<Recipient>().unwrap_err();
-        assert!(error.contains("public half") && !error.contains("1QQQ"), "{error}");
+        for secret in ["AGE-SECRET-KEY-1QQQ", "age-secret-key-1QQQ", "AGE-PLUGIN-X-1QQQ"] {
+            let error = secret.parse::<Recipient>().unwrap_err();
+            assert!(error.contains("public half") && !error.contains("1QQQ"), "{error}");
+        }
     }
 }

@@ -17,7 +17,7 @@ use jiff::tz::TimeZone;
 use super::JobError;
 use super::maintain::forget::{candidate, carry_out, clock, remember_run};
 use super::maintain::prune::{Pruned, prune};
-use super::maintain::{Ended, check};
+use super::maintain::{AFTER_FAILURE, Ended, check};
 use crate::content::backup::state::State;
 use crate::model::event::{Event, Monitor};
 use crate::model::id::SnapshotId;
@@ -30,8 +30,6 @@ use crate::store::{Folder, Store};
 
 /// Why nothing is forgotten or pruned.
 const AFTER_ROLLBACK: &str = "does not run, as the source shows an older state than the mirror has seen";
-/// Why nothing is pruned.
-const AFTER_FAILURE: &str = "does not run after a forget that failed, so that what was there can still be brought back";
 
 /// How to mirror.
 pub struct MirrorOptions {

@@ -83,6 +83,7 @@ impl Run {
             log: &log,
         };
         let mut done: Vec<Outcome> = Vec::new();
+        let mut earlier = 0;
         let mut left = self.retries;
         let (result, progress) = loop {
             // Its own for each attempt: what a later one mends is no warning in the end.
@@ -94,9 +95,12 @@ impl Run {
             }
             left -= 1;
             tracing::warn!("{}; trying again in {}", failure(&result), human::duration(delay));
-            let (good, bad) = result.into_iter().flatten().partition(|outcome| outcome.result.is_ok());
-            done.extend::<Vec<_>>(good);
-            let bad: Vec<Outcome> = bad;
+            let (good, bad): (Vec<Outcome>, Vec<Outcome>) = result.into_iter().flatten().partition(|outcome| outcome.result.is_ok());
+            if !good.is_empty() {
+                // What was warned of while some of them succeeded, less that the others failed, which may be mended.
+                earlier += progress.warnings().saturating_sub(bad.len() as u64);
+            }
+            done.extend(good);
             if !bad.is_empty() {
                 options.only = bad.into_iter().map(|outcome| outcome.repository).collect();
             }
@@ -104,8 +108,7 @@ impl Run {
                 return Err(JobError::Content(ContentError::Cancelled).into());
             }
         };
-        let warnings = progress.warnings()
-            + done.iter().filter_map(|outcome| outcome.result.as_ref().ok()).map(|summary| summary.statistics.warnings).sum::<u64>();
+        let warnings = earlier + progress.warnings();
         let result = result.map(|outcomes| in_order(&job.repositories, done, outcomes));
         context.document(&Report {
             job: &self.job,

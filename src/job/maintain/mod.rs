@@ -27,7 +27,7 @@ use crate::sealed::verify;
 use crate::store::Access;
 
 /// Why nothing is pruned.
-const AFTER_FAILURE: &str = "does not run after a forget that failed, so that what was there can still be brought back";
+pub(super) const AFTER_FAILURE: &str = "does not run after a forget that failed, so that what was there can still be brought back";
 
 /// A step of keeping house.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 
 pub use address::{SftpAddress, SftpAddressError};
 use files::{Found, entries, explain, is_broken, make_dir, modified, read, status};
-pub use session::SftpOptionsOfUser as SshOptions;
+pub use session::SshOptions;
 use session::{Session, Sessions};
 use staged::StagedFile;
 

@@ -34,7 +34,7 @@ const SAID: usize = 2000;
 
 /// How to reach a server.
 #[derive(Debug, Clone)]
-pub struct SftpOptionsOfUser {
+pub struct SshOptions {
     /// The program, and what stands before its other arguments: `ssh`, or one that behaves so.
     pub program: Vec<String>,
     /// A private key, instead of those that `ssh` finds.
@@ -45,7 +45,7 @@ pub struct SftpOptionsOfUser {
     pub patience: Duration,
 }
 
-impl Default for SftpOptionsOfUser {
+impl Default for SshOptions {
     fn default() -> Self {
         Self { program: vec!["ssh".into()], identity: None, interactive: false, patience: PATIENCE }
     }
@@ -99,7 +99,7 @@ pub(super) struct Session {
 
 impl Session {
     /// Connects.
-    pub(super) async fn open(address: &SftpAddress, options: &SftpOptionsOfUser, line: Line) -> io::Result<Self> {
+    pub(super) async fn open(address: &SftpAddress, options: &SshOptions, line: Line) -> io::Result<Self> {
         let defaults = defaults(address, options).await;
         let mut ssh = command(address, options, &defaults).args(["-s", "--", &address.host, "sftp"]).spawn().map_err(|error| {
             let program = options.program.first().map_or("ssh", String::as_str);
@@ -177,7 +177,7 @@ impl Session {
 }
 
 /// The command, but for what it shall do: it never trusts a host that it does not know.
-fn command(address: &SftpAddress, options: &SftpOptionsOfUser, defaults: &[&str]) -> Command {
+fn command(address: &SftpAddress, options: &SshOptions, defaults: &[&str]) -> Command {
     let mut words = options.program.iter();
     let mut command = Command::new(words.next().map_or("ssh", String::as_str));
     command.args(words).args(["-o", "StrictHostKeyChecking=yes", "-o", "ClearAllForwardings=yes"]);
@@ -200,7 +200,7 @@ fn command(address: &SftpAddress, options: &SftpOptionsOfUser, defaults: &[&str]
 
 /// The options of [`DEFAULTS`] of which the user's configuration says nothing. An option of the command line would overrule it, so
 /// `ssh -G` is asked first; a program that does not know that gets them all.
-async fn defaults(address: &SftpAddress, options: &SftpOptionsOfUser) -> Vec<&'static str> {
+async fn defaults(address: &SftpAddress, options: &SshOptions) -> Vec<&'static str> {
     let mut told = Vec::new();
     let mut question = command(address, options, &[]);
     question.args(["-G", "--", &address.host]).stdin(Stdio::null()).stderr(Stdio::null());
@@ -238,7 +238,7 @@ fn with_words(error: String, said: &Mutex<Vec<u8>>) -> String {
 pub(super) struct Sessions {
     pub(super) runtime: Runtime,
     pub(super) address: SftpAddress,
-    options: SftpOptionsOfUser,
+    options: SshOptions,
     line: Line,
     open: Mutex<Option<Arc<Session>>>,
     /// Directories that are known to be there.
@@ -246,7 +246,7 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    pub(super) fn new(address: SftpAddress, options: SftpOptionsOfUser, line: Line) -> io::Result<Self> {
+    pub(super) fn new(address: SftpAddress, options: SshOptions, line: Line) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("sftp").build()?;
         Ok(Self { runtime, address, options, line, open: Mutex::new(None), folders: Mutex::default() })
     }
