@@ -27,11 +27,6 @@ impl ListedStore {
         }
         Ok(Self { inner, folders: listed })
     }
-
-    /// The objects that were listed.
-    pub fn objects(&self) -> impl Iterator<Item = &ObjectInfo> {
-        self.folders.values().flatten()
-    }
 }
 
 impl Store for ListedStore {

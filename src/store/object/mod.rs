@@ -4,9 +4,10 @@
 //!   Store (synchronous) --> attempt (retries, time-outs, connections) --> opendal --> transport (HTTP, counts) --> server
 //! ```
 //!
-//! An object is uploaded by one request once its name is known: packs are spooled to a local file until then. So every object
+//! An object is uploaded by one request once its name is known: packs stay in memory until then. So every object
 //! costs one request, nothing half-done is ever visible, and there is nothing to sweep. The other ways cost more: parts sent
-//! in parallel take five or more requests a pack, and what is sent to a temporary key must be copied and deleted.
+//! in parallel take five or more requests a pack, and what is sent to a temporary key must be copied and deleted. Only objects
+//! larger than packs are go in parts, from a local file.
 //!
 //! A put asks the server not to replace anything (`If-None-Match: *`). A server that does not know this may be told to store what it
 //! has, and says that it created it: that does no harm where a name settles the bytes, as a hash of them does. Where it does not, as
@@ -21,6 +22,7 @@ mod listing;
 mod staged;
 mod transport;
 
+use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
 use std::pin::pin;
@@ -44,8 +46,13 @@ use super::{Folder, ObjectInfo, ObjectName, Packing, Put, StagedObject, Store, S
 const BATCH: usize = 1000;
 /// Bytes for which a read that knows no limit is given time.
 const LARGEST: u64 = 1 << 30;
-/// A pack in a bucket: it is sent from memory, several at once.
-const PACK: u64 = 32 << 20;
+/// A pack in a bucket, in bytes: it is sent from memory by one request, while another is sent and a third filled.
+const PACK: u64 = 44 << 20;
+/// Packs on their way at once.
+const AT_ONCE: usize = 2;
+/// What larger objects are sent in, and how many at once.
+const PART: usize = 16 << 20;
+const PARTS_AT_ONCE: usize = 2;
 
 /// A store in a bucket. Clones share connections and counts.
 #[derive(Clone)]
@@ -58,7 +65,7 @@ struct Inner {
     transport: Transport,
     /// Whether the server refuses replacements by itself.
     conditional: AtomicBool,
-    bodies: staged::Bodies,
+    memory: Arc<staged::Memory>,
 }
 
 impl Drop for Inner {
@@ -83,7 +90,7 @@ impl ObjectStore {
         let context = OperationContext::new().with_http_transport(transport.erased());
         let operator = Operator::new(builder).map_err(|error| failed(error.to_string()))?.with_context(context);
         let conditional = AtomicBool::new(bucket.conditional_writes());
-        Ok(Self(Arc::new(Inner { bucket, operator, attempts, transport, conditional, bodies: staged::Bodies::default() })))
+        Ok(Self(Arc::new(Inner { bucket, operator, attempts, transport, conditional, memory: Arc::default() })))
     }
 
     /// Opens a bucket for a new repository.
@@ -148,6 +155,33 @@ impl ObjectStore {
                 names.iter().map(|name| self.delete(name)).collect()
             }
         }
+    }
+
+    /// Stores the bytes of a file in parts unless the name is taken.
+    fn put_parts(&self, name: &ObjectName, file: &File, size: u64) -> Result<Put, StoreError> {
+        if self.exists(name)? {
+            return Ok(Put::Exists);
+        }
+        let path = name.path();
+        let failed = |error: std::io::Error| opendal::Error::new(ErrorKind::Unexpected, "read a temporary file").set_source(error);
+        let write = |_| async {
+            staged::rewind(file).map_err(failed)?;
+            let mut writer = self.0.operator.writer_with(&path).chunk(PART).concurrent(PARTS_AT_ONCE).await?;
+            let mut rest = file;
+            loop {
+                let part = staged::next_part(&mut rest, PART).map_err(failed)?;
+                if part.is_empty() {
+                    return writer.close().await;
+                }
+                if let Err(error) = writer.write(part).await {
+                    // What was sent would stay, and be billed, for as long as the bucket's rules say.
+                    let _ = writer.abort().await;
+                    return Err(error);
+                }
+            }
+        };
+        let (result, _) = self.0.attempts.run(size, write);
+        result.map(|_| Put::Created).map_err(|failure| self.error("store", name, &failure))
     }
 
     fn exists(&self, name: &ObjectName) -> Result<bool, StoreError> {
@@ -316,8 +350,7 @@ impl Store for ObjectStore {
     }
 
     fn packing(&self) -> Packing {
-        let at_once = self.0.attempts.connections().min((staged::BODIES / PACK) as usize).max(1);
-        Packing { size: PACK, at_once }
+        Packing { size: PACK, at_once: self.0.attempts.connections().min(AT_ONCE) }
     }
 
     fn requests(&self) -> Option<Requests> {
