@@ -34,6 +34,21 @@ fn from_init_to_restore_in_a_bucket() {
 }
 
 #[test]
+fn a_backup_of_what_did_not_change_makes_few_requests() {
+    let server = Server::start();
+    let cloud = Cloud::with_repository(&server);
+    for _ in 0..3 {
+        cloud.backup();
+    }
+    cloud.bench.undisturbed(|| {
+        let requests = &cloud.backup()["requests"];
+        // Both statements, and what is there; refs and snapshot; whether all of it is still there; the commit.
+        let counts = ["put", "get", "head", "list", "delete"].map(|kind| requests[kind].as_u64().unwrap());
+        counts == [3, 2, 0, 3, 0]
+    });
+}
+
+#[test]
 fn requests_are_told_by_kind() {
     let server = Server::start();
     let cloud = Cloud::with_repository(&server);

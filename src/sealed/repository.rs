@@ -106,6 +106,11 @@ impl Repository {
         self.store.as_ref()
     }
 
+    /// The same repository, with its objects reached through another store, such as a layer over its own.
+    pub fn through(&self, store: Arc<dyn Store>) -> Self {
+        Self { store, ..self.clone() }
+    }
+
     /// Where its objects lie, to share with threads.
     pub fn shared_store(&self) -> Arc<dyn Store> {
         Arc::clone(&self.store)

@@ -128,11 +128,24 @@ impl Snapshots {
     /// # Errors
     /// If the store fails; unreadable objects are listed, not errors.
     pub fn load(repository: &Repository, folder: Folder) -> Result<Self, SealedError> {
+        let received = received_times(repository.store())?;
+        let mut found = Self::load_without_records(repository, folder)?;
+        for snapshot in &mut found.list {
+            snapshot.received = received.get(&snapshot.id.to_string()).copied().unwrap_or(snapshot.stored);
+        }
+        found.list.sort_by_key(|snapshot| (snapshot.received, snapshot.envelope.sequence));
+        Ok(found)
+    }
+
+    /// The same for a writer, to whom it does not matter when a keeper received what: all received times are the store's.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_without_records(repository: &Repository, folder: Folder) -> Result<Self, SealedError> {
         let store = repository.store();
         // Commits are listed before snapshots: a commit is only ever written after its snapshot.
         let committed = ids_in(store, Folder::Commits)?;
         let pinned = ids_in(store, Folder::Pins)?;
-        let received = received_times(store)?;
         let mut found = Self::default();
         let infos = store.list(folder)?;
         if infos.len() > limits::SNAPSHOTS {
@@ -145,7 +158,6 @@ impl Snapshots {
                     let leaf = info.name.leaf();
                     snapshot.committed = committed.contains(leaf);
                     snapshot.pinned = pinned.contains(leaf);
-                    snapshot.received = received.get(leaf).copied().unwrap_or(info.stored);
                     found.list.push(snapshot);
                 }
                 Err(error) if error.is_unreadable() => found.unreadable.push((info.name, error)),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Folder, ObjectInfo, ObjectName, Put, StagedObject, Store, StoreError, StoreErrorKind};
+use super::{Folder, ObjectInfo, ObjectName, Packing, Put, StagedObject, Store, StoreError, StoreErrorKind};
 
 /// Where the clock of a new store stands: the first of January 2026, 00:00 UTC.
 const FIRST_MOMENT: Duration = Duration::from_secs(1_767_225_600);
@@ -15,6 +15,7 @@ const FIRST_MOMENT: Duration = Duration::from_secs(1_767_225_600);
 pub struct MemoryStore {
     state: Arc<Mutex<State>>,
     lag: Duration,
+    packing: Packing,
 }
 
 struct State {
@@ -59,7 +60,12 @@ impl MemoryStore {
             clock: UNIX_EPOCH + FIRST_MOMENT,
             random: seed,
         };
-        Self { state: Arc::new(Mutex::new(state)), lag }
+        Self { state: Arc::new(Mutex::new(state)), lag, packing: Packing::default() }
+    }
+
+    /// An empty store that wants other packs.
+    pub fn with_packing(packing: Packing) -> Self {
+        Self { packing, ..Self::new() }
     }
 
     /// Moves the clock forward.
@@ -197,6 +203,10 @@ impl Store for MemoryStore {
 
     fn now(&self) -> Result<SystemTime, StoreError> {
         Ok(self.state().clock)
+    }
+
+    fn packing(&self) -> Packing {
+        self.packing
     }
 
     fn listing_lag(&self) -> Duration {

@@ -3,7 +3,7 @@
 //! ```text
 //!   sealed, content --> Store (trait) <-- DirectoryStore, ObjectStore, MemoryStore
 //!                          ^
-//!                          +-- layer: CountingStore, FaultStore, ReadOnlyStore wrap any of them
+//!                          +-- layer: PacedStore, KeptStore, ListedStore and others wrap any of them
 //! ```
 //!
 //! May import: `model`. The contract stands on [`Store`]; `conformance` checks every implementation against it.
@@ -40,6 +40,21 @@ pub struct ObjectInfo {
     pub size: u64,
     /// When the store received it, by the store's clock. Only differences to [`Store::now`] mean anything.
     pub stored: SystemTime,
+}
+
+/// How large objects are best written to a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packing {
+    /// Where a pack should end, in bytes.
+    pub size: u64,
+    /// How many are worth writing at the same time.
+    pub at_once: usize,
+}
+
+impl Default for Packing {
+    fn default() -> Self {
+        Self { size: 64 << 20, at_once: 1 }
+    }
 }
 
 /// Whether a put created the object.
@@ -111,6 +126,19 @@ pub trait Store: Send + Sync {
     /// If the store cannot be read.
     fn list(&self, folder: Folder) -> Result<Vec<ObjectInfo>, StoreError>;
 
+    /// All objects of several folders, as cheaply as the store can. Folders are read in the order of their names, whatever the
+    /// order asked for: `commits` before `snapshots`, and `condemned` before `packs`.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn list_folders(&self, folders: &[Folder]) -> Result<Vec<ObjectInfo>, StoreError> {
+        let mut all = Vec::new();
+        for folder in name::by_name(folders) {
+            all.extend(self.list(folder)?);
+        }
+        Ok(all)
+    }
+
     /// One object's size and time.
     ///
     /// # Errors
@@ -138,6 +166,11 @@ pub trait Store: Send + Sync {
     /// How long a listing may lag behind puts and deletes; zero for directories and strongly consistent services.
     fn listing_lag(&self) -> std::time::Duration {
         std::time::Duration::ZERO
+    }
+
+    /// How large objects are best written.
+    fn packing(&self) -> Packing {
+        Packing::default()
     }
 
     /// How many requests were made of a server; none if there is no server.

@@ -75,6 +75,14 @@ impl Folder {
     }
 }
 
+/// Folders in the order of their names, each once.
+pub(super) fn by_name(folders: &[Folder]) -> Vec<Folder> {
+    let mut folders = folders.to_vec();
+    folders.sort_unstable_by_key(|folder| folder.as_str());
+    folders.dedup();
+    folders
+}
+
 impl fmt::Display for Folder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

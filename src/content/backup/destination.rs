@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use super::read::FileReader;
 use super::run::Share;
 use super::state::{GroupState, RunLock, State};
 use super::sync;
-use super::upload::{Recipients, Upload, UploadOptions, Uploaded};
+use super::upload::{Recipients, StoredIndex, Upload, UploadOptions};
 use crate::content::ContentError;
 use crate::content::chunker::Chunker;
 use crate::content::dedup::ChunkIndex;
@@ -31,13 +32,26 @@ use crate::model::event::{Event, Monitor};
 use crate::model::id::{BlockId, GroupId, SnapshotId};
 use crate::sealed::envelope::Sizes;
 use crate::sealed::repository::Repository;
-use crate::store::Store;
-use crate::store::layer::DiscardStore;
+use crate::store::layer::{DiscardStore, KeptStore, ListedStore};
+use crate::store::{Folder, Store};
 
 /// After so long everything is read again, in case a change did not show in a file's status.
 const FULL_READ: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Least budget for rewriting sparse blocks, in bytes.
 const REWRITE: u64 = 64 << 20;
+
+/// What is looked at before a run; one listing of all is cheaper than one of each.
+const PREPARED: [Folder; 9] = [
+    Folder::Checkpoints,
+    Folder::Commits,
+    Folder::Condemned,
+    Folder::Forgotten,
+    Folder::Index,
+    Folder::Keys,
+    Folder::Packs,
+    Folder::Pins,
+    Folder::Snapshots,
+];
 
 /// A repository, and what this host keeps for it.
 #[derive(Clone, Copy)]
@@ -68,7 +82,9 @@ pub(super) struct Scan<'a> {
 
 /// A run, as far as it concerns one repository.
 pub(super) struct Run<'a> {
-    repository: &'a Repository,
+    repository: Repository,
+    /// As it was before this run, for the first scan.
+    before: Option<Arc<ListedStore>>,
     key: &'a WriterKey,
     options: &'a BackupOptions,
     state: &'a State,
@@ -89,18 +105,24 @@ impl<'a> Run<'a> {
         check_writer(repository, key)?;
         monitor.event(Event::Phase("prepare"));
         let group = group_id(key.signing.seed(), &options.host, &options.job);
-        let past = Past::load(repository, key)?;
+        let kept = Arc::new(KeptStore::new(repository.shared_store(), state.copies()));
+        let repository = repository.through(kept.clone());
+        let listed = Arc::new(ListedStore::list(kept.clone(), &PREPARED)?);
+        kept.keep_only(listed.objects());
+        let before = &repository.through(listed.clone());
+        let past = Past::load(before, key)?;
         let mut previous = state.group(&group);
         previous.last = past.confirm(previous.last, monitor);
-        let mut publisher = Publisher::new(repository, key, state, group, past.sequence);
+        let mut publisher = Publisher::new(repository.clone(), key, state, group, past.sequence);
         publisher.parent = previous.last;
         if !options.dry_run {
-            settle_earlier(&publisher, repository, monitor)?;
-            guard_keys(repository, state, monitor)?;
+            settle_earlier(&publisher, before, monitor)?;
+            guard_keys(before, state, monitor)?;
         }
         let mut index = ChunkIndex::open(&state.chunks(), repository.id())?;
-        sync::sync(&mut index, repository, key, monitor)?;
-        Ok(Self { repository, key, options, state, monitor, group, previous, publisher, index, _lock: lock })
+        let late = (!options.dry_run).then(|| state.late());
+        sync::sync(&mut index, before, key, late.as_deref(), monitor)?;
+        Ok(Self { repository, before: Some(listed), key, options, state, monitor, group, previous, publisher, index, _lock: lock })
     }
 
     /// Where the host keeps what belongs to this repository.
@@ -129,7 +151,10 @@ impl<'a> Run<'a> {
         if attempt > 1 {
             self.index.begin_run()?;
         }
-        sync::refresh_live(&mut self.index, self.repository.store())?;
+        match self.before.take() {
+            Some(before) => sync::refresh_live(&mut self.index, before.as_ref())?,
+            None => sync::refresh_live(&mut self.index, self.repository.store())?,
+        }
         self.index.avoid(&self.blocks_to_rewrite());
         self.monitor.event(Event::Phase("scan"));
         self.monitor.event(Event::Expect { files: self.previous.files, bytes: self.previous.bytes });
@@ -152,9 +177,9 @@ impl<'a> Run<'a> {
 
     /// Takes one scan and makes a snapshot of it. `None` if what the snapshot needs was taken away meanwhile.
     pub(super) fn attempt(&mut self, scan: Scan<'_>) -> Result<Option<Summary>, ContentError> {
-        let (assembled, uploaded) = self.take(scan)?;
+        let (assembled, indexes, bytes_stored) = self.take(scan)?;
         let mut statistics = assembled.statistics;
-        statistics.bytes_stored = uploaded.bytes;
+        statistics.bytes_stored = bytes_stored;
         let root = crate::model::id::hex(&assembled.identity);
         let unchanged = self.options.skip_if_unchanged && self.previous.root.as_deref() == Some(&root) && self.previous.last.is_some();
         let anomalies = self.anomalies(&statistics);
@@ -164,7 +189,7 @@ impl<'a> Run<'a> {
         if self.options.dry_run {
             return Ok(Some(summary));
         }
-        for stored in uploaded.indexes {
+        for stored in indexes {
             self.index.stored(stored.id, stored.list, &stored.ordinals);
         }
         if !unchanged {
@@ -187,18 +212,19 @@ impl<'a> Run<'a> {
         Ok(Some(summary))
     }
 
-    /// Assembles and uploads what the scan brings.
-    fn take(&mut self, scan: Scan<'_>) -> Result<(Assembled, Uploaded), ContentError> {
+    /// Assembles and uploads what the scan brings; returns also the index objects written, and how many bytes were stored.
+    fn take(&mut self, scan: Scan<'_>) -> Result<(Assembled, Vec<StoredIndex>, u64), ContentError> {
         let Scan { line, catalogue, reader, share, threads } = scan;
         let real = self.repository.store();
         let discard = DiscardStore::new(real.location());
         let dry_run = self.options.dry_run;
         let store: &dyn Store = if dry_run { &discard } else { real };
         let options = UploadOptions {
-            recipients: Recipients { content: content_recipient(self.repository)?, index: index_recipient(self.repository)? },
+            recipients: Recipients { content: content_recipient(&self.repository)?, index: index_recipient(&self.repository)? },
             level: self.options.level,
             threads,
             buffers: reader.buffers(),
+            late: self.state.late(),
         };
         let (publisher, index, monitor) = (&self.publisher, &mut self.index, self.monitor);
         let keys = self.key.chunk_secret.chunk_keys();
@@ -212,23 +238,29 @@ impl<'a> Run<'a> {
                 Ok(()) => assembler.finish(),
                 Err(error) => assembler.abandon().and(Err(error)),
             };
-            let uploaded = upload.finish();
-            // If the upload failed, that is the cause of whatever the assembler met.
-            Ok::<_, ContentError>((assembled, uploaded?))
+            Ok::<_, ContentError>((assembled, upload.finish()))
         })?;
-        match assembled {
-            Ok(assembled) => Ok((assembled, uploaded)),
-            Err(error) => {
-                if !dry_run {
-                    self.publisher.checkpoint(&uploaded.indexes)?;
-                    for stored in uploaded.indexes {
-                        self.index.stored(stored.id, stored.list, &stored.ordinals);
-                    }
-                    self.index.save()?;
-                }
-                Err(error)
-            }
+        // If the upload failed, that is the cause of whatever the assembler met.
+        let error = match (uploaded.failure, assembled) {
+            (None, Ok(assembled)) => return Ok((assembled, uploaded.indexes, uploaded.bytes)),
+            (Some(failure), _) | (None, Err(failure)) => failure,
+        };
+        if !dry_run {
+            self.go_on_later(uploaded.indexes)?;
         }
+        Err(error)
+    }
+
+    /// Keeps what a run that failed has stored for the next one.
+    fn go_on_later(&mut self, indexes: Vec<StoredIndex>) -> Result<(), ContentError> {
+        // Against a prune long from now; a server that refuses it has refused more before, which is what the run tells.
+        if let Err(error) = self.publisher.checkpoint(&indexes) {
+            tracing::debug!("no checkpoint: {error}");
+        }
+        for stored in indexes {
+            self.index.stored(stored.id, stored.list, &stored.ordinals);
+        }
+        self.index.save()
     }
 
     /// Blocks of which the last snapshot used less than half, as many as the budget allows.
@@ -271,9 +303,8 @@ impl<'a> Run<'a> {
 
     /// Makes the snapshot visible, verifies it, and commits it; `None` if something it needs is gone.
     fn publish(&mut self, assembled: &Assembled, statistics: Statistics) -> Result<Option<SnapshotId>, ContentError> {
-        let store = self.repository.store();
         let refs = self.index.refs();
-        let refs_id = put_refs(store, &refs)?;
+        let refs_id = put_refs(self.repository.store(), &refs)?;
         let blocks = refs.indexes.values().map(|bitmap| bitmap.count() as u64).sum();
         let mut payload = Payload {
             writer: self.key.writer,
@@ -288,7 +319,7 @@ impl<'a> Run<'a> {
             program: concat!("hearth-backup ", env!("CARGO_PKG_VERSION")).into(),
         };
         let id = self.publisher.snapshot(&mut payload, refs_id, Sizes { added: statistics.bytes_stored, blocks })?;
-        let missing = sync::missing(&mut self.index, store, &refs_id, &refs)?;
+        let missing = sync::missing(&mut self.index, self.repository.shared_store(), &refs_id, &refs)?;
         if missing.is_empty() {
             self.publisher.commit(&id)?;
             return Ok(Some(id));

@@ -17,6 +17,7 @@ mod cut;
 mod destination;
 mod estimate;
 mod feed;
+mod late;
 mod options;
 mod part;
 mod past;

@@ -24,8 +24,8 @@ impl Past {
     /// # Errors
     /// If the store fails.
     pub fn load(repository: &Repository, key: &WriterKey) -> Result<Self, ContentError> {
-        let found = Snapshots::load(repository, Folder::Snapshots)?;
-        let forgotten = Snapshots::load(repository, Folder::Forgotten)?;
+        let found = Snapshots::load_without_records(repository, Folder::Snapshots)?;
+        let forgotten = Snapshots::load_without_records(repository, Folder::Forgotten)?;
         let checkpoints = snapshots::read_checkpoints(repository)?;
         // What nobody signed must not push the numbers up.
         let snapshots = found.list.iter().chain(&forgotten.list).map(|snapshot| (snapshot.signer, &snapshot.envelope));

@@ -21,7 +21,7 @@ use crate::store::{Folder, ObjectName, Store};
 
 /// Signs and stores what makes a run visible.
 pub struct Publisher<'a> {
-    repository: &'a Repository,
+    repository: Repository,
     key: &'a WriterKey,
     state: &'a State,
     journal: Mutex<Journal>,
@@ -46,7 +46,7 @@ pub fn put_refs(store: &dyn Store, refs: &Refs) -> Result<RefsId, ContentError> 
 
 impl<'a> Publisher<'a> {
     /// A publisher for one run; `sequence` is the highest number found in the repository.
-    pub fn new(repository: &'a Repository, key: &'a WriterKey, state: &'a State, group: GroupId, sequence: u64) -> Self {
+    pub fn new(repository: Repository, key: &'a WriterKey, state: &'a State, group: GroupId, sequence: u64) -> Self {
         let mut journal = state.journal();
         journal.sequence = journal.sequence.max(sequence);
         Self { repository, key, state, journal: Mutex::new(journal), group, started: jiff::Timestamp::now(), parent: None }
@@ -117,7 +117,7 @@ impl<'a> Publisher<'a> {
     pub fn snapshot(&self, payload: &mut Payload, refs: RefsId, sizes: Sizes) -> Result<SnapshotId, ContentError> {
         let sequence = self.next_sequence()?;
         payload.sequence = sequence;
-        let content = content_recipient(self.repository)?;
+        let content = content_recipient(&self.repository)?;
         let sealed = payload.seal(&[&content, &self.key.identity.to_public()])?;
         let mut envelope = self.envelope(sequence, refs, sizes);
         envelope.payload = Some(blake3::hash(&sealed).to_hex().to_string());

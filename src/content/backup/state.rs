@@ -3,7 +3,9 @@
 //! ```text
 //!   <state>/<repository>/lock                one run at a time per host and repository
 //!                        chunks/             the chunk index (cache)
+//!                        copies/             small objects of the repository (cache)
 //!                        groups/<group>/     catalogue (cache), group.json
+//!                        late/               index objects that could not be stored
 //!                        keys/               copies of the repository's keys/ objects
 //!                        journal.json        the last sequence, and snapshots not yet decided
 //!                        seen.json           newest statement and sequences seen
@@ -121,6 +123,16 @@ impl State {
     /// Where the chunk index lies.
     pub fn chunks(&self) -> PathBuf {
         self.dir.join("chunks")
+    }
+
+    /// Where copies of small objects lie.
+    pub fn copies(&self) -> PathBuf {
+        self.dir.join("copies")
+    }
+
+    /// Where index objects wait that could not be stored.
+    pub fn late(&self) -> PathBuf {
+        self.dir.join("late")
     }
 
     fn group_dir(&self, group: &GroupId) -> PathBuf {

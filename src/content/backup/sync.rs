@@ -1,7 +1,10 @@
 //! Before a run: bring the chunk index in line with the repository. After it: see that all the snapshot needs is there.
 
 use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
 
+use super::late;
 use crate::content::ContentError;
 use crate::content::chunk_list;
 use crate::content::dedup::ChunkIndex;
@@ -12,6 +15,7 @@ use crate::sealed::locations::PackListing;
 use crate::sealed::repository::Repository;
 use crate::sealed::snapshots::{self, Signer, Snapshots};
 use crate::sealed::{SealedError, index, marks, pack, refs};
+use crate::store::layer::ListedStore;
 use crate::store::{Folder, ObjectName, Store};
 
 fn listed_indexes(store: &dyn Store) -> Result<HashSet<IndexId>, ContentError> {
@@ -20,7 +24,7 @@ fn listed_indexes(store: &dyn Store) -> Result<HashSet<IndexId>, ContentError> {
 
 /// Index objects that snapshots and checkpoints of trusted writers name: only these are believed.
 fn trusted_indexes(repository: &Repository, trusted: &[WriterId]) -> Result<HashSet<IndexId>, ContentError> {
-    let snapshots = Snapshots::load(repository, Folder::Snapshots)?;
+    let snapshots = Snapshots::load_without_records(repository, Folder::Snapshots)?;
     let checkpoints = snapshots::read_checkpoints(repository)?;
     let of_snapshots = snapshots.list.iter().map(|snapshot| (snapshot.signer, &snapshot.envelope));
     let of_checkpoints = checkpoints.iter().map(|checkpoint| (checkpoint.signer, &checkpoint.envelope));
@@ -39,11 +43,17 @@ fn trusted_indexes(repository: &Repository, trusted: &[WriterId]) -> Result<Hash
     Ok(indexes)
 }
 
-/// Makes the chunk index know exactly the index objects that are there and trusted.
+/// Makes the chunk index know exactly the index objects that are there and trusted, and stores those that wait in `late`.
 ///
 /// # Errors
 /// If the store or the cache fails.
-pub fn sync(index: &mut ChunkIndex, repository: &Repository, key: &WriterKey, monitor: &dyn Monitor) -> Result<(), ContentError> {
+pub fn sync(
+    index: &mut ChunkIndex,
+    repository: &Repository,
+    key: &WriterKey,
+    late: Option<&Path>,
+    monitor: &dyn Monitor,
+) -> Result<(), ContentError> {
     let store = repository.store();
     let condemned = marks::all_condemned(store)?.indexes;
     let listed: HashSet<IndexId> = listed_indexes(store)?.into_iter().filter(|id| !condemned.contains(id)).collect();
@@ -60,13 +70,20 @@ pub fn sync(index: &mut ChunkIndex, repository: &Repository, key: &WriterKey, mo
             }
         }
     }
+    if let Some(late) = late {
+        late::deliver(late, index, store, key, monitor)?;
+    }
     index.begin_run()
 }
 
 fn learn(index: &mut ChunkIndex, store: &dyn Store, id: &IndexId, key: &WriterKey) -> Result<(), ContentError> {
+    learn_from(index, id, &index::read(store, id)?, key)
+}
+
+/// Tells the chunk index of an index object, given its bytes.
+pub(super) fn learn_from(index: &mut ChunkIndex, id: &IndexId, bytes: &[u8], key: &WriterKey) -> Result<(), ContentError> {
     let name = index::name(id);
-    let bytes = index::read(store, id)?;
-    let (list, sealed) = index::parse(&bytes).map_err(|why| SealedError::malformed(&name, why))?;
+    let (list, sealed) = index::parse(bytes).map_err(|why| SealedError::malformed(&name, why))?;
     let chunks = chunk_list::open(sealed, list.len(), &[&key.index_identity]).map_err(|why| ContentError::damaged(&name, why))?;
     index.learn(*id, list, &chunks)
 }
@@ -103,11 +120,12 @@ pub fn refresh_live(index: &mut ChunkIndex, store: &dyn Store) -> Result<(), Con
 ///
 /// # Errors
 /// If the store fails.
-pub fn missing(index: &mut ChunkIndex, store: &dyn Store, refs_id: &RefsId, refs: &refs::Refs) -> Result<Vec<String>, ContentError> {
+pub fn missing(index: &mut ChunkIndex, store: Arc<dyn Store>, refs_id: &RefsId, refs: &refs::Refs) -> Result<Vec<String>, ContentError> {
+    let store = &ListedStore::list(store, &[Folder::Condemned, Folder::Packs, Folder::Index, Folder::Refs])?;
     let condemned = marks::all_condemned(store)?;
     refresh_live(index, store)?;
     let mut missing: Vec<String> = index.missing().iter().map(|block| format!("block {}", block.short())).collect();
-    // Asked one by one, as a listing may lag behind the objects that this run wrote.
+    // Those that are not listed are asked for, as a listing may lag behind the objects that this run wrote.
     for id in refs.indexes.keys() {
         if condemned.indexes.contains(id) || is_gone(store, &index::name(id))? {
             missing.push(index::name(id).to_string());

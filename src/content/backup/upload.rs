@@ -1,12 +1,13 @@
 //! Uploading: blocks are compressed and sealed on several threads, packed by one, and published by another, so that
-//! waiting for the disk holds nobody up.
+//! waiting for the disk or the network holds nobody up.
 //!
 //! ```text
-//!   PlainBlock --> seal (threads) --> pack (one open pack per class) --> publish (sync, index objects, checkpoints)
+//!   PlainBlock --> seal (threads) --> pack (one open pack per class) --> store (threads) --> publish (index objects, checkpoints)
 //! ```
 
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use age::x25519;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::chunk_store::{BLOCK_SIZE, PlainBlock};
+use super::late;
 use crate::content::ContentError;
 use crate::content::buffers::Buffers;
 use crate::content::chunk_list;
@@ -22,11 +24,9 @@ use crate::content::seal::{self, BlockSealer};
 use crate::model::id::{BlockId, IndexId};
 use crate::sealed::index::{self, BlockList};
 use crate::sealed::limits;
-use crate::sealed::pack::{Class, PackWriter};
+use crate::sealed::pack::{Class, PackWriter, StoredPack};
 use crate::store::Store;
 
-/// Where a pack ends, in bytes.
-pub const PACK_SIZE: u64 = 64 << 20;
 /// How much may be stored and how long it may take before a checkpoint.
 const CHECKPOINT_BYTES: u64 = 10 << 30;
 const CHECKPOINT_TIME: Duration = Duration::from_secs(3600);
@@ -51,6 +51,8 @@ pub struct UploadOptions {
     pub threads: usize,
     /// Where large buffers come from and go to.
     pub buffers: Buffers,
+    /// Where index objects wait that cannot be stored.
+    pub late: PathBuf,
 }
 
 struct SealedBlock {
@@ -86,7 +88,8 @@ pub struct Upload<'scope> {
     blocks: Sender<PlainBlock>,
     sealers: Vec<ScopedJoinHandle<'scope, Result<(), ContentError>>>,
     packer: ScopedJoinHandle<'scope, Result<(), ContentError>>,
-    publisher: ScopedJoinHandle<'scope, Result<Vec<StoredIndex>, ContentError>>,
+    storers: Vec<ScopedJoinHandle<'scope, Result<(), ContentError>>>,
+    publisher: ScopedJoinHandle<'scope, (Vec<StoredIndex>, Result<(), ContentError>)>,
     stored: Arc<AtomicU64>,
 }
 
@@ -96,6 +99,8 @@ pub struct Uploaded {
     pub indexes: Vec<StoredIndex>,
     /// Bytes of packs and index objects.
     pub bytes: u64,
+    /// Why not everything was stored.
+    pub failure: Option<ContentError>,
 }
 
 impl<'scope> Upload<'scope> {
@@ -111,7 +116,9 @@ impl<'scope> Upload<'scope> {
     ) -> Result<Self, ContentError> {
         let (blocks, to_seal) = bounded::<PlainBlock>(1);
         let (sealed, to_pack) = bounded::<SealedBlock>(2);
-        let (packs, to_publish) = bounded::<(PackWriter, PackChunks)>(1);
+        let (packs, to_store) = bounded::<(PackWriter, PackChunks)>(1);
+        let (complete, to_publish) = bounded::<(StoredPack, PackChunks)>(1);
+        let packing = store.packing();
         let stored = Arc::new(AtomicU64::new(0));
         let mut sealers = Vec::new();
         for _ in 0..options.threads {
@@ -119,11 +126,19 @@ impl<'scope> Upload<'scope> {
             let (to_seal, sealed, buffers) = (to_seal.clone(), sealed.clone(), options.buffers.clone());
             sealers.push(scope.spawn(move || seal_blocks(sealer, &to_seal, &sealed, &buffers)));
         }
-        let packer = Packer { store, open: [None, None], packs, buffers: options.buffers.clone() };
+        let packer = Packer { store, size: packing.size, open: [None, None], packs, buffers: options.buffers.clone() };
         let packer = scope.spawn(move || packer.run(&to_pack));
+        let failed = Arc::new(AtomicBool::new(false));
+        let storers = (0..packing.at_once.max(1)).map(|_| {
+            let (to_store, complete, failed) = (to_store.clone(), complete.clone(), Arc::clone(&failed));
+            scope.spawn(move || store_packs(&to_store, &complete, &failed))
+        });
+        let storers = storers.collect();
         let publisher = Publisher {
             store,
+            failed,
             recipients: options.recipients.clone(),
+            late: options.late.clone(),
             on_checkpoint,
             pending: PendingIndex::default(),
             written: Vec::new(),
@@ -132,7 +147,7 @@ impl<'scope> Upload<'scope> {
             last_checkpoint: Instant::now(),
         };
         let publisher = scope.spawn(move || publisher.run(&to_publish));
-        Ok(Self { blocks, sealers, packer, publisher, stored })
+        Ok(Self { blocks, sealers, packer, storers, publisher, stored })
     }
 
     /// Where blocks go in.
@@ -140,31 +155,26 @@ impl<'scope> Upload<'scope> {
         self.blocks.clone()
     }
 
-    /// Waits until everything is stored. All senders must have been dropped.
-    ///
-    /// # Errors
-    /// The first failure of any stage.
-    pub fn finish(self) -> Result<Uploaded, ContentError> {
+    /// Waits until everything is stored, or as much as could be. All senders must have been dropped.
+    pub fn finish(self) -> Uploaded {
         drop(self.blocks);
         let mut results: Vec<Result<(), ContentError>> = self.sealers.into_iter().map(join).collect();
         results.push(join(self.packer));
-        let published = join(self.publisher);
+        results.extend(self.storers.into_iter().map(join));
+        let (indexes, published) = self.publisher.join().unwrap_or_else(|_| (Vec::new(), Err(panicked())));
+        results.push(published);
         // A stage that finds the next one gone says only that; the reason is in the stage that went.
-        let (indexes, failure) = match published {
-            Ok(indexes) => (indexes, None),
-            Err(error) => (Vec::new(), Some(error)),
-        };
-        results.extend(failure.map(Err));
-        let mut failures = results.into_iter().filter_map(Result::err).collect::<Vec<_>>();
-        match failures.pop() {
-            Some(error) => Err(error),
-            None => Ok(Uploaded { indexes, bytes: self.stored.load(Ordering::Relaxed) }),
-        }
+        let failure = results.into_iter().rev().find_map(Result::err);
+        Uploaded { indexes, bytes: self.stored.load(Ordering::Relaxed), failure }
     }
 }
 
 fn join<T>(handle: ScopedJoinHandle<'_, Result<T, ContentError>>) -> Result<T, ContentError> {
-    handle.join().unwrap_or_else(|_| Err(ContentError::Other("a worker thread panicked; please report this".into())))
+    handle.join().unwrap_or_else(|_| Err(panicked()))
+}
+
+fn panicked() -> ContentError {
+    ContentError::Other("a worker thread panicked; please report this".into())
 }
 
 fn gone<T>(_: T) -> ContentError {
@@ -192,6 +202,8 @@ fn seal_blocks(
 /// Appends sealed blocks to the open pack of their class.
 struct Packer<'env> {
     store: &'env dyn Store,
+    /// Where a pack ends, in bytes.
+    size: u64,
     open: [Option<(PackWriter, PackChunks)>; 2],
     packs: Sender<(PackWriter, PackChunks)>,
     buffers: Buffers,
@@ -221,7 +233,7 @@ impl Packer<'_> {
         self.buffers.give(block.bytes);
         chunks.ordinals.push(block.ordinal);
         chunks.chunks.push(block.chunks);
-        if (writer.size() >= PACK_SIZE || writer.len() >= limits::INDEX_BLOCKS)
+        if (writer.size() >= self.size || writer.len() >= limits::INDEX_BLOCKS)
             && let Some(pack) = slot.take()
         {
             self.packs.send(pack).map_err(gone)?;
@@ -239,7 +251,7 @@ struct PendingIndex {
 }
 
 impl PendingIndex {
-    fn add(&mut self, pack: crate::sealed::pack::StoredPack, chunks: PackChunks) {
+    fn add(&mut self, pack: StoredPack, chunks: PackChunks) {
         self.list.packs.push((pack.id, pack.contents));
         self.ordinals.extend(chunks.ordinals);
         for block in chunks.chunks {
@@ -248,10 +260,29 @@ impl PendingIndex {
     }
 }
 
-/// Finishes packs, and writes index objects and checkpoints.
+/// Makes packs visible. When one fails, the others finish what they are at.
+fn store_packs(
+    packs: &Receiver<(PackWriter, PackChunks)>,
+    complete: &Sender<(StoredPack, PackChunks)>,
+    failed: &AtomicBool,
+) -> Result<(), ContentError> {
+    for (writer, chunks) in packs {
+        if failed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let pack = writer.finish().inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
+        complete.send((pack, chunks)).map_err(gone)?;
+    }
+    Ok(())
+}
+
+/// Writes index objects and checkpoints.
 struct Publisher<'env> {
     store: &'env dyn Store,
+    /// Tells the others to stop.
+    failed: Arc<AtomicBool>,
     recipients: Recipients,
+    late: PathBuf,
     on_checkpoint: &'env OnCheckpoint<'env>,
     pending: PendingIndex,
     written: Vec<StoredIndex>,
@@ -261,24 +292,28 @@ struct Publisher<'env> {
 }
 
 impl Publisher<'_> {
-    fn run(mut self, packs: &Receiver<(PackWriter, PackChunks)>) -> Result<Vec<StoredIndex>, ContentError> {
-        for (writer, chunks) in packs {
+    /// The index objects written, and why they do not list all packs.
+    fn run(mut self, packs: &Receiver<(StoredPack, PackChunks)>) -> (Vec<StoredIndex>, Result<(), ContentError>) {
+        let mut result = Ok(());
+        for (pack, chunks) in packs {
             if self.pending.ordinals.len() + chunks.ordinals.len() > limits::INDEX_BLOCKS {
-                self.write_index()?;
+                result = result.and(self.write_index());
             }
-            let pack = writer.finish()?;
             self.stored.fetch_add(pack.size, Ordering::Relaxed);
             self.since_checkpoint += pack.size;
             self.pending.add(pack, chunks);
             if self.since_checkpoint >= CHECKPOINT_BYTES || self.last_checkpoint.elapsed() >= CHECKPOINT_TIME {
-                self.write_index()?;
-                (self.on_checkpoint)(&self.written)?;
+                result = result.and(self.write_index()).and_then(|()| (self.on_checkpoint)(&self.written));
                 self.since_checkpoint = 0;
                 self.last_checkpoint = Instant::now();
             }
+            if result.is_err() {
+                // Packs on their way still arrive here.
+                self.failed.store(true, Ordering::Relaxed);
+            }
         }
-        self.write_index()?;
-        Ok(self.written)
+        result = result.and(self.write_index());
+        (self.written, result)
     }
 
     fn write_index(&mut self) -> Result<(), ContentError> {
@@ -289,7 +324,10 @@ impl Publisher<'_> {
         let sealed = seal::seal_compressed(&pending.chunks, &[&self.recipients.content, &self.recipients.index])?;
         let bytes = index::encode(&pending.list, &sealed);
         let id = IndexId::of(&bytes);
-        self.store.put_new(&index::name(&id), &bytes)?;
+        if let Err(error) = self.store.put_new(&index::name(&id), &bytes) {
+            late::keep(&self.late, &id, &bytes)?;
+            return Err(error.into());
+        }
         self.stored.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         self.written.push(StoredIndex { id, list: pending.list, ordinals: pending.ordinals });
         Ok(())

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::store::{Folder, ObjectInfo, ObjectName, Put, Requests, StagedObject, Store, StoreError};
+use crate::store::{Folder, ObjectInfo, ObjectName, Packing, Put, Requests, StagedObject, Store, StoreError};
 
 /// What was asked of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -144,6 +144,10 @@ impl Store for CountingStore {
 
     fn listing_lag(&self) -> Duration {
         self.inner.listing_lag()
+    }
+
+    fn packing(&self) -> Packing {
+        self.inner.packing()
     }
 
     fn requests(&self) -> Option<Requests> {

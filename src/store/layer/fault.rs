@@ -9,7 +9,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::store::{Folder, ObjectInfo, ObjectName, Put, Requests, StagedObject, Store, StoreError, StoreErrorKind};
+use crate::store::{Folder, ObjectInfo, ObjectName, Packing, Put, Requests, StagedObject, Store, StoreError, StoreErrorKind};
 
 /// Whether a fault strikes before or after the change took effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,6 +246,10 @@ impl Store for FaultStore {
 
     fn listing_lag(&self) -> Duration {
         self.inner.listing_lag()
+    }
+
+    fn packing(&self) -> Packing {
+        self.inner.packing()
     }
 
     fn requests(&self) -> Option<Requests> {

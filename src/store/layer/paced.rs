@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::model::pace::Pace;
-use crate::store::{Folder, ObjectInfo, ObjectName, Put, Requests, StagedObject, Store, StoreError};
+use crate::store::{Folder, ObjectInfo, ObjectName, Packing, Put, Requests, StagedObject, Store, StoreError};
 
 /// Passes everything on, writes at a pace.
 #[derive(Clone)]
@@ -62,6 +62,10 @@ impl Store for PacedStore {
         self.inner.list(folder)
     }
 
+    fn list_folders(&self, folders: &[Folder]) -> Result<Vec<ObjectInfo>, StoreError> {
+        self.inner.list_folders(folders)
+    }
+
     fn stat(&self, name: &ObjectName) -> Result<ObjectInfo, StoreError> {
         self.inner.stat(name)
     }
@@ -80,6 +84,10 @@ impl Store for PacedStore {
 
     fn listing_lag(&self) -> Duration {
         self.inner.listing_lag()
+    }
+
+    fn packing(&self) -> Packing {
+        self.inner.packing()
     }
 
     fn requests(&self) -> Option<Requests> {

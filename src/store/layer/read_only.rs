@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::store::{Folder, ObjectInfo, ObjectName, Put, Requests, StagedObject, Store, StoreError, StoreErrorKind};
+use crate::store::{Folder, ObjectInfo, ObjectName, Packing, Put, Requests, StagedObject, Store, StoreError, StoreErrorKind};
 
 /// Passes reads on and refuses whatever would change the store, the clock's probe included.
 #[derive(Clone)]
@@ -48,6 +48,10 @@ impl Store for ReadOnlyStore {
         self.inner.list(folder)
     }
 
+    fn list_folders(&self, folders: &[Folder]) -> Result<Vec<ObjectInfo>, StoreError> {
+        self.inner.list_folders(folders)
+    }
+
     fn stat(&self, name: &ObjectName) -> Result<ObjectInfo, StoreError> {
         self.inner.stat(name)
     }
@@ -66,6 +70,10 @@ impl Store for ReadOnlyStore {
 
     fn listing_lag(&self) -> Duration {
         self.inner.listing_lag()
+    }
+
+    fn packing(&self) -> Packing {
+        self.inner.packing()
     }
 
     fn requests(&self) -> Option<Requests> {

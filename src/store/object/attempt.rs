@@ -29,6 +29,7 @@ pub(super) const LISTING: u64 = 64 << 20;
 /// Runs requests, not too many at once.
 pub(super) struct Attempts {
     runtime: Runtime,
+    most: usize,
     connections: Semaphore,
     /// Whether the server has ever answered.
     met: AtomicBool,
@@ -38,7 +39,13 @@ impl Attempts {
     /// At most so many requests at once.
     pub(super) fn new(connections: usize) -> io::Result<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("network").enable_all().build()?;
-        Ok(Self { runtime, connections: Semaphore::new(connections.max(1)), met: AtomicBool::new(false) })
+        let most = connections.max(1);
+        Ok(Self { runtime, most, connections: Semaphore::new(most), met: AtomicBool::new(false) })
+    }
+
+    /// How many requests may run at once.
+    pub(super) fn connections(&self) -> usize {
+        self.most
     }
 
     /// Makes an attempt, which is to move so many bytes, and others while they fail for reasons that may pass. Also says how many it took.

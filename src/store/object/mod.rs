@@ -16,6 +16,7 @@ mod address;
 mod answer;
 mod attempt;
 mod credentials;
+mod listing;
 mod staged;
 mod transport;
 
@@ -26,7 +27,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt as _;
 use opendal::services::S3;
-use opendal::{Buffer, Entry, ErrorKind, Metadata, OperationContext, Operator};
+use opendal::{Buffer, ErrorKind, Metadata, OperationContext, Operator};
 
 pub use self::address::{AddressError, Bucket, Checksum, Defaults};
 use self::answer::Failure;
@@ -34,10 +35,12 @@ use self::attempt::Attempts;
 pub use self::credentials::{Access, BucketCredentials, CredentialsError, CredentialsFileError};
 use self::transport::Transport;
 use super::requests::Requests;
-use super::{Folder, ObjectInfo, ObjectName, Put, StagedObject, Store, StoreError, StoreErrorKind};
+use super::{Folder, ObjectInfo, ObjectName, Packing, Put, StagedObject, Store, StoreError, StoreErrorKind};
 
 /// Bytes for which a read that knows no limit is given time.
 const LARGEST: u64 = 1 << 30;
+/// A pack in a bucket: it is sent from memory, several at once.
+const PACK: u64 = 32 << 20;
 
 /// A store in a bucket. Clones share connections and counts.
 #[derive(Clone)]
@@ -50,6 +53,7 @@ struct Inner {
     transport: Transport,
     /// Whether the server refuses replacements by itself.
     conditional: AtomicBool,
+    bodies: staged::Bodies,
 }
 
 impl Drop for Inner {
@@ -74,7 +78,7 @@ impl ObjectStore {
         let context = OperationContext::new().with_http_transport(transport.erased());
         let operator = Operator::new(builder).map_err(|error| failed(error.to_string()))?.with_context(context);
         let conditional = AtomicBool::new(bucket.conditional_writes());
-        Ok(Self(Arc::new(Inner { bucket, operator, attempts, transport, conditional })))
+        Ok(Self(Arc::new(Inner { bucket, operator, attempts, transport, conditional, bodies: staged::Bodies::default() })))
     }
 
     /// Opens a bucket for a new repository.
@@ -160,38 +164,6 @@ impl ObjectStore {
         }
         Ok(Some(bytes))
     }
-
-    /// All entries below a path. A listing that breaks off goes on behind the last entry that it brought.
-    fn walk(&self, path: &str, recursive: bool) -> Result<Vec<Entry>, Failure> {
-        let mut entries: Vec<Entry> = Vec::new();
-        loop {
-            let last = entries.last().filter(|_| recursive).map(|entry| entry.path().to_owned());
-            let page = |_| Self::read_entries(&self.0.operator, path, recursive, last.clone());
-            let (more, complete) = self.0.attempts.run(attempt::LISTING, page).0?;
-            entries.extend(more);
-            if complete {
-                return Ok(entries);
-            }
-        }
-    }
-
-    /// Entries from behind `last` on, and whether these are all.
-    async fn read_entries(operator: &Operator, path: &str, recursive: bool, last: Option<String>) -> opendal::Result<(Vec<Entry>, bool)> {
-        let mut request = operator.lister_with(path).recursive(recursive);
-        if let Some(last) = &last {
-            request = request.start_after(last);
-        }
-        let mut lister = request.await?;
-        let mut entries = Vec::new();
-        while let Some(entry) = lister.next().await {
-            match entry {
-                Ok(entry) => entries.push(entry),
-                Err(error) if entries.is_empty() || !recursive => return Err(error),
-                Err(_) => return Ok((entries, false)),
-            }
-        }
-        Ok((entries, true))
-    }
 }
 
 /// Size and time of an object; whole seconds, as answers about single objects tell no more.
@@ -199,16 +171,6 @@ fn info(name: ObjectName, metadata: &Metadata) -> ObjectInfo {
     let seconds = metadata.last_modified().map_or(0, |time| time.into_inner().as_second());
     let stored = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
     ObjectInfo { name, size: metadata.content_length(), stored }
-}
-
-/// The object that a path below a folder names.
-fn object_name(folder: Folder, path: &str) -> Option<ObjectName> {
-    let rest = path.strip_prefix(folder.as_str())?.strip_prefix('/')?;
-    let leaf = match folder {
-        Folder::Packs => rest.split_once('/').filter(|(shard, leaf)| shard.len() == 2 && leaf.starts_with(shard))?.1,
-        _ => rest,
-    };
-    ObjectName::new(folder, leaf)
 }
 
 fn builder(bucket: &Bucket, access: &Access) -> S3 {
@@ -278,9 +240,11 @@ impl Store for ObjectStore {
     }
 
     fn list(&self, folder: Folder) -> Result<Vec<ObjectInfo>, StoreError> {
-        let entries = self.walk(&format!("{folder}/"), true).map_err(|failure| self.error("list", folder, &failure))?;
-        let infos = entries.iter().filter_map(|entry| Some(info(object_name(folder, entry.path())?, entry.metadata())));
-        Ok(infos.collect())
+        self.list_folders(&[folder])
+    }
+
+    fn list_folders(&self, folders: &[Folder]) -> Result<Vec<ObjectInfo>, StoreError> {
+        self.sweep(folders).map_err(|(folder, failure)| self.error("list", folder, &failure))
     }
 
     fn stat(&self, name: &ObjectName) -> Result<ObjectInfo, StoreError> {
@@ -298,10 +262,7 @@ impl Store for ObjectStore {
     }
 
     fn unknown_folders(&self) -> Result<Vec<String>, StoreError> {
-        let entries = self.walk("/", false).map_err(|failure| self.error("list", "the top", &failure))?;
-        let folders = entries.iter().filter_map(|entry| entry.path().strip_suffix('/')).filter(|name| !name.is_empty());
-        let known = |name: &str| Folder::ALL.iter().any(|folder| folder.as_str() == name);
-        Ok(folders.filter(|name| !known(name)).map(str::to_owned).collect())
+        self.strangers().map_err(|failure| self.error("list", "the top", &failure))
     }
 
     /// The time that the server puts into each answer. It is what its dates of objects are made from; a probe object would
@@ -318,6 +279,11 @@ impl Store for ObjectStore {
 
     fn listing_lag(&self) -> Duration {
         self.0.bucket.listing_lag()
+    }
+
+    fn packing(&self) -> Packing {
+        let at_once = self.0.attempts.connections().min((staged::BODIES / PACK) as usize).max(1);
+        Packing { size: PACK, at_once }
     }
 
     fn requests(&self) -> Option<Requests> {

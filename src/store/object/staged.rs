@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
+use std::sync::{Condvar, Mutex, PoisonError};
 
 use opendal::Buffer;
 use tempfile::SpooledTempFile;
@@ -13,6 +14,40 @@ use crate::store::{ObjectName, Put, StagedObject, StoreError};
 const IN_MEMORY: usize = 1 << 20;
 /// Where large temporary files belong: `/tmp` is often memory.
 const FOLDER: &str = "/var/tmp";
+
+/// Bytes of bodies in memory while they are sent, at most; one larger than this goes alone.
+pub(super) const BODIES: u64 = 96 << 20;
+
+/// How much memory the bodies on their way have.
+#[derive(Default)]
+pub(super) struct Bodies {
+    taken: Mutex<u64>,
+    freed: Condvar,
+}
+
+/// Memory for a body, given back when dropped.
+struct Share<'a> {
+    bodies: &'a Bodies,
+    size: u64,
+}
+
+impl Bodies {
+    /// Waits until there is room for a body of so many bytes.
+    fn take(&self, size: u64) -> Share<'_> {
+        let size = size.min(BODIES);
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.freed.wait_while(taken, |taken| *taken + size > BODIES).unwrap_or_else(PoisonError::into_inner);
+        *taken += size;
+        Share { bodies: self, size }
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        *self.bodies.taken.lock().unwrap_or_else(PoisonError::into_inner) -= self.size;
+        self.bodies.freed.notify_all();
+    }
+}
 
 /// What will be an object. Whoever finds the file finds sealed bytes, and no name leads to it.
 pub(super) struct Staged {
@@ -30,8 +65,11 @@ impl Staged {
         Self { store, spool }
     }
 
-    fn read_back(&mut self) -> std::io::Result<Vec<u8>> {
-        let size = self.spool.stream_position()?;
+    fn size(&mut self) -> std::io::Result<u64> {
+        self.spool.stream_position()
+    }
+
+    fn read_back(&mut self, size: u64) -> std::io::Result<Vec<u8>> {
         self.spool.seek(SeekFrom::Start(0))?;
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
         self.spool.read_to_end(&mut bytes)?;
@@ -45,9 +83,12 @@ impl StagedObject for Staged {
     }
 
     fn commit(mut self: Box<Self>, name: &ObjectName) -> Result<Put, StoreError> {
-        let bytes = self.read_back().map_err(|error| StoreError::io("read a temporary file in", FOLDER, error))?;
-        let Self { store, spool } = *self;
-        drop(spool);
+        let failed = |error| StoreError::io("read a temporary file in", FOLDER, error);
+        let store = self.store.clone();
+        let size = self.size().map_err(failed)?;
+        let _share = store.0.bodies.take(size);
+        let bytes = self.read_back(size).map_err(failed)?;
+        drop(self);
         store.put(name, Buffer::from(bytes))
     }
 }

@@ -10,6 +10,7 @@ use crate::model::event::Silent;
 use crate::sealed::{forget, gc};
 use crate::source::exclude::Selection;
 use crate::store::layer::{FaultStore, Moment};
+use crate::store::{Packing, Store as _};
 
 /// The bench with a store that can be killed.
 fn breakable() -> (Bench, Arc<FaultStore>, MemoryStore) {
@@ -72,6 +73,48 @@ fn a_full_store_fails_the_run_and_loses_nothing() {
     assert_sound(&bench, "after the disk was full");
     bench.backup();
     assert_newest_restores(&bench, "after the disk was full");
+}
+
+/// Packs of 100 kB, two written at a time, on a store that can be full.
+fn narrow() -> (Bench, Arc<FaultStore>, MemoryStore) {
+    let memory = MemoryStore::with_packing(Packing { size: 100_000, at_once: 2 });
+    let faults = Arc::new(FaultStore::new(Arc::new(memory.clone())));
+    (Bench::on(faults.clone()), faults, memory)
+}
+
+#[test]
+fn a_run_goes_on_where_one_stopped_that_could_not_even_store_its_index() {
+    let (bench, faults, memory) = narrow();
+    fs::write(bench.source.path().join("more"), noise(30_000_000, 9)).unwrap();
+    faults.full_after(20_000_000);
+    bench.run(|_| {}).unwrap_err();
+    let stored: u64 = memory.list(Folder::Packs).unwrap().iter().map(|info| info.size).sum();
+    assert!(stored > 10_000_000, "{stored}");
+    assert_eq!(memory.list(Folder::Index).unwrap(), [], "the store is full to the last byte");
+
+    faults.heal();
+    let summary = bench.backup();
+    let total: u64 = memory.list(Folder::Packs).unwrap().iter().map(|info| info.size).sum();
+    assert!(total < 35_600_000, "{total} bytes in packs for 35 MB");
+    assert!(summary.statistics.bytes_stored < total - stored + 100_000);
+    assert_sound(&bench, "after it went on");
+    assert_newest_restores(&bench, "after it went on");
+    bench.backup();
+    assert_sound(&bench, "in the run after");
+}
+
+#[test]
+fn what_waits_to_be_listed_is_dropped_when_its_packs_are_gone() {
+    let (bench, faults, memory) = narrow();
+    fs::write(bench.source.path().join("more"), noise(30_000_000, 9)).unwrap();
+    faults.full_after(20_000_000);
+    bench.run(|_| {}).unwrap_err();
+    faults.heal();
+    let pack = memory.list(Folder::Packs).unwrap().remove(7);
+    memory.delete(&pack.name).unwrap();
+    bench.backup();
+    assert_sound(&bench, "though a pack was taken away");
+    assert_newest_restores(&bench, "though a pack was taken away");
 }
 
 /// A small generator with a fixed seed: schedules must be the same on every machine.

@@ -1,0 +1,111 @@
+//! Listing: the keys of a bucket come in the order of their names, a thousand an answer, across folders.
+//!
+//! ```text
+//!   checkpoints/.. commits/.. condemned/.. index/.. packs/.. ........ snapshots/..
+//!   |------------ one answer ------------| |-- not asked for: jumped over --| |--
+//! ```
+//!
+//! So one request lists all of a small repository, and several folders of a large one cost no more than each by itself.
+
+use futures_util::StreamExt as _;
+use opendal::{Entry, Operator};
+
+use super::answer::Failure;
+use super::attempt::LISTING;
+use super::{ObjectStore, info};
+use crate::store::name::by_name;
+use crate::store::{Folder, ObjectInfo, ObjectName};
+
+/// Keys in an answer, at most: reading on this far may cost nothing, further certainly costs a request.
+const PAGE: usize = 1000;
+
+/// How far a listing came.
+enum Stretch {
+    /// Behind the last key, or out of all folders wanted.
+    Done,
+    /// It broke off, or read as much as an answer holds of what nobody wants; it goes on behind this key.
+    From(String),
+}
+
+impl ObjectStore {
+    /// All objects of some folders. A listing that breaks off goes on behind the last key that it brought.
+    pub(super) fn sweep(&self, folders: &[Folder]) -> Result<Vec<ObjectInfo>, (Folder, Failure)> {
+        let folders = by_name(folders);
+        let mut found = Vec::new();
+        let Some(first) = folders.first() else { return Ok(found) };
+        let mut after = format!("{first}/");
+        loop {
+            let stretch = |_| read(&self.0.operator, &folders, after.clone());
+            let here = || folders.iter().rev().find(|folder| is_behind(&after, **folder)).unwrap_or(first);
+            let (more, end) = self.0.attempts.run(LISTING, stretch).0.map_err(|failure| (*here(), failure))?;
+            found.extend(more);
+            match end {
+                Stretch::Done => return Ok(found),
+                Stretch::From(key) => after = key,
+            }
+        }
+    }
+
+    /// Names of top-level folders that are not ours.
+    pub(super) fn strangers(&self) -> Result<Vec<String>, Failure> {
+        let entries = self.0.attempts.run(LISTING, |_| self.0.operator.list("/")).0?;
+        let folders = entries.iter().filter_map(|entry| entry.path().strip_suffix('/')).filter(|name| !name.is_empty());
+        let known = |name: &str| Folder::ALL.iter().any(|folder| folder.as_str() == name);
+        Ok(folders.filter(|name| !known(name)).map(str::to_owned).collect())
+    }
+}
+
+/// Whether a key does not lie before a folder.
+fn is_behind(key: &str, folder: Folder) -> bool {
+    key >= format!("{folder}/").as_str()
+}
+
+/// Reads the objects of some folders, in the order of their names, from behind a key on.
+async fn read(operator: &Operator, folders: &[Folder], after: String) -> opendal::Result<(Vec<ObjectInfo>, Stretch)> {
+    // A folder alone is asked for by its name: with that, a server need not look at any other.
+    let path = match folders {
+        [folder] => format!("{folder}/"),
+        _ => "/".to_owned(),
+    };
+    let mut lister = operator.lister_with(&path).recursive(true).start_after(&after).await?;
+    let mut found = Vec::new();
+    let mut last = None;
+    let mut unwanted = 0;
+    while let Some(entry) = lister.next().await {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => return last.map(|key| (found, Stretch::From(key))).ok_or(error),
+        };
+        match folders.iter().find(|folder| entry.path().split('/').next() == Some(folder.as_str())) {
+            Some(folder) => {
+                unwanted = 0;
+                found.extend(object(*folder, &entry));
+            }
+            None => {
+                let Some(next) = folders.iter().find(|folder| !is_behind(entry.path(), **folder)) else {
+                    return Ok((found, Stretch::Done));
+                };
+                unwanted += 1;
+                if unwanted == PAGE {
+                    return Ok((found, Stretch::From(format!("{next}/"))));
+                }
+            }
+        }
+        last = Some(entry.path().to_owned());
+    }
+    Ok((found, Stretch::Done))
+}
+
+fn object(folder: Folder, entry: &Entry) -> Option<ObjectInfo> {
+    Some(info(object_name(folder, entry.path())?, entry.metadata()))
+}
+
+/// The object that a path below a folder names.
+fn object_name(folder: Folder, path: &str) -> Option<ObjectName> {
+    let rest = path.strip_prefix(folder.as_str())?.strip_prefix('/')?;
+    let leaf = match folder {
+        Folder::Packs => rest.split_once('/').filter(|(shard, leaf)| shard.len() == 2 && leaf.starts_with(shard))?.1,
+        _ => rest,
+    };
+    ObjectName::new(folder, leaf)
+}
