@@ -148,7 +148,7 @@ fn port_user_key_and_agent_may_be_given_without_a_configuration_of_ssh() {
     };
     let (mut command, code) = check(&location("root@"), 0);
     expect(command.args(["--identity", "client_key"]).output().unwrap(), code, "with a key");
-    let (mut command, code) = check(&location("nobody@"), 1);
+    let (mut command, code) = check(&location("no-such-user@"), 1);
     let (_, error) = expect(command.args(["--identity", "client_key"]).output().unwrap(), code, "another user");
     assert!(error.contains("Permission denied"), "{error}");
 
@@ -187,6 +187,23 @@ fn a_line_that_breaks_in_the_middle_costs_at_most_the_run() {
         server.backs_up();
     }
     server.ok(&["check", "--read-data", "--key", "r.key"]);
+    server.restores_the_source("out");
+}
+
+#[test]
+fn what_was_stored_before_the_line_broke_is_not_stored_again() {
+    let Some(server) = Server::new() else { return };
+    let wire = Wire::to(server.port, 0);
+    server.configure_client(wire.port(), &server.as_root());
+    server.init();
+    // Two packs and a bit, of which the first is whole when the line breaks.
+    server.bench.write("source/large", &noise(1, 140 << 20));
+    wire.break_after(132 << 20);
+    let (_, error) = expect(server.run(&["backup", "--key", "w.key", &server.source()]), 1, "cut");
+    assert!(error.contains("the connection to friend broke") || error.contains("ssh did not get through"), "{error}");
+    wire.mend();
+    let stored = server.backs_up()["statistics"]["bytes_stored"].as_u64().unwrap();
+    assert!(stored < 80 << 20, "{stored} bytes were stored again");
     server.restores_the_source("out");
 }
 
@@ -235,7 +252,6 @@ fn a_full_disk_at_the_server_is_told_and_the_next_run_goes_on() {
     server.bench.write("source/large", &noise(1, 8_000_000));
     let (_, error) = expect(server.run(&["backup", "--key", "w.key", &server.source()]), 1, "full");
     assert!(error.contains("no space left; free some or raise the quota"), "{error}");
-    assert_eq!(fs::read_dir(server.bench.path("far/q/tmp")).unwrap().count(), 0, "what was begun takes up the room");
     disk.remount("size=60m");
     server.is_sound_on_the_spot();
     server.backs_up();

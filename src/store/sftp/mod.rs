@@ -23,7 +23,7 @@ use std::time::{Duration, SystemTime};
 use tokio::task::JoinSet;
 
 pub use address::{SftpAddress, SftpAddressError};
-use files::{Found, entries, explain, is_broken, make_dir, modified, read, status};
+use files::{Found, disk, entries, explain, is_broken, make_dir, modified, read, status};
 pub use session::SftpOptionsOfUser as SshOptions;
 use session::{Session, Sessions};
 use staged::StagedFile;
@@ -42,6 +42,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 const LISTINGS: usize = 16;
 /// Bytes of a large object that are asked for at once.
 const STRETCH: usize = 8 << 20;
+
+const UNREACHED: &str = "ssh did not get through; see to what it says and run this again: nothing stored so far is lost";
 
 /// The paths of objects on the server.
 #[derive(Debug, Clone)]
@@ -63,15 +65,22 @@ fn token() -> io::Result<String> {
 }
 
 impl Sessions {
-    /// An error of an operation, as the store tells it.
+    /// An error of an operation, as the store tells it. Not to be called from within the runtime.
     fn failed(&self, action: &'static str, object: impl std::fmt::Display, session: &Arc<Session>, error: io::Error) -> StoreError {
-        if !is_broken(&error) {
-            return StoreError::io(action, format!("{object} at {}", self.address), error);
+        let object = object.to_string();
+        let object = format!("{object}{}at {}", if object.is_empty() { "" } else { " " }, self.address);
+        if is_broken(&error) {
+            let said = session.said();
+            let why = if said.is_empty() { error.to_string() } else { said };
+            let source = Some(io::Error::other(format!("the connection to {} broke: {why}", self.address.host)));
+            return StoreError { source, ..StoreError::new(StoreErrorKind::Temporary, action, object) };
         }
-        let said = session.said();
-        let why = if said.is_empty() { error.to_string() } else { said };
-        let source = Some(io::Error::other(format!("the connection to {} broke: {why}", self.address.host)));
-        StoreError { source, ..StoreError::new(StoreErrorKind::Temporary, action, format!("{object} at {}", self.address)) }
+        // Many servers say only that something failed, and tell on request how their disk is.
+        let disk = (error.kind() == io::ErrorKind::Other).then(|| self.runtime.block_on(disk(&session.sftp, &self.address.path))).flatten();
+        match disk {
+            Some(kind) => StoreError { source: Some(error), ..StoreError::new(kind, action, object) },
+            None => StoreError::io(action, object, error),
+        }
     }
 }
 
@@ -144,7 +153,7 @@ impl SftpStore {
             let session = match self.sessions.get() {
                 Ok(session) => session,
                 Err(error) if attempt == 1 || attempt == ATTEMPTS => {
-                    return Err(StoreError::io("reach", &self.sessions.address, error));
+                    return Err(StoreError::io("reach", &self.sessions.address, error).advising(UNREACHED));
                 }
                 Err(_) => {
                     std::thread::sleep(pause);
@@ -322,14 +331,14 @@ impl Store for SftpStore {
     }
 
     fn unknown_folders(&self) -> Result<Vec<String>, StoreError> {
-        let found = self.run("list", "", |session, layout| async move { entries(&session.sftp, &layout.0).await })?;
+        let found = self.run("list", "the top", |session, layout| async move { entries(&session.sftp, &layout.0).await })?;
         let names: BTreeSet<String> =
             found.into_iter().filter(|found| found.is_dir && !is_ours(&found.name)).map(|found| found.name).collect();
         Ok(names.into_iter().collect())
     }
 
     fn now(&self) -> Result<SystemTime, StoreError> {
-        self.run("ask for the time of", "", |session, layout| async move {
+        self.run("ask for the time", "", |session, layout| async move {
             let probe = layout.at(&format!("{TEMPORARY}/now-{}", token()?));
             let file = session.sftp.create(Path::new(&probe)).await.map_err(explain)?;
             file.close().await.map_err(explain)?;

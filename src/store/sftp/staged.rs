@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use openssh_sftp_client::metadata::Permissions;
 
-use super::files::{Writing, explain, is_full, status};
+use super::files::{Writing, explain, status};
 use super::session::{Session, Sessions};
 use super::{Layout, TEMPORARY, token};
-use crate::store::{ObjectName, Put, StagedObject, StoreError, StoreErrorKind};
+use crate::store::{ObjectName, Put, StagedObject, StoreError};
 
 /// A file that is being written.
 pub(super) struct StagedFile {
@@ -76,10 +76,6 @@ impl StagedFile {
 
     /// An error of writing, as the store tells it.
     pub(super) fn failed(&self, object: &str, error: io::Error) -> StoreError {
-        let full = self.sessions.runtime.block_on(is_full(&self.session.sftp, &self.layout.at(TEMPORARY), 1 << 20));
-        if full {
-            return StoreError { source: Some(error), ..StoreError::new(StoreErrorKind::Full, "store", object) };
-        }
         self.sessions.failed("store", object, &self.session, error)
     }
 }
