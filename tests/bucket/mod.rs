@@ -147,6 +147,14 @@ impl Server {
         *self.mood.refusal.lock().unwrap() = None;
     }
 
+    /// Waits until its listings show everything.
+    pub fn settle(&self) {
+        let recent = || self.mood.changes.lock().unwrap().values().any(|change| change.at.elapsed() < self.mood.lag);
+        while recent() {
+            std::thread::yield_now();
+        }
+    }
+
     /// Makes room for so many bytes.
     pub fn set_room(&self, bytes: i64) {
         self.mood.room.as_ref().unwrap().store(bytes, Ordering::Relaxed);

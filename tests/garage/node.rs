@@ -56,8 +56,10 @@ impl Node {
             assert!(config.contains(from), "the document's configuration has no `{from}`");
             config.replace(from, to)
         });
-        let config =
-            config.replace("/var/lib/garage", dir.to_str().unwrap()).replace("127.0.0.1:3901", &rpc).replace("127.0.0.1:3900", &s3);
+        let config = config
+            .replace("/var/lib/garage", dir.to_str().unwrap())
+            .replace("\"127.0.0.1:3901\"", &format!("{rpc:?}"))
+            .replace("\"127.0.0.1:3900\"", &format!("{s3:?}"));
         fs::write(dir.join("garage.toml"), config.replace("/etc/garage.secret", secret)).unwrap();
         let mut node = Self { program: program.to_owned(), dir: dir.to_owned(), s3: s3.parse().unwrap(), process: None };
         if !Path::new(secret).exists() {
