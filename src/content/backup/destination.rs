@@ -110,7 +110,7 @@ impl<'a> Run<'a> {
         let before = &repository.through(listed.clone());
         let past = Past::load(before, key)?;
         let mut previous = state.group(&group);
-        previous.last = past.confirm(previous.last, monitor);
+        previous.last = past.confirm(previous.last, before.store(), monitor);
         let mut publisher = Publisher::new(repository.clone(), key, state, group, past.sequence);
         publisher.parent = previous.last;
         if !options.dry_run {

@@ -56,7 +56,7 @@ impl KeptStore {
         let copy = self.path_of(name);
         let write = || match fs::write(&copy, bytes) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(&self.copies).and_then(|()| fs::write(&copy, bytes))
+                fs::create_dir_all(self.copies.join(name.folder().as_str())).and_then(|()| fs::write(&copy, bytes))
             }
             result => result,
         };

@@ -125,13 +125,21 @@ impl ObjectStore {
             }
             let size = bytes.len() as u64;
             let path = name.path();
-            let write = |_| self.0.operator.write_with(&path, bytes.clone()).if_not_exists(conditional).into_future();
+            let (operator, path, bytes) = (&self.0.operator, &path, &bytes);
+            let write = |attempt| async move {
+                // An earlier attempt may have come through. A server that knows it from the head of a request need not read the
+                // body; it then breaks the connection while we send, and its answer is lost each time.
+                if attempt > 1 && operator.stat(path).await.is_ok() {
+                    return Err(opendal::Error::new(ErrorKind::ConditionNotMatch, "it is there by now"));
+                }
+                operator.write_with(path, bytes.clone()).if_not_exists(conditional).await
+            };
             let (result, attempts) = self.0.attempts.run(size, write);
             match result {
                 Ok(_) => return Ok(Put::Created),
                 Err(Failure::Answer(error)) if error.kind() == ErrorKind::ConditionNotMatch => {
                     // The first attempt may have come through although its answer was lost.
-                    let ours = attempts > 1 && self.holds(name, &bytes)?;
+                    let ours = attempts > 1 && self.holds(name, bytes)?;
                     return Ok(if ours { Put::Created } else { Put::Exists });
                 }
                 Err(Failure::Answer(error)) if conditional && answer::is_unknown_condition(&error) => {
