@@ -137,6 +137,9 @@ fn wrong_places_are_refused() {
     let said = bench.fails(&["mirror", "--to", "source"], 1);
     assert!(said.contains("source"), "{said}");
     bench.fails(&["mirror"], 2);
+    let another = bench.json(&["snapshots", "--repo", "other", "--trust-new-repository"])["repository"].as_str().unwrap().to_owned();
+    let said = bench.fails(&["mirror", "--to", &format!("copy#{another}")], 1);
+    assert!(said.contains("another repository than the one to be copied") && !bench.path("copy").exists(), "{said}");
     // A disk that is not mounted is no empty place.
     mirror(&bench, &[]);
     fs::rename(bench.path("copy"), bench.path("elsewhere")).unwrap();

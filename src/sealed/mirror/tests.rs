@@ -526,3 +526,21 @@ fn a_prune_of_either_side_at_any_moment_does_no_harm() {
         }
     }
 }
+
+#[test]
+fn a_backup_at_the_source_at_any_moment_comes_then_or_with_the_next_run() {
+    for at in (1..).step_by(2) {
+        let (world, memory) = (Arc::new(Mutex::new(World::with(2))), MemoryStore::new());
+        let source = world.lock().unwrap().memory.clone();
+        let (busy, calls) = (Arc::clone(&world), Arc::new(AtomicU64::new(0)));
+        let deed: Box<dyn FnOnce() + Send> = Box::new(move || drop(busy.lock().unwrap().back_up()));
+        let from = Meddling { inner: source.clone(), calls: Arc::clone(&calls), at, deed: Mutex::new(Some(deed)) };
+        run(Arc::new(from), Arc::new(memory.clone()), &Collect::default()).unwrap();
+        assert_sound(&memory, &format!("a backup at call {at}"));
+        if calls.load(Ordering::SeqCst) < at {
+            break;
+        }
+        mirror(&world.lock().unwrap(), &memory);
+        assert_eq!(counting(&memory), counting(&source));
+    }
+}

@@ -47,7 +47,7 @@ const BATCH: usize = 1000;
 /// Bytes for which a read that knows no limit is given time.
 const LARGEST: u64 = 1 << 30;
 /// A pack in a bucket, in bytes: it is sent from memory by one request, while another is sent and a third filled.
-const PACK: u64 = 44 << 20;
+const PACK: u64 = 40 << 20;
 /// Packs on their way at once.
 const AT_ONCE: usize = 2;
 /// What larger objects are sent in, and how many at once.

@@ -24,7 +24,7 @@ use crate::job::mirror::{MirrorOptions, mirror};
 use crate::retention::{Limits, Policy};
 use crate::sealed::gc;
 use crate::sealed::repository::Repository;
-use crate::store::{Access, Location, LocationError, Store, open};
+use crate::store::{Access, Address, Location, LocationError, Store, open};
 
 /// Copy a repository to another place, or bring the copy up to date; needs no key
 ///
@@ -179,7 +179,14 @@ impl Mirror {
 
 /// The store of the mirror; an empty one is made, unless a mirror is known to have been there: its disk may not be mounted.
 fn place(context: &Context, to: &End, source: &Repository, dry_run: bool) -> anyhow::Result<Option<Arc<dyn Store>>> {
-    let Location { store, expected_id } = match open::open(&to.url, &to.access) {
+    // Before anything is made.
+    anyhow::ensure!(
+        Address::parse(&to.url, to.access.defaults())?.expected_id.is_none_or(|id| id == source.id()),
+        "{} shall be another repository than the one to be copied, which is {}",
+        to.url,
+        source.id().to_bech32()
+    );
+    let Location { store, .. } = match open::open(&to.url, &to.access) {
         Err(LocationError::Store(error)) if error.is_not_found() => {
             if context.known()?.get(&error.object).is_some() && !context.global.trust_new_repository {
                 return Err(error).context(
@@ -193,11 +200,5 @@ fn place(context: &Context, to: &End, source: &Repository, dry_run: bool) -> any
         }
         other => other?,
     };
-    anyhow::ensure!(
-        expected_id.is_none_or(|id| id == source.id()),
-        "{} shall be another repository than the one to be copied, which is {}",
-        to.url,
-        source.id().to_bech32()
-    );
     Ok(Some(store))
 }
