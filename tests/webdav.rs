@@ -153,6 +153,17 @@ fn a_put_that_comes_too_late_leaves_nothing() {
 }
 
 #[test]
+fn an_object_takes_five_requests() {
+    let Some(server) = Server::start() else { return };
+    let (store, name) = (server.store(), |number| ObjectName::of_id(Folder::Packs, &[7, number].repeat(16).try_into().unwrap()));
+    // Makes the folders.
+    store.put_new(&name(1), b"x").unwrap();
+    let before = store.requests().unwrap().total();
+    store.put_new(&name(2), b"x").unwrap();
+    assert_eq!(store.requests().unwrap().total() - before, 5);
+}
+
+#[test]
 fn a_wrong_password_is_told_and_not_shown() {
     let Some(server) = Server::start() else { return };
     let error = server.store_with("password=hidden").list(Folder::Repo).unwrap_err();
@@ -176,7 +187,7 @@ fn from_init_to_restore_at_a_webdav_server() {
         let restored = bench.path(target).join(bench.path("source").strip_prefix("/").unwrap());
         assert!(tree(&restored) == tree(&bench.path("source")), "what was restored differs");
     };
-    run(&["init"]);
+    let made: serde_json::Value = serde_json::from_str(&run(&["init", "--json"])).unwrap();
     run(&["backup", "--key", "hearth-writer.key", &bench.source()]);
     bench.write("source/new", &[1; 300_000]);
     run(&["backup", "--key", "hearth-writer.key", &bench.source()]);
@@ -191,7 +202,7 @@ fn from_init_to_restore_at_a_webdav_server() {
     assert_eq!(names_in(&server.files().join("tmp")), [""; 0]);
 
     // It is laid out as a directory, so that whoever has the server can check it on the spot.
-    let on_the_spot = server.files().display().to_string();
+    let on_the_spot = format!("{}#{}", server.files().display(), made["repository"].as_str().unwrap());
     let output = bench.command(&["check", "--read-packs", "--repo", &on_the_spot]).env_remove("HEARTH_REPO").output().unwrap();
     expect(output, 0, "check on the spot");
 }

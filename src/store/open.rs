@@ -54,7 +54,7 @@ pub enum LocationError {
     Empty,
     /// A kind of store that does not exist in this build.
     #[error(
-        "`{location}`: repositories lie in directories (/path, file:///path), on servers (sftp://host/path) and in buckets (s3://bucket/prefix), not at {scheme}"
+        "`{location}`: repositories lie in directories (/path, file:///path), on servers (sftp://host/path), in buckets (s3://bucket/prefix) and at other services (such as opendal+webdav://host/path), not at {scheme}"
     )]
     Unsupported {
         /// What was written.

@@ -4,6 +4,7 @@ Prints its port once it listens. One request at a time: this server looks whethe
 """
 
 import sys
+import threading
 
 from cheroot import wsgi
 from wsgidav.wsgidav_app import WsgiDAVApp
@@ -18,7 +19,20 @@ app = WsgiDAVApp(
         "verbose": 0,
     }
 )
-server = wsgi.Server(("127.0.0.1", 0), app, numthreads=1)
+turn = threading.Lock()
+
+
+def one_at_a_time(environ, start_response):
+    with turn:
+        answer = app(environ, start_response)
+        try:
+            return list(answer)
+        finally:
+            if hasattr(answer, "close"):
+                answer.close()
+
+
+server = wsgi.Server(("127.0.0.1", 0), one_at_a_time)
 server.prepare()
 print(server.bind_addr[1], flush=True)
 server.serve()

@@ -1,4 +1,4 @@
-//! Putting where the server knows no condition for it, as with WebDAV: an object is uploaded to `tmp/`, and a move gives it its name.
+//! Putting where the library knows no condition for it, as with WebDAV: an object is uploaded to `tmp/`, and a move gives it its name.
 //!
 //! So it is never seen half-done although servers write uploads as they come, and the move is told not to replace anything.
 

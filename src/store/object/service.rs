@@ -292,4 +292,23 @@ mod tests {
         assert_eq!(service.server(), "http://nas:8080");
         service.operator(Some(&Credentials::parse("password=hidden").unwrap())).unwrap();
     }
+
+    #[cfg(all(feature = "webdav", feature = "gcs", feature = "azure"))]
+    #[test]
+    fn urls_and_secrets_of_the_documentation_are_understood() {
+        for (name, url, file) in [
+            ("webdav", "cloud.example/remote.php/dav/files/me@example.org/backup?username=me", "password=app-password"),
+            ("webdav", "/PATH?endpoint=http://HOST:8080&username=NAME", "token=abc"),
+            ("gcs", "my-bucket/hosts/q", "credential_path=/etc/hearth-backup/google.json"),
+            ("gcs", "my-bucket", "credential=e30="),
+            ("azblob", "container/q?endpoint=https://me.blob.core.windows.net&account_name=me", "account_key=c2VjcmV0"),
+            ("azblob", "container/q?endpoint=https://me.blob.core.windows.net&account_name=me", "sas_token=sv=1&sig=abc"),
+        ] {
+            let credentials = Credentials::parse(file).unwrap();
+            let service = Service::parse(name, url).unwrap();
+            let operator = service.operator(Some(&credentials)).unwrap_or_else(|error| panic!("{url}: {error}"));
+            let path = url.split('?').next().unwrap().split_once('/').map_or("", |(_, path)| path);
+            assert_eq!(operator.info().root().trim_matches('/'), path);
+        }
+    }
 }
