@@ -3,76 +3,15 @@
 
 mod bucket;
 mod cli_common;
-
-use std::process::Command;
+#[path = "bucket/cloud.rs"]
+mod cloud;
 
 use bucket::proxy::Proxy;
 use bucket::{KEY, Server, location};
-use cli_common::{Bench, expect, tree};
+use cli_common::expect;
+use cloud::{Cloud, noise};
 use hearth_backup::store::{Folder, ObjectName, Store as _, StoreErrorKind};
 use serde_json::Value;
-
-/// A bench whose repository lies in a bucket.
-struct Cloud {
-    bench: Bench,
-    location: String,
-}
-
-impl Cloud {
-    fn at(location: String) -> Self {
-        let bench = Bench::new();
-        bench.write("keys", format!("[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n", KEY.0, KEY.1).as_bytes());
-        Self { bench, location }
-    }
-
-    fn with_repository(server: &Server) -> Self {
-        let cloud = Self::at(server.location("hosts/bench"));
-        cloud.ends(&["init"], 0);
-        cloud
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.bench.command(arguments);
-        for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION", "AWS_ENDPOINT_URL"] {
-            command.env_remove(name);
-        }
-        command.env("HEARTH_REPO", &self.location).env("HEARTH_CREDENTIALS_FILE", self.bench.path("keys"));
-        command.env("HOME", self.bench.path("home"));
-        command
-    }
-
-    fn ends(&self, arguments: &[&str], code: i32) -> (String, String) {
-        expect(self.command(arguments).output().unwrap(), code, arguments)
-    }
-
-    fn fails(&self, arguments: &[&str]) -> String {
-        self.ends(arguments, 1).1
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        serde_json::from_str(&self.ends(&[arguments, &["--json"]].concat(), 0).0).unwrap()
-    }
-
-    fn backup(&self) -> Value {
-        self.json(&["backup", "--key", "hearth-writer.key", &self.bench.source()])
-    }
-
-    fn restores_the_source(&self, target: &str) {
-        self.ends(&["restore", "latest", "--key", "hearth-restore.key", "--target", target, "--verify"], 0);
-        let restored = self.bench.path(target).join(self.bench.path("source").strip_prefix("/").unwrap());
-        assert!(tree(&restored) == tree(&self.bench.path("source")), "what was restored differs");
-    }
-}
-
-/// Bytes that do not shrink.
-fn noise(length: usize) -> Vec<u8> {
-    let mut state = 1_u64;
-    let next = |state: &mut u64| {
-        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (*state >> 56) as u8
-    };
-    (0..length).map(|_| next(&mut state)).collect()
-}
 
 #[test]
 fn from_init_to_restore_in_a_bucket() {
@@ -153,7 +92,7 @@ fn a_bad_network_changes_nothing_but_the_time() {
     let server = Server::start();
     let proxy = Proxy::before(server.address(), 20);
     let cloud = Cloud::at(location(proxy.address(), "hosts/bench"));
-    cloud.bench.write("source/large", &noise(3_000_000));
+    cloud.bench.write("source/large", &noise(1, 3_000_000));
     cloud.ends(&["init"], 0);
     for round in 0..4 {
         cloud.bench.write(&format!("source/{round}"), &[round; 5000]);
@@ -216,7 +155,7 @@ fn errors_say_what_the_server_answered_and_what_to_do() {
 fn a_full_bucket_is_an_error_and_the_next_run_continues() {
     let server = Server::with_room(i64::MAX);
     let cloud = Cloud::with_repository(&server);
-    cloud.bench.write("source/large", &noise(300_000));
+    cloud.bench.write("source/large", &noise(1, 300_000));
     server.set_room(100_000);
     let error = cloud.fails(&["backup", "--key", "hearth-writer.key", &cloud.bench.source()]);
     assert!(error.contains("raise the quota") && error.contains("403 QuotaExceeded: Bucket size quota is reached."), "{error}");
@@ -265,7 +204,7 @@ fn a_bucket_that_deletes_nothing_is_pruned_with_warnings() {
     let server = Server::start();
     let cloud = Cloud::with_repository(&server);
     cloud.backup();
-    cloud.bench.write("source/sub/d.log", &noise(100_000));
+    cloud.bench.write("source/sub/d.log", &noise(1, 100_000));
     cloud.backup();
     let first = cloud.json(&["snapshots"])["snapshots"][0]["id"].as_str().unwrap().to_owned();
     cloud.ends(&["forget", &first], 0);

@@ -3,6 +3,8 @@
 
 #[path = "bucket/mod.rs"]
 mod bucket;
+#[path = "bucket/moto.rs"]
+mod moto;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,3 +68,10 @@ store_conformance!(over_sftp, || {
     let folder = tempfile::tempdir().unwrap();
     Subject::new(sftp(folder.path())).keeping(folder)
 });
+
+/// Another server, written by others after the same protocol.
+#[test]
+fn in_a_bucket_of_moto() {
+    let Some(server) = moto::Moto::start() else { return };
+    store_conformance!(all |check: &str| Subject::new(bucket::store(&bucket::location(server.address(), check))));
+}

@@ -32,6 +32,9 @@ class Local:
     def stop(self) -> None:
         """End the server."""
 
+    def renew(self) -> None:
+        """Begin with nothing stored."""
+
     def location(self, tool: str, area: Path) -> str:
         """What the tool calls the repository of an area."""
         return str(area / "repo")
@@ -73,6 +76,11 @@ class Server(Local):
             self.process.terminate()
             self.process.wait()
             self.process = None
+
+    def renew(self) -> None:
+        self.stop()
+        shutil.rmtree(self.folder)
+        self.start(self.folder)
 
     def local_copy(self, area: Path) -> Path | None:
         return None

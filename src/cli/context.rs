@@ -200,7 +200,16 @@ impl Context {
         let key = Key::Restore(self.restore_key()?);
         let repository = self.repository(Some(&key))?;
         let Key::Restore(key) = key else { anyhow::bail!("not a restore key") };
-        Ok(Vault::open(repository, &key)?)
+        Ok(Vault::open(self.with_copies(repository), &key)?)
+    }
+
+    /// The repository with small objects read from copies that this machine keeps, if it keeps any: for whoever uses it, not for
+    /// whoever checks it.
+    pub fn with_copies(&self, repository: Repository) -> Repository {
+        match self.state(&repository.id()) {
+            Ok(state) => state.with_copies(&repository),
+            Err(_) => repository,
+        }
     }
 
     /// A monitor that shows progress; from here on signals ask the run to stop instead of ending the process.

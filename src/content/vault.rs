@@ -21,6 +21,7 @@ use crate::sealed::pack::Class;
 use crate::sealed::refs::{self, Refs};
 use crate::sealed::repository::Repository;
 use crate::sealed::{SealedError, index, limits, marks};
+use crate::store::layer::ListedStore;
 use crate::store::{Folder, Forward, ObjectName};
 
 /// Opens one of the `keys/` objects that the statement names, and checks that it belongs to the repository.
@@ -167,7 +168,6 @@ impl ChunkMap {
     /// # Errors
     /// If the store fails.
     pub fn load(vault: &Vault, refs: &Refs) -> Result<Self, ContentError> {
-        let store = vault.repository.store();
         let mut map = Self {
             chunks: Vec::new(),
             blocks: Vec::new(),
@@ -195,6 +195,7 @@ impl ChunkMap {
                 }
             }
         }
+        let store = &ListedStore::list(vault.repository.shared_store(), &[Folder::Condemned, Folder::Maps, Folder::Packs])?;
         let listing = PackListing::for_reading(store)?;
         let (maps, _) = marks::read_maps(store)?;
         let all = || lists.iter().chain(maps.iter().map(|(_, list)| list));

@@ -132,7 +132,22 @@ impl Repository {
     }
 }
 
+/// Asks for one statement after the other: what was stored just now may not be listed yet.
+fn newest_number_unlisted(store: &dyn Store) -> Result<u64, SealedError> {
+    for number in 0..=limits::STATEMENTS as u64 {
+        match store.stat(&statement::name(number)) {
+            Ok(_) => {}
+            Err(error) if error.is_not_found() => return Ok(number.saturating_sub(1)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(SealedError::damaged("repo/", "it holds more statements than the format allows"))
+}
+
 fn newest_number(store: &dyn Store) -> Result<u64, SealedError> {
+    if !store.listing_lag().is_zero() {
+        return newest_number_unlisted(store);
+    }
     let numbers = store.list(Folder::Repo)?;
     if numbers.len() > limits::STATEMENTS {
         return Err(SealedError::damaged("repo/", "it holds more statements than the format allows"));

@@ -1,6 +1,7 @@
 //! All snapshots and checkpoints of a repository, verified, with what is known of each without a key.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -11,6 +12,7 @@ use crate::sealed::envelope::{self, Envelope, SignedEnvelope};
 use crate::sealed::repository::Repository;
 use crate::sealed::signature::Subject;
 use crate::sealed::{SealedError, limits, marks};
+use crate::store::layer::ListedStore;
 use crate::store::{Folder, ObjectInfo, ObjectName, Store};
 
 /// Whom a signature says it is from.
@@ -128,8 +130,10 @@ impl Snapshots {
     /// # Errors
     /// If the store fails; unreadable objects are listed, not errors.
     pub fn load(repository: &Repository, folder: Folder) -> Result<Self, SealedError> {
-        let received = received_times(repository.store())?;
-        let mut found = Self::load_without_records(repository, folder)?;
+        let folders = [Folder::Commits, Folder::Pins, Folder::Received, folder];
+        let store = Arc::new(ListedStore::list(repository.shared_store(), &folders)?);
+        let received = received_times(store.as_ref())?;
+        let mut found = Self::load_without_records(&repository.through(store), folder)?;
         for snapshot in &mut found.list {
             snapshot.received = received.get(&snapshot.id.to_string()).copied().unwrap_or(snapshot.stored);
         }

@@ -89,33 +89,45 @@ macro_rules! store_conformance {
     ($module:ident, $make:expr) => {
         mod $module {
             use super::*;
-            $crate::store_conformance!(@tests $make,
-                what_was_put_is_read_back_whole
-                names_may_be_as_short_and_as_long_as_allowed
-                a_put_never_replaces_an_object
-                racing_puts_create_exactly_one_object
-                racing_commits_create_exactly_one_object
-                staged_pieces_are_joined_in_order
-                a_staged_object_is_invisible_until_its_commit
-                a_dropped_stage_leaves_nothing
-                absent_objects_are_not_found
-                a_read_stops_at_its_limit
-                ranges_are_exact
-                ranges_beyond_the_end_are_truncated
-                a_delete_can_be_repeated
-                a_deleted_object_can_be_put_again
-                a_listing_shows_the_objects_of_one_folder
-                a_listing_and_a_look_up_agree
-                objects_are_dated_by_the_clock_of_the_store
-                a_new_store_has_no_unknown_folders
-                readers_never_see_a_part_of_an_object
-                errors_name_the_object
-            );
+            $crate::store_conformance!(@checks [tests $make]);
         }
     };
-    (@tests $make:expr, $($check:ident)*) => {
+    (all $make:expr) => {
+        $crate::store_conformance!(@checks [all $make])
+    };
+    (@checks $what:tt) => {
+        $crate::store_conformance! { @with $what
+            what_was_put_is_read_back_whole
+            names_may_be_as_short_and_as_long_as_allowed
+            a_put_never_replaces_an_object
+            racing_puts_create_exactly_one_object
+            racing_commits_create_exactly_one_object
+            staged_pieces_are_joined_in_order
+            a_staged_object_is_invisible_until_its_commit
+            a_dropped_stage_leaves_nothing
+            absent_objects_are_not_found
+            a_read_stops_at_its_limit
+            ranges_are_exact
+            ranges_beyond_the_end_are_truncated
+            a_delete_can_be_repeated
+            a_deleted_object_can_be_put_again
+            a_listing_shows_the_objects_of_one_folder
+            a_listing_and_a_look_up_agree
+            objects_are_dated_by_the_clock_of_the_store
+            a_new_store_has_no_unknown_folders
+            readers_never_see_a_part_of_an_object
+            errors_name_the_object
+        }
+    };
+    (@with [tests $make:expr] $($check:ident)*) => {
         $(#[test] fn $check() { $crate::store::conformance::$check(&($make)()); })*
     };
+    (@with [all $make:expr] $($check:ident)*) => {{
+        let make = $make;
+        $(
+            $crate::store::conformance::$check(&make(stringify!($check)));
+        )*
+    }};
 }
 
 /// Contract 1: complete, for every folder and for odd sizes.

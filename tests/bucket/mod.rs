@@ -5,16 +5,18 @@
 
 pub mod proxy;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::{Duration, Instant};
 
 use hearth_backup::store::object::{Bucket, BucketCredentials, Defaults};
 use hearth_backup::store::{Access, ObjectStore};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
-use s3s::auth::SimpleAuth;
+use s3s::auth::{S3Auth, SecretKey};
 use s3s::dto::*;
 use s3s::service::S3ServiceBuilder;
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
@@ -39,19 +41,47 @@ pub struct Server {
     mood: Arc<Mood>,
 }
 
-/// What the server refuses.
+/// What the server refuses, and how else it is not as it should be.
 #[derive(Default)]
 struct Mood {
     read_only: AtomicBool,
-    no_conditions: AtomicBool,
     /// Nothing can be deleted.
     locked: AtomicBool,
     /// What keys these contain cannot be deleted.
-    kept: std::sync::Mutex<Vec<String>>,
+    kept: Mutex<Vec<String>>,
     /// By which header each upload told a checksum.
-    checksums: std::sync::Mutex<Vec<String>>,
+    checksums: Mutex<Vec<String>>,
+    conditions: Conditions,
     /// Bytes that still fit; none if there is no limit.
     room: Option<AtomicI64>,
+    /// How it refuses every request.
+    refusal: Mutex<Option<Refusal>>,
+    /// Puts until it refuses every request as `refusal` says; for ever if negative.
+    puts_left: AtomicI64,
+    /// For how long its listings do not show what is new, and still show what is gone.
+    lag: Duration,
+    changes: Mutex<HashMap<String, Change>>,
+}
+
+/// What the server makes of `If-None-Match`.
+#[derive(Default, PartialEq, Eq)]
+enum Conditions {
+    #[default]
+    Kept,
+    /// It says that it does not know them.
+    Unknown,
+    Ignored,
+}
+
+/// What a server says instead of doing what it is asked: its word, a sentence, and the number of the answer.
+#[derive(Clone, Copy)]
+pub struct Refusal(pub &'static str, pub &'static str, pub u16);
+
+/// The last that happened to an object.
+struct Change {
+    at: Instant,
+    /// Its size before it was deleted.
+    deleted: Option<i64>,
 }
 
 impl Server {
@@ -67,7 +97,17 @@ impl Server {
 
     /// A server that does not know `If-None-Match`.
     pub fn without_conditions() -> Self {
-        Self::in_mood(Mood { no_conditions: AtomicBool::new(true), ..Mood::default() })
+        Self::in_mood(Mood { conditions: Conditions::Unknown, ..Mood::default() })
+    }
+
+    /// A server that replaces objects although it is asked not to.
+    pub fn ignoring_conditions() -> Self {
+        Self::in_mood(Mood { conditions: Conditions::Ignored, ..Mood::default() })
+    }
+
+    /// A server whose listings show what happened only after a while.
+    pub fn lagging(lag: Duration) -> Self {
+        Self::in_mood(Mood { lag, ..Mood::default() })
     }
 
     fn in_mood(mood: Mood) -> Self {
@@ -75,8 +115,13 @@ impl Server {
         std::fs::create_dir(directory.path().join(BUCKET)).unwrap();
         let mood = Arc::new(mood);
         let files = FileSystem::new(directory.path()).unwrap();
-        let mut service = S3ServiceBuilder::new(Moody { files, mood: Arc::clone(&mood), order: RwLock::default() });
-        service.set_auth(SimpleAuth::from_single(KEY.0, KEY.1));
+        let mut service = S3ServiceBuilder::new(Moody {
+            directory: directory.path().to_owned(),
+            files,
+            mood: Arc::clone(&mood),
+            order: RwLock::default(),
+        });
+        service.set_auth(Keys(Arc::clone(&mood)));
         let service = service.build();
         let listener = RUNTIME.block_on(TcpListener::bind(("127.0.0.1", 0))).unwrap();
         let address = listener.local_addr().unwrap();
@@ -110,6 +155,25 @@ impl Server {
     /// By which header each upload so far told a checksum; `none` for one that told none.
     pub fn checksums(&self) -> Vec<String> {
         self.mood.checksums.lock().unwrap().clone()
+    }
+
+    /// Refuses every request after so many more puts.
+    pub fn refuse_after(&self, puts: i64, refusal: Refusal) {
+        self.mood.puts_left.store(puts, Ordering::SeqCst);
+        *self.mood.refusal.lock().unwrap() = Some(refusal);
+    }
+
+    /// Does what it is asked again.
+    pub fn relent(&self) {
+        *self.mood.refusal.lock().unwrap() = None;
+    }
+
+    /// Waits until its listings show everything.
+    pub fn settle(&self) {
+        let recent = || self.mood.changes.lock().unwrap().values().any(|change| change.at.elapsed() < self.mood.lag);
+        while recent() {
+            std::thread::yield_now();
+        }
     }
 
     /// Makes room for so many bytes.
@@ -155,8 +219,27 @@ pub fn access() -> Access {
     Access::default().with_credentials(Some(BucketCredentials::parse(&text, "default").unwrap()))
 }
 
+/// Knows one key, as long as the server is in the mood to.
+struct Keys(Arc<Mood>);
+
+#[async_trait::async_trait]
+impl S3Auth for Keys {
+    async fn get_secret_key(&self, id: &str) -> S3Result<SecretKey> {
+        if self.0.puts_left.load(Ordering::SeqCst) <= 0
+            && let Some(Refusal(code, message, status)) = *self.0.refusal.lock().unwrap()
+        {
+            return Err(refused(code, message, status));
+        }
+        if id != KEY.0 {
+            return Err(refused("InvalidAccessKeyId", "The key is not known.", 403));
+        }
+        Ok(SecretKey::from(KEY.1))
+    }
+}
+
 /// The directory as an S3 service. That looks first and writes then; real servers do both at once, so writes here wait for each other.
 struct Moody {
+    directory: PathBuf,
     files: FileSystem,
     mood: Arc<Mood>,
     order: RwLock<()>,
@@ -169,7 +252,34 @@ fn refused(code: &'static str, message: &'static str, status: u16) -> S3Error {
     error
 }
 
+impl Mood {
+    /// Notes that an object was stored, or deleted with this size.
+    fn note(&self, key: &str, deleted: Option<i64>) {
+        if !self.lag.is_zero() {
+            self.changes.lock().unwrap().insert(key.to_owned(), Change { at: Instant::now(), deleted });
+        }
+    }
+
+    /// Makes a listing what it would have been before the latest changes. Good for listings of one page.
+    fn look_back(&self, prefix: &str, listed: &mut ListObjectsV2Output) {
+        let changes = self.changes.lock().unwrap();
+        let new = |key: &str| changes.get(key).is_some_and(|change| change.at.elapsed() < self.lag);
+        let Some(contents) = &mut listed.contents else { return };
+        contents.retain(|object| !object.key.as_deref().is_some_and(new));
+        for (key, change) in changes.iter().filter(|(key, _)| key.starts_with(prefix) && new(key)) {
+            let Some(size) = change.deleted else { continue };
+            let last_modified = Some(std::time::SystemTime::now().into());
+            contents.push(Object { key: Some(key.clone()), size: Some(size), last_modified, ..Object::default() });
+        }
+    }
+}
+
 impl Moody {
+    fn size(&self, key: &str) -> Option<i64> {
+        let size = std::fs::metadata(self.directory.join(BUCKET).join(key)).ok()?.len();
+        i64::try_from(size).ok()
+    }
+
     fn may_write(&self) -> S3Result<()> {
         if self.mood.read_only.load(Ordering::Relaxed) {
             return Err(refused("AccessDenied", "Access Denied.", 403));
@@ -198,15 +308,21 @@ impl Moody {
 
 #[async_trait::async_trait]
 impl S3 for Moody {
-    async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+    async fn put_object(&self, mut request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
         self.may_write()?;
-        if self.mood.no_conditions.load(Ordering::Relaxed) && request.input.if_none_match.is_some() {
-            return Err(refused("NotImplemented", "A header you provided implies functionality that is not implemented.", 501));
+        match self.mood.conditions {
+            Conditions::Unknown if request.input.if_none_match.is_some() => {
+                return Err(refused("NotImplemented", "A header you provided implies functionality that is not implemented.", 501));
+            }
+            Conditions::Ignored => request.input.if_none_match = None,
+            _ => {}
         }
         self.take_room(request.input.content_length)?;
         let told = ["content-md5", "x-amz-checksum-crc32c"].into_iter().find(|name| request.headers.contains_key(*name));
         self.mood.checksums.lock().unwrap().push(told.unwrap_or("none").to_owned());
         let _order = self.order.write().await;
+        self.mood.puts_left.fetch_sub(1, Ordering::SeqCst);
+        self.mood.note(&request.input.key, None);
         self.files.put_object(request).await
     }
 
@@ -223,6 +339,8 @@ impl S3 for Moody {
     async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
         self.may_delete(&request.input.key)?;
         let _order = self.order.write().await;
+        let size = self.size(&request.input.key);
+        self.mood.note(&request.input.key, size);
         self.files.delete_object(request).await
     }
 
@@ -232,6 +350,9 @@ impl S3 for Moody {
         // What cannot be deleted is told beside what was.
         let asked = std::mem::take(&mut request.input.delete.objects);
         let (may, not): (Vec<_>, Vec<_>) = asked.into_iter().partition(|object| self.may_delete(&object.key).is_ok());
+        for object in &may {
+            self.mood.note(&object.key, self.size(&object.key));
+        }
         let errors = not.into_iter().map(|object| Error {
             code: Some("AccessDenied".into()),
             key: Some(object.key),
@@ -246,6 +367,9 @@ impl S3 for Moody {
 
     async fn list_objects_v2(&self, request: S3Request<ListObjectsV2Input>) -> S3Result<S3Response<ListObjectsV2Output>> {
         let _order = self.order.read().await;
-        self.files.list_objects_v2(request).await
+        let prefix = request.input.prefix.clone().unwrap_or_default();
+        let mut listed = self.files.list_objects_v2(request).await?;
+        self.mood.look_back(&prefix, &mut listed.output);
+        Ok(listed)
     }
 }

@@ -102,7 +102,7 @@ impl SnapshotsCommand {
     /// If the repository cannot be read.
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let key = context.key()?;
-        let repository = context.repository(key.as_ref())?;
+        let repository = context.with_copies(context.repository(key.as_ref())?);
         let opener = Opener::new(&repository, key.as_ref())?;
         let folder = if self.forgotten { Folder::Forgotten } else { Folder::Snapshots };
         let list = listing::load(&repository, folder, &opener, &self.filter)?;

@@ -32,7 +32,7 @@ use crate::model::event::{Event, Monitor};
 use crate::model::id::{BlockId, GroupId, SnapshotId};
 use crate::sealed::envelope::Sizes;
 use crate::sealed::repository::Repository;
-use crate::store::layer::{DiscardStore, KeptStore, ListedStore};
+use crate::store::layer::{DiscardStore, ListedStore};
 use crate::store::{Folder, Store};
 
 /// After so long everything is read again, in case a change did not show in a file's status.
@@ -105,14 +105,12 @@ impl<'a> Run<'a> {
         check_writer(repository, key)?;
         monitor.event(Event::Phase("prepare"));
         let group = group_id(key.signing.seed(), &options.host, &options.job);
-        let kept = Arc::new(KeptStore::new(repository.shared_store(), state.copies()));
-        let repository = repository.through(kept.clone());
-        let listed = Arc::new(ListedStore::list(kept.clone(), &PREPARED)?);
-        kept.keep_only(listed.objects());
+        let repository = state.with_copies(repository);
+        let listed = Arc::new(ListedStore::list(repository.shared_store(), &PREPARED)?);
         let before = &repository.through(listed.clone());
         let past = Past::load(before, key)?;
         let mut previous = state.group(&group);
-        previous.last = past.confirm(previous.last, monitor);
+        previous.last = past.confirm(previous.last, before.store(), monitor);
         let mut publisher = Publisher::new(repository.clone(), key, state, group, past.sequence);
         publisher.parent = previous.last;
         if !options.dry_run {

@@ -8,7 +8,7 @@ use crate::model::event::{Event, Monitor};
 use crate::model::id::SnapshotId;
 use crate::sealed::repository::Repository;
 use crate::sealed::snapshots::{self, Signer, Snapshots};
-use crate::store::Folder;
+use crate::store::{Folder, Store};
 
 /// What the repository holds of this writer.
 pub struct Past {
@@ -39,9 +39,11 @@ impl Past {
     }
 
     /// The last snapshot, if it still counts. That it is gone is said: an older state of the repository may be shown.
-    pub fn confirm(&self, last: Option<SnapshotId>, monitor: &dyn Monitor) -> Option<SnapshotId> {
+    pub fn confirm(&self, last: Option<SnapshotId>, store: &dyn Store, monitor: &dyn Monitor) -> Option<SnapshotId> {
         let last = last?;
-        if self.snapshots.contains(&last) {
+        let is_there = |folder| store.stat(&snapshots::name(folder, &last)).is_ok();
+        let unlisted = || !store.listing_lag().is_zero() && is_there(Folder::Snapshots) && is_there(Folder::Commits);
+        if self.snapshots.contains(&last) || unlisted() {
             return Some(last);
         }
         if !self.forgotten.contains(&last) {

@@ -15,6 +15,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::fcntl::{Flock, FlockArg};
 use serde::de::DeserializeOwned;
@@ -23,6 +24,8 @@ use serde::{Deserialize, Serialize};
 use crate::content::ContentError;
 use crate::model::event::{Event, Monitor};
 use crate::model::id::{BlockId, GroupId, RepositoryId, SnapshotId, StatementId};
+use crate::sealed::repository::Repository;
+use crate::store::layer::KeptStore;
 
 /// How often one who waits for another run looks whether it has ended.
 const PATIENCE: std::time::Duration = std::time::Duration::from_millis(200);
@@ -125,9 +128,9 @@ impl State {
         self.dir.join("chunks")
     }
 
-    /// Where copies of small objects lie.
-    pub fn copies(&self) -> PathBuf {
-        self.dir.join("copies")
+    /// The repository with small objects read from copies that this host keeps: for whoever uses it, not for whoever checks it.
+    pub fn with_copies(&self, repository: &Repository) -> Repository {
+        repository.through(Arc::new(KeptStore::new(repository.shared_store(), self.dir.join("copies"))))
     }
 
     /// Where index objects wait that could not be stored.

@@ -110,7 +110,19 @@ fn moved_blocks(index: &ChunkIndex, store: &dyn Store, listing: &PackListing) ->
 /// # Errors
 /// If the store fails.
 pub fn refresh_live(index: &mut ChunkIndex, store: &dyn Store) -> Result<(), ContentError> {
-    let listing = PackListing::load(store)?;
+    let mut listing = PackListing::load(store)?;
+    if !store.listing_lag().is_zero() {
+        // What this run stored may not be listed yet.
+        for (pack, _) in index.known().iter().flat_map(|known| &known.list.packs) {
+            if !listing.packs.contains_key(pack) {
+                match store.stat(&ObjectName::of_id(Folder::Packs, pack.as_bytes())) {
+                    Ok(info) => drop(listing.packs.insert(*pack, info)),
+                    Err(error) if error.is_not_found() => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+    }
     let moved = moved_blocks(index, store, &listing)?;
     index.set_live(|pack, contents| listing.is_live(pack, contents), &moved);
     Ok(())

@@ -53,8 +53,8 @@ impl Usage {
     pub fn of(repository: &Repository, now: SystemTime) -> Result<Self, SealedError> {
         let store = repository.store();
         let mut folders = BTreeMap::new();
-        for folder in Folder::ALL {
-            folders.insert(folder, store.list(folder)?);
+        for info in store.list_folders(&Folder::ALL)? {
+            folders.entry(info.name.folder()).or_insert_with(Vec::new).push(info);
         }
         let packs = folders.get(&Folder::Packs).map(Vec::as_slice).unwrap_or_default();
         let named = marks::packs_said_condemned(store)?;
@@ -108,17 +108,18 @@ fn age(info: &ObjectInfo, now: SystemTime) -> Duration {
     now.duration_since(info.stored).unwrap_or_default()
 }
 
-/// The requests of a month, by what was counted at a server: a backup reads each snapshot and looks each index object up; check and
-/// prune read all of them. What was uploaded lately is uploaded again in the next month, and prune deletes as much.
+/// The requests of a month, by what was counted at a server: a backup lists all before and once more after; check and prune read all
+/// that is small. What was uploaded lately is uploaded again in the next month, and prune deletes as much.
 fn requests(counts: &Counts) -> Requests {
     let pages = |objects: u64| objects / PAGE + 1;
     let (packs, snapshots) = (pages(counts.packs), pages(counts.snapshots));
+    let all = pages(counts.packs + counts.indexes + counts.refs + 2 * counts.snapshots);
     let small = counts.indexes + counts.refs + counts.snapshots;
     Requests {
         put: counts.new + 1,
-        get: counts.new_snapshots * (counts.snapshots + 2) + 2 * (small + 3),
-        head: counts.new_snapshots * (counts.indexes + 2) + 3,
-        list: counts.new_snapshots * (2 * packs + 3 * snapshots + 12) + 3 * packs + 4 * snapshots + 24,
+        get: counts.new_snapshots * 2 + 2 * (small + 3),
+        head: 3,
+        list: counts.new_snapshots * (2 * all + 1) + 3 * packs + 4 * snapshots + 24,
         delete: pages(counts.new),
     }
 }

@@ -124,7 +124,8 @@ fn copy_packs(
             }
             Ok(())
         };
-        let workers: Vec<_> = (0..THREADS.min(packs.len())).map(|_| scope.spawn(work)).collect();
+        let threads = THREADS.min(target.store.packing().at_once.max(2));
+        let workers: Vec<_> = (0..threads.min(packs.len())).map(|_| scope.spawn(work)).collect();
         let ends = workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         ends.fold(Ok(()), Result::and)
     });

@@ -15,7 +15,8 @@ use crate::store::{Folder, ObjectInfo, ObjectName, Packing, Put, Requests, Stage
 const KEPT: [Folder; 5] = [Folder::Snapshots, Folder::Forgotten, Folder::Checkpoints, Folder::Condemned, Folder::Refs];
 
 /// Keeps copies of what it reads and writes in a directory, and reads those instead of the store. It is a cache: a copy that
-/// is missing or damaged is read from the store, and one that cannot be written is not kept.
+/// is missing or damaged is read from the store, and one that cannot be written is not kept. Those of objects that are gone go with
+/// the next listing. Nothing for whoever checks what the store has.
 pub struct KeptStore {
     inner: Arc<dyn Store>,
     copies: PathBuf,
@@ -27,19 +28,23 @@ impl KeptStore {
         Self { inner, copies }
     }
 
-    /// Drops the copies of all objects but some.
-    pub fn keep_only<'a>(&self, objects: impl Iterator<Item = &'a ObjectInfo>) {
-        let named: HashSet<&str> = objects.map(|info| &info.name).filter(|name| is_kept(name)).map(ObjectName::leaf).collect();
-        let Ok(copies) = fs::read_dir(&self.copies) else { return };
+    /// Drops copies of what a listing of a folder does not show.
+    fn drop_others(&self, folder: Folder, listed: &[ObjectInfo]) {
+        let Ok(copies) = fs::read_dir(self.copies.join(folder.as_str())) else { return };
+        let there: HashSet<&str> = listed.iter().filter(|info| info.name.folder() == folder).map(|info| info.name.leaf()).collect();
         for copy in copies.flatten() {
-            if !copy.file_name().to_str().is_some_and(|leaf| named.contains(leaf)) {
+            if !copy.file_name().to_str().is_some_and(|leaf| there.contains(leaf)) {
                 let _ = fs::remove_file(copy.path());
             }
         }
     }
 
+    fn path_of(&self, name: &ObjectName) -> PathBuf {
+        self.copies.join(name.path())
+    }
+
     fn copy_of(&self, name: &ObjectName, limit: u64) -> Option<Vec<u8>> {
-        let bytes = is_kept(name).then(|| fs::read(self.copies.join(name.leaf())).ok())??;
+        let bytes = is_kept(name).then(|| fs::read(self.path_of(name)).ok())??;
         (is_named(&bytes, name) && bytes.len() as u64 <= limit).then_some(bytes)
     }
 
@@ -48,10 +53,10 @@ impl KeptStore {
         if !is_kept(name) || !is_named(bytes, name) {
             return;
         }
-        let copy = self.copies.join(name.leaf());
+        let copy = self.path_of(name);
         let write = || match fs::write(&copy, bytes) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(&self.copies).and_then(|()| fs::write(&copy, bytes))
+                fs::create_dir_all(self.copies.join(name.folder().as_str())).and_then(|()| fs::write(&copy, bytes))
             }
             result => result,
         };
@@ -102,11 +107,15 @@ impl Store for KeptStore {
     }
 
     fn list(&self, folder: Folder) -> Result<Vec<ObjectInfo>, StoreError> {
-        self.inner.list(folder)
+        self.list_folders(&[folder])
     }
 
     fn list_folders(&self, folders: &[Folder]) -> Result<Vec<ObjectInfo>, StoreError> {
-        self.inner.list_folders(folders)
+        let listed = self.inner.list_folders(folders)?;
+        for folder in folders.iter().filter(|folder| KEPT.contains(folder)) {
+            self.drop_others(*folder, &listed);
+        }
+        Ok(listed)
     }
 
     fn stat(&self, name: &ObjectName) -> Result<ObjectInfo, StoreError> {
@@ -165,7 +174,7 @@ mod tests {
             assert_eq!(kept.get(&found, 100).unwrap(), b"found");
         }
         assert_eq!(counting.count(Operation::Get), 1);
-        fs::write(folder.path().join("copies").join(found.leaf()), b"fou").unwrap();
+        fs::write(folder.path().join("copies").join(found.path()), b"fou").unwrap();
         assert_eq!(kept.get(&found, 100).unwrap(), b"found");
         assert_eq!(counting.count(Operation::Get), 2);
         assert_eq!(kept.get(&found, 2).unwrap_err().kind, StoreErrorKind::TooLarge);
@@ -193,8 +202,8 @@ mod tests {
             kept.put_new(&name_of(Folder::Snapshots, bytes), bytes).unwrap();
         }
         kept.delete(&name_of(Folder::Snapshots, b"a")).unwrap();
-        kept.keep_only(kept.list(Folder::Snapshots).unwrap().iter());
-        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        kept.list_folders(&[Folder::Repo, Folder::Snapshots]).unwrap();
+        let left: Vec<_> = fs::read_dir(folder.path().join("snapshots")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, [name_of(Folder::Snapshots, b"b").leaf()]);
     }
 }

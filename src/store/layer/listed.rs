@@ -27,11 +27,6 @@ impl ListedStore {
         }
         Ok(Self { inner, folders: listed })
     }
-
-    /// The objects that were listed.
-    pub fn objects(&self) -> impl Iterator<Item = &ObjectInfo> {
-        self.folders.values().flatten()
-    }
 }
 
 impl Store for ListedStore {
@@ -66,9 +61,11 @@ impl Store for ListedStore {
         }
     }
 
-    /// What was not listed may have come since, or the listing lagged: the store is asked.
+    /// What was not listed may have come since: the store is asked. It is asked for everything if its listings lag, as they then may
+    /// show what is gone.
     fn stat(&self, name: &ObjectName) -> Result<ObjectInfo, StoreError> {
-        match self.folders.get(&name.folder()).and_then(|listed| listed.iter().find(|info| info.name == *name)) {
+        let listed = self.folders.get(&name.folder()).filter(|_| self.listing_lag().is_zero());
+        match listed.and_then(|listed| listed.iter().find(|info| info.name == *name)) {
             Some(info) => Ok(info.clone()),
             None => self.inner.stat(name),
         }

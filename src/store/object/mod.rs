@@ -4,9 +4,10 @@
 //!   Store (synchronous) --> attempt (retries, time-outs, connections) --> opendal --> transport (HTTP, counts) --> server
 //! ```
 //!
-//! An object is uploaded by one request once its name is known: packs are spooled to a local file until then. So every object
+//! An object is uploaded by one request once its name is known: packs stay in memory until then. So every object
 //! costs one request, nothing half-done is ever visible, and there is nothing to sweep. The other ways cost more: parts sent
-//! in parallel take five or more requests a pack, and what is sent to a temporary key must be copied and deleted.
+//! in parallel take five or more requests a pack, and what is sent to a temporary key must be copied and deleted. Only objects
+//! larger than packs are go in parts, from a local file.
 //!
 //! A put asks the server not to replace anything (`If-None-Match: *`). A server that does not know this may be told to store what it
 //! has, and says that it created it: that does no harm where a name settles the bytes, as a hash of them does. Where it does not, as
@@ -26,6 +27,7 @@ mod service;
 mod staged;
 mod transport;
 
+use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
 use std::pin::pin;
@@ -51,8 +53,13 @@ use super::{Folder, ObjectInfo, ObjectName, Packing, Put, StagedObject, Store, S
 const BATCH: usize = 1000;
 /// Bytes for which a read that knows no limit is given time.
 const LARGEST: u64 = 1 << 30;
-/// A pack in a bucket: it is sent from memory, several at once.
-const PACK: u64 = 32 << 20;
+/// A pack in a bucket, in bytes: it is sent from memory by one request, while another is sent and a third filled.
+const PACK: u64 = 44 << 20;
+/// Packs on their way at once.
+const AT_ONCE: usize = 2;
+/// What larger objects are sent in, and how many at once.
+const PART: usize = 16 << 20;
+const PARTS_AT_ONCE: usize = 2;
 
 /// A store in a bucket. Clones share connections and counts.
 #[derive(Clone)]
@@ -69,7 +76,7 @@ struct Inner {
     renames: bool,
     /// Whether what earlier runs left was cleared away.
     swept: Once,
-    bodies: staged::Bodies,
+    memory: Arc<staged::Memory>,
 }
 
 /// Where a store is, and what is said of its server.
@@ -125,8 +132,8 @@ impl ObjectStore {
         let operator = operator.with_context(OperationContext::new().with_http_transport(transport.erased()));
         let can = operator.info().capability();
         let (conditional, renames) = (AtomicBool::new(place.conditional), !can.write_with_if_not_exists && can.rename);
-        let (swept, bodies) = (Once::new(), staged::Bodies::default());
-        Ok(Self(Arc::new(Inner { place, operator, attempts, transport, conditional, renames, swept, bodies })))
+        let (swept, memory) = (Once::new(), Arc::default());
+        Ok(Self(Arc::new(Inner { place, operator, attempts, transport, conditional, renames, swept, memory })))
     }
 
     /// Opens a bucket for a new repository.
@@ -175,13 +182,21 @@ impl ObjectStore {
             }
             let size = bytes.len() as u64;
             let path = name.path();
-            let write = |_| self.0.operator.write_with(&path, bytes.clone()).if_not_exists(conditional).into_future();
+            let (operator, path, bytes) = (&self.0.operator, &path, &bytes);
+            let write = |attempt| async move {
+                // An earlier attempt may have come through. A server that knows it from the head of a request need not read the
+                // body; it then breaks the connection while we send, and its answer is lost each time.
+                if attempt > 1 && operator.stat(path).await.is_ok() {
+                    return Err(opendal::Error::new(ErrorKind::ConditionNotMatch, "it is there by now"));
+                }
+                operator.write_with(path, bytes.clone()).if_not_exists(conditional).await
+            };
             let (result, attempts) = self.0.attempts.run(size, write);
             match result {
                 Ok(_) => return Ok(Put::Created),
                 Err(Failure::Answer(error)) if error.kind() == ErrorKind::ConditionNotMatch => {
                     // The first attempt may have come through although its answer was lost.
-                    let ours = attempts > 1 && self.holds(name, &bytes)?;
+                    let ours = attempts > 1 && self.holds(name, bytes)?;
                     return Ok(if ours { Put::Created } else { Put::Exists });
                 }
                 Err(Failure::Answer(error)) if conditional && answer::is_unknown_condition(&error) => {
@@ -205,6 +220,33 @@ impl ObjectStore {
                 names.iter().map(|name| self.delete(name)).collect()
             }
         }
+    }
+
+    /// Stores the bytes of a file in parts unless the name is taken.
+    fn put_parts(&self, name: &ObjectName, file: &File, size: u64) -> Result<Put, StoreError> {
+        if self.exists(name)? {
+            return Ok(Put::Exists);
+        }
+        let path = name.path();
+        let failed = |error: std::io::Error| opendal::Error::new(ErrorKind::Unexpected, "read a temporary file").set_source(error);
+        let write = |_| async {
+            staged::rewind(file).map_err(failed)?;
+            let mut writer = self.0.operator.writer_with(&path).chunk(PART).concurrent(PARTS_AT_ONCE).await?;
+            let mut rest = file;
+            loop {
+                let part = staged::next_part(&mut rest, PART).map_err(failed)?;
+                if part.is_empty() {
+                    return writer.close().await;
+                }
+                if let Err(error) = writer.write(part).await {
+                    // What was sent would stay, and be billed, for as long as the bucket's rules say.
+                    let _ = writer.abort().await;
+                    return Err(error);
+                }
+            }
+        };
+        let (result, _) = self.0.attempts.run(size, write);
+        result.map(|_| Put::Created).map_err(|failure| self.error("store", name, &failure))
     }
 
     fn exists(&self, name: &ObjectName) -> Result<bool, StoreError> {
@@ -373,8 +415,7 @@ impl Store for ObjectStore {
     }
 
     fn packing(&self) -> Packing {
-        let at_once = self.0.attempts.connections().min((staged::BODIES / PACK) as usize).max(1);
-        Packing { size: PACK, at_once }
+        Packing { size: PACK, at_once: self.0.attempts.connections().min(AT_ONCE) }
     }
 
     fn requests(&self) -> Option<Requests> {

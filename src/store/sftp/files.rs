@@ -15,11 +15,16 @@ use tokio::io::AsyncSeekExt as _;
 use tokio::task::JoinSet;
 
 use super::session::Session;
+use crate::store::StoreErrorKind;
 
 /// Requests that are under way at once for one file.
 const IN_FLIGHT: usize = 16;
 /// Bytes of one request: the most that OpenSSH takes (`limits@openssh.com`); with other servers it becomes several.
 const PIECE: usize = 255 << 10;
+/// Bytes; a disk with less is full.
+const LITTLE: u64 = 1 << 20;
+/// The bit by which `statvfs@openssh.com` tells of a disk that takes no writes.
+const READ_ONLY: u64 = 1;
 
 /// An entry of a directory.
 pub(super) struct Found {
@@ -38,7 +43,7 @@ pub(super) fn explain(error: Error) -> io::Error {
         Error::IOError(_) | Error::AwaitableError(_) | Error::BackgroundTaskFailure(_) | Error::TaskJoinError(_) => {
             io::Error::new(io::ErrorKind::NotConnected, error.to_string())
         }
-        Error::SftpError(_, message) => io::Error::other(format!("the server says: {message}")),
+        Error::SftpError(_, message) => io::Error::other(format!("the server says: {}", message.get().0)),
         other => io::Error::other(other.to_string()),
     }
 }
@@ -178,12 +183,16 @@ async fn read_piece(mut file: File, offset: u64, wanted: usize) -> io::Result<By
     Ok(bytes)
 }
 
-/// Whether so many bytes more would not fit on the server's disk, as far as it says.
-pub(super) async fn is_full(sftp: &Sftp, path: &str, bytes: u64) -> bool {
+/// What is wrong with the server's disk, as far as it says: full, or read-only.
+pub(super) async fn disk(sftp: &Sftp, path: &str) -> Option<StoreErrorKind> {
     if !sftp.support_statvfs() {
-        return false;
+        return None;
     }
     let mut fs = sftp.fs();
     let asked = tokio::time::timeout(Duration::from_secs(10), fs.statvfs(Path::new(path))).await;
-    matches!(asked, Ok(Ok(disk)) if disk.bavail.saturating_mul(disk.frsize) < bytes)
+    let disk = asked.ok()?.ok()?;
+    if disk.flag & READ_ONLY != 0 {
+        return Some(StoreErrorKind::Refused);
+    }
+    (disk.bavail.saturating_mul(disk.frsize) < LITTLE).then_some(StoreErrorKind::Full)
 }

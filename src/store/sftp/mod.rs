@@ -23,7 +23,7 @@ use std::time::{Duration, SystemTime};
 use tokio::task::JoinSet;
 
 pub use address::{SftpAddress, SftpAddressError};
-use files::{Found, entries, explain, is_broken, make_dir, modified, read, status};
+use files::{Found, disk, entries, explain, is_broken, make_dir, modified, read, status};
 pub use session::SshOptions;
 use session::{Session, Sessions};
 use staged::StagedFile;
@@ -48,6 +48,7 @@ const STRETCH: usize = 8 << 20;
 
 const SILENT: &str =
     "the server does not answer; check whether it hangs, and the network, then run this again: nothing stored so far is lost";
+const UNREACHED: &str = "ssh did not get through; see to what it says and run this again: nothing stored so far is lost";
 
 /// The paths of objects on the server.
 #[derive(Debug, Clone)]
@@ -69,18 +70,25 @@ fn token() -> io::Result<String> {
 }
 
 impl Sessions {
-    /// An error of an operation, as the store tells it.
+    /// An error of an operation, as the store tells it. Not to be called from within the runtime.
     fn failed(&self, action: &'static str, object: impl std::fmt::Display, session: &Arc<Session>, error: io::Error) -> StoreError {
-        if !is_broken(&error) {
-            return StoreError::io(action, format!("{object} at {}", self.address), error);
+        let object = object.to_string();
+        let object = format!("{object}{}at {}", if object.is_empty() { "" } else { " " }, self.address);
+        if is_broken(&error) {
+            let (said, host) = (session.said(), &self.address.host);
+            let why = if said.is_empty() { error.to_string() } else { said };
+            let failure = StoreError::new(StoreErrorKind::Temporary, action, object);
+            if error.kind() == io::ErrorKind::TimedOut {
+                return StoreError { source: Some(io::Error::other(format!("{host}: {why}"))), ..failure.advising(SILENT) };
+            }
+            return StoreError { source: Some(io::Error::other(format!("the connection to {host} broke: {why}"))), ..failure };
         }
-        let (said, host) = (session.said(), &self.address.host);
-        let why = if said.is_empty() { error.to_string() } else { said };
-        let failure = StoreError::new(StoreErrorKind::Temporary, action, format!("{object} at {}", self.address));
-        if error.kind() == io::ErrorKind::TimedOut {
-            return StoreError { source: Some(io::Error::other(format!("{host}: {why}"))), ..failure.advising(SILENT) };
+        // Many servers say only that something failed, and tell on request how their disk is.
+        let disk = (error.kind() == io::ErrorKind::Other).then(|| self.runtime.block_on(disk(&session.sftp, &self.address.path))).flatten();
+        match disk {
+            Some(kind) => StoreError { source: Some(error), ..StoreError::new(kind, action, object) },
+            None => StoreError::io(action, object, error),
         }
-        StoreError { source: Some(io::Error::other(format!("the connection to {host} broke: {why}"))), ..failure }
     }
 }
 
@@ -101,7 +109,10 @@ impl SftpStore {
         store.run("open the repository", "", |session, layout| async move {
             status(&session.sftp, &layout.at(Folder::Repo.as_str())).await.map(drop)
         })?;
-        store.sweep()?;
+        // A disk that takes no writes can still be restored from.
+        if let Err(error) = store.sweep() {
+            tracing::debug!("what crashed runs left stays: {error}");
+        }
         Ok(store)
     }
 
@@ -153,7 +164,7 @@ impl SftpStore {
             let session = match self.sessions.get() {
                 Ok(session) => session,
                 Err(error) if attempt == 1 || attempt == ATTEMPTS => {
-                    return Err(StoreError::io("reach", &self.sessions.address, error));
+                    return Err(StoreError::io("reach", &self.sessions.address, error).advising(UNREACHED));
                 }
                 Err(_) => {
                     std::thread::sleep(pause);
@@ -246,7 +257,7 @@ impl Store for SftpStore {
                 Err(error) => Ok(Err((staged, error))),
             }
         })?;
-        put.map_err(|(staged, error)| staged.failed(&name.to_string(), error))
+        put.map_err(|(mut staged, error)| staged.failed(&name.to_string(), error))
     }
 
     fn stage(&self) -> Result<Box<dyn StagedObject>, StoreError> {
@@ -337,14 +348,14 @@ impl Store for SftpStore {
     }
 
     fn unknown_folders(&self) -> Result<Vec<String>, StoreError> {
-        let found = self.run("list", "", |session, layout| async move { entries(&session.sftp, &layout.0).await })?;
+        let found = self.run("list", "the top", |session, layout| async move { entries(&session.sftp, &layout.0).await })?;
         let names: BTreeSet<String> =
             found.into_iter().filter(|found| found.is_dir && !is_ours(&found.name)).map(|found| found.name).collect();
         Ok(names.into_iter().collect())
     }
 
     fn now(&self) -> Result<SystemTime, StoreError> {
-        self.run("ask for the time of", "", |session, layout| async move {
+        self.run("ask for the time", "", |session, layout| async move {
             let probe = layout.at(&format!("{TEMPORARY}/now-{}", token()?));
             let file = session.sftp.create(Path::new(&probe)).await.map_err(explain)?;
             file.close().await.map_err(explain)?;

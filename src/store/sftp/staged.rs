@@ -4,13 +4,17 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use openssh_sftp_client::metadata::Permissions;
 
-use super::files::{Writing, explain, is_broken, is_full, status};
+use super::files::{Writing, explain, status};
 use super::session::{Session, Sessions};
 use super::{Layout, TEMPORARY, token};
 use crate::store::{ObjectName, Put, StagedObject, StoreError, StoreErrorKind};
+
+/// How long the removal of what could not be stored is waited for.
+const REMOVAL: Duration = Duration::from_secs(10);
 
 /// A file that is being written.
 pub(super) struct StagedFile {
@@ -74,14 +78,15 @@ impl StagedFile {
         sftp.fs().rename(from, to_path).await.map_err(explain).map(|()| Put::Created)
     }
 
-    /// An error of writing, as the store tells it.
-    pub(super) fn failed(&self, object: &str, error: io::Error) -> StoreError {
-        let place = self.layout.at(TEMPORARY);
-        let full = !is_broken(&error) && self.sessions.runtime.block_on(is_full(&self.session.sftp, &place, 1 << 20));
-        if full {
-            return StoreError { source: Some(error), ..StoreError::new(StoreErrorKind::Full, "store", object) };
+    /// An error of writing, as the store tells it. What was written is removed: it may fill the disk.
+    pub(super) fn failed(&mut self, object: &str, error: io::Error) -> StoreError {
+        let told = self.sessions.failed("store", object, &self.session, error);
+        self.file = None;
+        if told.kind != StoreErrorKind::Temporary {
+            let mut fs = self.session.sftp.fs();
+            let _ = self.sessions.runtime.block_on(async { tokio::time::timeout(REMOVAL, fs.remove_file(Path::new(&self.path))).await });
         }
-        self.sessions.failed("store", object, &self.session, error)
+        told
     }
 }
 

@@ -1,0 +1,63 @@
+//! TLS in front of a server, with a certificate of an authority that only this test knows.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::fs;
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::bucket::proxy::read_message;
+
+/// Makes an authority `NAME.pem`, and a certificate by it for `localhost` with its key: `NAME-server.pem` and `NAME-server.key`.
+pub fn make_authority(dir: &Path, name: &str) {
+    let openssl = |arguments: String| {
+        let mut command = Command::new("openssl");
+        command.args(arguments.split(' ')).current_dir(dir).stdin(Stdio::null()).stderr(Stdio::null());
+        assert!(command.status().unwrap().success(), "openssl {arguments}");
+    };
+    fs::write(dir.join("names"), "subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n").unwrap();
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+    openssl(format!("req -x509 {key} -days 2 -subj /CN={name} -keyout {name}.key -out {name}.pem"));
+    openssl(format!("req -new {key} -subj /CN=localhost -keyout {name}-server.key -out {name}.csr"));
+    openssl(format!(
+        "x509 -req -in {name}.csr -CA {name}.pem -CAkey {name}.key -CAcreateserial -days 2 -extfile names -out {name}-server.pem"
+    ));
+}
+
+/// Speaks TLS with the certificate of an authority for a server that does not; returns where. Goes on until the program ends.
+pub fn before(server: SocketAddr, dir: &Path, name: &str) -> SocketAddr {
+    let certificate = CertificateDer::from_pem_file(dir.join(format!("{name}-server.pem"))).unwrap();
+    let key = PrivateKeyDer::from_pem_file(dir.join(format!("{name}-server.key"))).unwrap();
+    let builder = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    let config = Arc::new(builder.with_single_cert(vec![certificate], key).unwrap());
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let config = Arc::clone(&config);
+            thread::spawn(move || serve(client, server, config));
+        }
+    });
+    address
+}
+
+fn serve(client: TcpStream, server: SocketAddr, config: Arc<ServerConfig>) -> Option<()> {
+    let mut upstream = TcpStream::connect(server).ok()?;
+    let mut client = StreamOwned::new(ServerConnection::new(config).ok()?, client);
+    loop {
+        let request = read_message(&mut client, false)?;
+        upstream.write_all(&request).ok()?;
+        let answer = read_message(&mut upstream, request.starts_with(b"HEAD "))?;
+        client.write_all(&answer).ok()?;
+        client.flush().ok()?;
+    }
+}
