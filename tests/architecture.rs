@@ -38,7 +38,7 @@ const CRATES: &[(&[&str], &[&str], &str)] = &[
     (&["ureq"], &["notify/http.rs"], "one place speaks HTTP to others' servers"),
     (&["opendal", "opendal_http_transport_reqwest", "reqwest"], &["store/object/"], "the store of buckets speaks HTTP"),
     (&["openssh_sftp_client"], &["store/sftp/"], "the store of other machines speaks SFTP"),
-    (&["bytes"], &["store/object/download.rs", "store/object/transport.rs", "store/sftp/"], "what goes to servers is not copied once more"),
+    (&["bytes"], &["store/object/", "store/sftp/"], "what goes to servers is not copied once more"),
     (
         &["tokio", "futures_util"],
         &["store/object/", "store/sftp/", "store/line.rs"],

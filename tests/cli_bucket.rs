@@ -84,7 +84,7 @@ fn a_job_finds_the_keys_of_its_bucket_in_the_configuration() {
     assert!(error.contains("no credentials were found"), "{error}");
     cloud.bench.write("keys", b"nonsense");
     let (_, error) = ends(&["run", "state", "--config", "config.json"], 1);
-    assert!(error.contains("holds no credentials of a bucket: line 1"), "{error}");
+    assert!(error.contains("holds no credentials: line 1"), "{error}");
 }
 
 #[test]

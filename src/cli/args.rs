@@ -33,7 +33,7 @@ pub struct Global {
     #[arg(long, global = true, env = "HEARTH_CACHE", hide_env_values = true, value_name = "DIR", help_heading = "Common options")]
     pub state: Option<PathBuf>,
 
-    /// File with the access key of the repository's bucket, like ~/.aws/credentials or with lines AWS_ACCESS_KEY_ID=...
+    /// File with the access key of the repository's bucket, like ~/.aws/credentials or with lines AWS_ACCESS_KEY_ID=..., or with the secret options of another service
     #[arg(
         long,
         global = true,

@@ -20,7 +20,7 @@ use crate::content::keys::{RestoreKey, WriterKey};
 use crate::content::vault::Vault;
 use crate::model::id::RepositoryId;
 use crate::sealed::repository::Repository;
-use crate::store::object::{Bucket, BucketCredentials, Defaults};
+use crate::store::object::{Bucket, Credentials, Defaults};
 use crate::store::sftp::SshOptions;
 use crate::store::{Access, Address, Place, open};
 
@@ -60,7 +60,7 @@ impl Context {
     pub fn bucket(&self) -> anyhow::Result<Option<Bucket>> {
         match Address::parse(self.location()?, &defaults())?.place {
             Place::Bucket(bucket) => Ok(Some(*bucket)),
-            Place::Directory(_) | Place::Server(_) => Ok(None),
+            Place::Directory(_) | Place::Server(_) | Place::Service(_) => Ok(None),
         }
     }
 
@@ -70,7 +70,7 @@ impl Context {
     /// If the file with the credentials holds none.
     pub fn access(&self) -> anyhow::Result<Access> {
         let file = self.global.credentials_file.as_deref().filter(|file| !file.as_os_str().is_empty());
-        let credentials = file.map(BucketCredentials::read).transpose()?;
+        let credentials = file.map(Credentials::read).transpose()?;
         let connections = self.global.connections.map(usize::from);
         let access = Access::new(defaults()).with_limits(self.global.limit_upload, self.global.limit_download);
         Ok(access.with_ssh(self.ssh()).with_credentials(credentials).with_connections(connections))

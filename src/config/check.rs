@@ -49,9 +49,12 @@ fn check_repository(repository: &Repository) -> Option<(&'static str, String)> {
     if repository.url.is_empty() {
         return Some(("url", "is empty; give a directory, sftp://HOST/PATH or s3://BUCKET/PREFIX".into()));
     }
-    let bucket = repository.url.starts_with("s3://");
-    if repository.credentials.is_some() && !bucket {
-        return Some(("credentials", "are for buckets (s3://...), and the url names none; leave them out".into()));
+    let takes_credentials = ["s3://", "opendal+"].iter().any(|scheme| repository.url.starts_with(scheme));
+    if repository.credentials.is_some() && !takes_credentials {
+        return Some((
+            "credentials",
+            "are for buckets and other services (s3://..., opendal+...), and the url names none; leave them out".into(),
+        ));
     }
     if repository.identity.is_some() && !repository.url.starts_with("sftp://") {
         return Some(("identity", "is for servers (sftp://...), and the url names none; leave it out".into()));

@@ -12,9 +12,9 @@ use super::span::TimeSpan;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Repository {
-    /// Where it lies: a directory, `sftp://user@host:port/path` or `s3://BUCKET/PREFIX?...`, with `#hb1...` at the end to say which one it must be.
+    /// Where it lies: a directory, `sftp://user@host:port/path`, `s3://BUCKET/PREFIX?...` or `opendal+SERVICE://...`, with `#hb1...` at the end to say which one it must be.
     pub url: String,
-    /// The file with the access key of its bucket; if absent, what the standard variables and files of AWS say.
+    /// The file with the access key of its bucket, for which else the standard variables and files of AWS speak, or the secret options of its service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<SecretFile>,
     /// Requests to its server at the same time; 8 if absent.

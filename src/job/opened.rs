@@ -10,7 +10,7 @@ use crate::content::backup::state::State;
 use crate::content::keys::WriterKey;
 use crate::model::pace::Pace;
 use crate::sealed::repository::Repository;
-use crate::store::object::BucketCredentials;
+use crate::store::object::Credentials as StoreCredentials;
 use crate::store::sftp::SshOptions;
 use crate::store::{Access, open};
 
@@ -55,7 +55,7 @@ impl Opened {
 /// If a credential is missing, or holds none.
 pub fn access_to(configured: &Configured, credentials: &Credentials, access: &Access) -> Result<Access, JobError> {
     let file = configured.credentials.as_ref().map(|file| file.locate(credentials)).transpose()?;
-    let keys = file.map(|file| BucketCredentials::read(&file)).transpose()?;
+    let keys = file.map(|file| StoreCredentials::read(&file)).transpose()?;
     let connections = configured.connections.map(usize::from);
     let identity = configured.identity.as_ref().map(|identity| identity.locate(credentials)).transpose()?;
     let identity = identity.or_else(|| access.ssh().identity.clone());

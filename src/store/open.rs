@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::layer::PacedStore;
-use super::object::{Access, AddressError, Bucket, Defaults, ObjectStore};
+use super::object::{Access, AddressError, Bucket, Defaults, ObjectStore, Service, ServiceError};
 use super::sftp::{SftpAddress, SftpAddressError};
 use super::{DirectoryStore, SftpStore, Store, StoreError};
 use crate::model::id::{ParseRepositoryIdError, RepositoryId};
@@ -12,7 +12,7 @@ use crate::model::id::{ParseRepositoryIdError, RepositoryId};
 /// A location as it was written: a place, and which repository is expected there.
 ///
 /// `/path`, `./path` and `file:///path` name directories, `sftp://user@host:port/path` those of other machines, `s3://bucket/prefix?endpoint=...`
-/// buckets. `#hb1...` at the end says which repository it must be.
+/// buckets, `opendal+webdav://host/path` and the like stores of other services. `#hb1...` at the end says which repository it must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     /// The place.
@@ -30,7 +30,12 @@ pub enum Place {
     Server(SftpAddress),
     /// In a bucket.
     Bucket(Box<Bucket>),
+    /// At another service.
+    Service(Box<Service>),
 }
+
+/// What schemes of other services begin with.
+const SERVICES: &str = "opendal+";
 
 /// An opened store, and which repository is expected in it.
 #[derive(Debug)]
@@ -49,7 +54,7 @@ pub enum LocationError {
     Empty,
     /// A kind of store that does not exist in this build.
     #[error(
-        "`{location}`: repositories lie in directories (/path, file:///path), on servers (sftp://host/path) and in buckets (s3://bucket/prefix), not at {scheme}"
+        "`{location}`: repositories lie in directories (/path, file:///path), on servers (sftp://host/path), in buckets (s3://bucket/prefix) and at other services (such as opendal+webdav://host/path), not at {scheme}"
     )]
     Unsupported {
         /// What was written.
@@ -66,6 +71,9 @@ pub enum LocationError {
     /// An `s3` URL that does not name a bucket.
     #[error(transparent)]
     Bucket(#[from] AddressError),
+    /// A URL of another service that it cannot be reached by.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
     /// What follows `#` is not a repository id.
     #[error(transparent)]
     Id(#[from] ParseRepositoryIdError),
@@ -84,6 +92,7 @@ pub fn open(location: &str, access: &Access) -> Result<Location, LocationError> 
         Place::Directory(path) => local(DirectoryStore::open(path)?, access),
         Place::Server(address) => Arc::new(SftpStore::open(address, access.ssh().clone(), access.line())?),
         Place::Bucket(bucket) => Arc::new(ObjectStore::new(*bucket, access)?),
+        Place::Service(service) => Arc::new(ObjectStore::at_service(&service, access)?),
     };
     Ok(Location { store, expected_id })
 }
@@ -98,6 +107,7 @@ pub fn create(location: &str, access: &Access) -> Result<Location, LocationError
         Place::Directory(path) => local(DirectoryStore::create(path)?, access),
         Place::Server(address) => Arc::new(SftpStore::create(address, access.ssh().clone(), access.line())?),
         Place::Bucket(bucket) => Arc::new(ObjectStore::create(*bucket, access)?),
+        Place::Service(service) => Arc::new(ObjectStore::create_at_service(&service, access)?),
     };
     Ok(Location { store, expected_id })
 }
@@ -121,6 +131,9 @@ impl Address {
         let place = match place.split_once("://") {
             Some(("s3", rest)) => Place::Bucket(Box::new(Bucket::parse(rest, defaults)?)),
             Some(("sftp", rest)) => Place::Server(rest.parse()?),
+            Some((scheme, rest)) if scheme.starts_with(SERVICES) => {
+                Place::Service(Box::new(Service::parse(scheme.trim_start_matches(SERVICES), rest)?))
+            }
             _ => Place::Directory(directory(place)?),
         };
         let expected_id = id.map(RepositoryId::from_bech32).transpose()?;
@@ -131,7 +144,7 @@ impl Address {
     pub fn into_directory(self) -> Option<PathBuf> {
         match self.place {
             Place::Directory(path) => Some(path),
-            Place::Server(_) | Place::Bucket(_) => None,
+            Place::Server(_) | Place::Bucket(_) | Place::Service(_) => None,
         }
     }
 }

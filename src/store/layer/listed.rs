@@ -118,7 +118,7 @@ mod tests {
         listed.put_new(&new, b"22").unwrap();
         counting.take();
         let names: Vec<_> = listed.list(Folder::Keys).unwrap().into_iter().map(|info| info.name).collect();
-        assert_eq!(names, [old.clone()]);
+        assert_eq!(names, std::slice::from_ref(&old));
         assert!(listed.list(Folder::Snapshots).unwrap().is_empty());
         assert_eq!(listed.stat(&old).unwrap().size, 1);
         assert_eq!(counting.take(), []);

@@ -1,4 +1,4 @@
-//! What lets us into a bucket, and how many connections may be open.
+//! What lets us into a bucket or another service, and how many connections may be open.
 
 use std::fmt;
 use std::io::Read as _;
@@ -18,7 +18,7 @@ const CONNECTIONS: usize = 8;
 /// How to reach stores, and how fast they may be written to and read.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
-    credentials: Option<BucketCredentials>,
+    credentials: Option<Credentials>,
     connections: Option<usize>,
     defaults: Defaults,
     ssh: SshOptions,
@@ -37,8 +37,8 @@ impl Access {
 
     /// With these credentials; else they are those of the standard variables and files of AWS.
     #[must_use]
-    pub fn with_credentials(self, credentials: Option<BucketCredentials>) -> Self {
-        Self { credentials: credentials.or(self.credentials), ..self }
+    pub fn with_credentials(self, credentials: Option<impl Into<Credentials>>) -> Self {
+        Self { credentials: credentials.map(Into::into).or(self.credentials), ..self }
     }
 
     /// With at most so many requests at once.
@@ -82,7 +82,7 @@ impl Access {
     }
 
     /// The credentials, if they were given.
-    pub fn credentials(&self) -> Option<&BucketCredentials> {
+    pub fn credentials(&self) -> Option<&Credentials> {
         self.credentials.as_ref()
     }
 
@@ -94,6 +94,81 @@ impl Access {
     /// What the machine says.
     pub fn defaults(&self) -> &Defaults {
         &self.defaults
+    }
+}
+
+/// What a file with credentials holds.
+#[derive(Debug, Clone)]
+pub enum Credentials {
+    /// The access key of a bucket.
+    Bucket(BucketCredentials),
+    /// Options of another service.
+    Service(ServiceSecrets),
+}
+
+/// Options of a service that are secret, by their names in lower case.
+#[derive(Clone)]
+pub struct ServiceSecrets(Vec<(String, Zeroizing<String>)>);
+
+impl fmt::Debug for ServiceSecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+impl From<BucketCredentials> for Credentials {
+    fn from(credentials: BucketCredentials) -> Self {
+        Self::Bucket(credentials)
+    }
+}
+
+impl Credentials {
+    /// Reads a file, as [`Self::parse`].
+    ///
+    /// # Errors
+    /// If it cannot be read or holds nothing.
+    pub fn read(path: &Path) -> Result<Self, CredentialsFileError> {
+        let shown = || path.display().to_string();
+        let mut text = Zeroizing::new(String::new());
+        let file = std::fs::File::open(path).map_err(|error| CredentialsFileError::Unreadable(shown(), error))?;
+        file.take(LARGEST).read_to_string(&mut text).map_err(|error| CredentialsFileError::Unreadable(shown(), error))?;
+        Self::parse(&text).map_err(|error| CredentialsFileError::Wrong(shown(), error))
+    }
+
+    /// Lines `name=value` without a section, none of which is of AWS, are options of a service; anything else is an access key.
+    ///
+    /// # Errors
+    /// If it holds neither.
+    pub fn parse(text: &str) -> Result<Self, CredentialsError> {
+        let mut sections = sections(text)?;
+        match sections.as_mut_slice() {
+            [only] if only.name.is_empty() && !only.values.is_empty() && !only.values.iter().any(|(name, _)| name.starts_with("aws_")) => {
+                Ok(Self::Service(ServiceSecrets(std::mem::take(&mut only.values))))
+            }
+            _ => BucketCredentials::parse(text, PROFILE).map(Self::Bucket),
+        }
+    }
+
+    /// The access key of a bucket.
+    ///
+    /// # Errors
+    /// If they are something else.
+    pub fn of_bucket(&self) -> Result<&BucketCredentials, CredentialsError> {
+        match self {
+            Self::Bucket(credentials) => Ok(credentials),
+            Self::Service(_) => Err(CredentialsError::Missing("aws_access_key_id")),
+        }
+    }
+
+    /// The options of another service.
+    ///
+    /// # Errors
+    /// If they are a bucket's.
+    pub fn of_service(&self) -> Result<impl Iterator<Item = (&str, &str)>, CredentialsError> {
+        match self {
+            Self::Service(secrets) => Ok(secrets.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))),
+            Self::Bucket(_) => Err(CredentialsError::OfBucket),
+        }
     }
 }
 
@@ -112,7 +187,7 @@ pub enum CredentialsFileError {
     #[error("cannot read the credentials in {0}: {1}")]
     Unreadable(String, std::io::Error),
     /// It holds none.
-    #[error("{0} holds no credentials of a bucket: {1}")]
+    #[error("{0} holds no credentials: {1}")]
     Wrong(String, CredentialsError),
 }
 
@@ -129,6 +204,9 @@ pub enum CredentialsError {
     /// Several profiles, and no word which.
     #[error("it has no profile `{0}`, but several others; name the profile `default`, or leave one only")]
     Profile(String),
+    /// Those of a bucket, where another service is named.
+    #[error("they are an access key of a bucket; for other services, write lines such as `password=...` with the service's own names")]
+    OfBucket,
 }
 
 impl fmt::Debug for BucketCredentials {
@@ -143,19 +221,7 @@ const LARGEST: u64 = 1 << 20;
 const PROFILE: &str = "default";
 
 impl BucketCredentials {
-    /// Reads a file, as [`Self::parse`].
-    ///
-    /// # Errors
-    /// If it cannot be read or holds no key.
-    pub fn read(path: &Path) -> Result<Self, CredentialsFileError> {
-        let shown = || path.display().to_string();
-        let mut text = Zeroizing::new(String::new());
-        let file = std::fs::File::open(path).map_err(|error| CredentialsFileError::Unreadable(shown(), error))?;
-        file.take(LARGEST).read_to_string(&mut text).map_err(|error| CredentialsFileError::Unreadable(shown(), error))?;
-        Self::parse(&text, PROFILE).map_err(|error| CredentialsFileError::Wrong(shown(), error))
-    }
-
-    /// Reads a file: INI as `~/.aws/credentials`, of which the profile counts, or the only one there is; or lines `KEY=VALUE`
+    /// Reads a text: INI as `~/.aws/credentials`, of which the profile counts, or the only one there is; or lines `KEY=VALUE`
     /// as in environment files.
     ///
     /// # Errors
@@ -247,6 +313,19 @@ mod tests {
         assert_eq!(parse(several), expected);
         let token = "AWS_ACCESS_KEY_ID=A\nAWS_SECRET_ACCESS_KEY=s\nAWS_SESSION_TOKEN='t'";
         assert_eq!(parse(token).unwrap().2.as_deref(), Some("t"));
+    }
+
+    #[test]
+    fn a_file_is_a_bucket_s_or_a_service_s() {
+        let service = Credentials::parse("# NAS\nUsername=me\npassword='s=1'\n").unwrap();
+        let options: Vec<_> = service.of_service().unwrap().collect();
+        assert_eq!(options, [("username", "me"), ("password", "s=1")]);
+        assert_eq!(service.of_bucket().err(), Some(CredentialsError::Missing("aws_access_key_id")));
+        assert!(!format!("{service:?}").contains("s=1"));
+        let bucket = Credentials::parse("AWS_ACCESS_KEY_ID=A\nAWS_SECRET_ACCESS_KEY=s").unwrap();
+        assert_eq!(bucket.of_bucket().unwrap().id(), "A");
+        assert_eq!(bucket.of_service().err(), Some(CredentialsError::OfBucket));
+        assert!(Credentials::parse("").is_err() && Credentials::parse("[default]\npassword=s\n").is_err());
     }
 
     #[test]

@@ -6,13 +6,17 @@
 //! ```
 //!
 //! So one request lists all of a small repository, and several folders of a large one cost no more than each by itself.
+//!
+//! Services that cannot begin behind a key are asked for one folder after the other, and again from the beginning if that breaks off.
+
+use std::future::IntoFuture as _;
 
 use futures_util::StreamExt as _;
 use opendal::{Entry, Operator};
 
 use super::answer::Failure;
 use super::attempt::LISTING;
-use super::{ObjectStore, info};
+use super::{ObjectStore, TEMPORARY, info};
 use crate::store::name::by_name;
 use crate::store::{Folder, ObjectInfo, ObjectName};
 
@@ -31,6 +35,9 @@ impl ObjectStore {
     /// All objects of some folders. A listing that breaks off goes on behind the last key that it brought.
     pub(super) fn sweep(&self, folders: &[Folder]) -> Result<Vec<ObjectInfo>, (Folder, Failure)> {
         let folders = by_name(folders);
+        if !self.0.operator.info().capability().list_with_start_after {
+            return self.sweep_each(&folders);
+        }
         let mut found = Vec::new();
         let Some(first) = folders.first() else { return Ok(found) };
         let mut after = format!("{first}/");
@@ -46,11 +53,22 @@ impl ObjectStore {
         }
     }
 
+    fn sweep_each(&self, folders: &[Folder]) -> Result<Vec<ObjectInfo>, (Folder, Failure)> {
+        let mut found = Vec::new();
+        for folder in folders {
+            let path = format!("{folder}/");
+            let list = |_| self.0.operator.list_with(&path).recursive(true).into_future();
+            let entries = self.0.attempts.run(LISTING, list).0.map_err(|failure| (*folder, failure))?;
+            found.extend(entries.iter().filter_map(|entry| object(*folder, entry)));
+        }
+        Ok(found)
+    }
+
     /// Names of top-level folders that are not ours.
     pub(super) fn strangers(&self) -> Result<Vec<String>, Failure> {
         let entries = self.0.attempts.run(LISTING, |_| self.0.operator.list("/")).0?;
         let folders = entries.iter().filter_map(|entry| entry.path().strip_suffix('/')).filter(|name| !name.is_empty());
-        let known = |name: &str| Folder::ALL.iter().any(|folder| folder.as_str() == name);
+        let known = |name: &str| Folder::ALL.iter().any(|folder| folder.as_str() == name) || (self.0.renames && name == TEMPORARY);
         Ok(folders.filter(|name| !known(name)).map(str::to_owned).collect())
     }
 }

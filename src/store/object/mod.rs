@@ -1,4 +1,4 @@
-//! A store in a bucket of an S3-compatible service.
+//! A store in a bucket of an S3-compatible service, or at another service that the library knows.
 //!
 //! ```text
 //!   Store (synchronous) --> attempt (retries, time-outs, connections) --> opendal --> transport (HTTP, counts) --> server
@@ -12,6 +12,9 @@
 //! A put asks the server not to replace anything (`If-None-Match: *`). A server that does not know this may be told to store what it
 //! has, and says that it created it: that does no harm where a name settles the bytes, as a hash of them does. Where it does not, as
 //! with the numbered statements in `repo/`, the object is looked up first.
+//!
+//! What another service can do, its capabilities in the library say: see [`renamed`] for those that know no conditions, and [`listing`] for those
+//! whose listings begin at the beginning.
 
 mod address;
 mod answer;
@@ -19,6 +22,8 @@ mod attempt;
 mod credentials;
 mod download;
 mod listing;
+mod renamed;
+mod service;
 mod staged;
 mod transport;
 
@@ -26,8 +31,8 @@ use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once};
 use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt as _;
@@ -37,7 +42,9 @@ use opendal::{Buffer, ErrorKind, Metadata, OperationContext, Operator};
 pub use self::address::{AddressError, Bucket, Checksum, Defaults};
 use self::answer::Failure;
 use self::attempt::Attempts;
-pub use self::credentials::{Access, BucketCredentials, CredentialsError, CredentialsFileError};
+pub use self::credentials::{Access, BucketCredentials, Credentials, CredentialsError, CredentialsFileError};
+use self::renamed::TEMPORARY;
+pub use self::service::{Service, ServiceError};
 use self::transport::Transport;
 use super::requests::Requests;
 use super::{Folder, ObjectInfo, ObjectName, Packing, Put, StagedObject, Store, StoreError, StoreErrorKind};
@@ -59,18 +66,33 @@ const PARTS_AT_ONCE: usize = 2;
 pub struct ObjectStore(Arc<Inner>);
 
 struct Inner {
-    bucket: Bucket,
+    place: Place,
     operator: Operator,
     attempts: Attempts,
     transport: Transport,
     /// Whether the server refuses replacements by itself.
     conditional: AtomicBool,
+    /// Whether objects get their names by a move, which the server refuses where a name is taken.
+    renames: bool,
+    /// Whether what earlier runs left was cleared away.
+    swept: Once,
     memory: Arc<staged::Memory>,
+}
+
+/// Where a store is, and what is said of its server.
+struct Place {
+    /// For people.
+    location: String,
+    /// As a URL.
+    server: String,
+    /// Whether the server is believed to refuse replacements when it is asked to.
+    conditional: bool,
+    listing_lag: Duration,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        tracing::debug!("requests to {}: {}", self.bucket.endpoint(), self.transport.requests());
+        tracing::debug!("requests to {}: {}", self.place.server, self.transport.requests());
     }
 }
 
@@ -80,17 +102,38 @@ impl ObjectStore {
     /// # Errors
     /// If no client can be made of what is given.
     pub fn new(bucket: Bucket, access: &Access) -> Result<Self, StoreError> {
-        let failed = |why: String| {
-            let at = bucket.to_string();
-            StoreError::io("use the bucket", at, std::io::Error::other(why))
+        let place = Place {
+            location: bucket.to_string(),
+            server: bucket.endpoint().to_owned(),
+            conditional: bucket.conditional_writes(),
+            listing_lag: bucket.listing_lag(),
         };
-        let attempts = Attempts::new(access.connections()).map_err(|error| failed(error.to_string()))?;
-        let transport = Transport::new(bucket.endpoint(), access.line()).map_err(|error| failed(error.to_string()))?;
-        let builder = builder(&bucket, access);
-        let context = OperationContext::new().with_http_transport(transport.erased());
-        let operator = Operator::new(builder).map_err(|error| failed(error.to_string()))?.with_context(context);
-        let conditional = AtomicBool::new(bucket.conditional_writes());
-        Ok(Self(Arc::new(Inner { bucket, operator, attempts, transport, conditional, memory: Arc::default() })))
+        let failed = |why: String| StoreError::io("use the bucket", bucket.to_string(), std::io::Error::other(why));
+        let builder = builder(&bucket, access).map_err(|error| failed(error.to_string()))?;
+        let operator = Operator::new(builder).map_err(|error| failed(error.to_string()))?;
+        Self::over(operator, place, access)
+    }
+
+    /// Connects to another service; nothing is asked of the server yet.
+    ///
+    /// # Errors
+    /// If the service does not know what is given, or no client can be made of it.
+    pub fn at_service(service: &Service, access: &Access) -> Result<Self, ServiceError> {
+        let operator = service.operator(access.credentials())?;
+        let conditional = operator.info().capability().write_with_if_not_exists;
+        let place = Place { location: service.to_string(), server: service.server(), conditional, listing_lag: Duration::ZERO };
+        Ok(Self::over(operator, place, access)?)
+    }
+
+    fn over(operator: Operator, place: Place, access: &Access) -> Result<Self, StoreError> {
+        let failed = |error| StoreError::io("use", &place.location, error);
+        let attempts = Attempts::new(access.connections()).map_err(failed)?;
+        let transport = Transport::new(&place.server, access.line()).map_err(failed)?;
+        let operator = operator.with_context(OperationContext::new().with_http_transport(transport.erased()));
+        let can = operator.info().capability();
+        let (conditional, renames) = (AtomicBool::new(place.conditional), !can.write_with_if_not_exists && can.rename);
+        let (swept, memory) = (Once::new(), Arc::default());
+        Ok(Self(Arc::new(Inner { place, operator, attempts, transport, conditional, renames, swept, memory })))
     }
 
     /// Opens a bucket for a new repository.
@@ -98,17 +141,28 @@ impl ObjectStore {
     /// # Errors
     /// If the server cannot be reached or does not let us in, or if the prefix holds something else.
     pub fn create(bucket: Bucket, access: &Access) -> Result<Self, StoreError> {
-        let store = Self::new(bucket, access)?;
-        let strangers = store.unknown_folders()?;
+        Self::new(bucket, access)?.unless_used()
+    }
+
+    /// Opens another service for a new repository.
+    ///
+    /// # Errors
+    /// As [`Self::at_service`] and [`Self::create`].
+    pub fn create_at_service(service: &Service, access: &Access) -> Result<Self, ServiceError> {
+        Ok(Self::at_service(service, access)?.unless_used()?)
+    }
+
+    fn unless_used(self) -> Result<Self, StoreError> {
+        let strangers = self.unknown_folders()?;
         if let Some(stranger) = strangers.first() {
             let why = format!("it holds `{stranger}/`, which no repository has; give the repository a prefix of its own");
-            return Err(StoreError::io("create a repository in", store.location(), std::io::Error::other(why)));
+            return Err(StoreError::io("create a repository in", self.location(), std::io::Error::other(why)));
         }
-        Ok(store)
+        Ok(self)
     }
 
     fn error(&self, action: &'static str, object: impl std::fmt::Display, failure: &Failure) -> StoreError {
-        answer::explain(action, format!("{object} in {}", self.location()), self.0.bucket.endpoint(), failure)
+        answer::explain(action, format!("{object} in {}", self.location()), &self.0.place.server, failure)
     }
 
     /// Stores `bytes` unless the name is taken.
@@ -117,6 +171,9 @@ impl ObjectStore {
         // A statement is not named by its hash: a server that ignores conditions must not replace one.
         if name.folder() == Folder::Repo && self.exists(name)? {
             return Ok(Put::Exists);
+        }
+        if self.0.renames {
+            return self.put_renamed(name, &bytes);
         }
         loop {
             let conditional = self.0.conditional.load(Ordering::Relaxed);
@@ -235,7 +292,7 @@ fn info(name: ObjectName, metadata: &Metadata) -> ObjectInfo {
     ObjectInfo { name, size: metadata.content_length(), stored }
 }
 
-fn builder(bucket: &Bucket, access: &Access) -> S3 {
+fn builder(bucket: &Bucket, access: &Access) -> Result<S3, CredentialsError> {
     let mut builder = S3::default().bucket(bucket.name()).root(bucket.prefix()).endpoint(bucket.endpoint()).region(bucket.region());
     if bucket.is_virtual_style() {
         builder = builder.enable_virtual_host_style();
@@ -246,19 +303,19 @@ fn builder(bucket: &Bucket, access: &Access) -> S3 {
     if let Some(algorithm) = bucket.checksum().algorithm() {
         builder = builder.checksum_algorithm(algorithm);
     }
-    if let Some(credentials) = access.credentials() {
+    if let Some(credentials) = access.credentials().map(Credentials::of_bucket).transpose()? {
         builder = builder.access_key_id(credentials.id()).secret_access_key(credentials.secret()).disable_config_load();
         if let Some(token) = credentials.token() {
             builder = builder.session_token(token);
         }
     }
     // Machines elsewhere would wait for a service that only machines of Amazon have.
-    if bucket.is_amazon() { builder } else { builder.disable_ec2_metadata() }
+    Ok(if bucket.is_amazon() { builder } else { builder.disable_ec2_metadata() })
 }
 
 impl Store for ObjectStore {
     fn location(&self) -> String {
-        self.0.bucket.to_string()
+        self.0.place.location.clone()
     }
 
     fn put_new(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StoreError> {
@@ -354,7 +411,7 @@ impl Store for ObjectStore {
     }
 
     fn listing_lag(&self) -> Duration {
-        self.0.bucket.listing_lag()
+        self.0.place.listing_lag
     }
 
     fn packing(&self) -> Packing {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use futures_util::{StreamExt as _, TryStream, TryStreamExt as _, stream};
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use opendal::{Buffer, Error, ErrorKind, HttpBody, HttpTransport, HttpTransporter};
 use opendal_http_transport_reqwest::ReqwestTransport;
 use rustls::{ClientConfig, RootCertStore};
@@ -74,7 +74,11 @@ impl Transport {
 }
 
 impl HttpTransport for Transport {
-    async fn fetch(&self, request: Request<Buffer>) -> opendal::Result<Response<HttpBody>> {
+    async fn fetch(&self, mut request: Request<Buffer>) -> opendal::Result<Response<HttpBody>> {
+        if request.method().as_str() == "MOVE" {
+            // The library asks to replace what is there (RFC 4918, 10.6); no object is ever replaced.
+            request.headers_mut().insert("overwrite", HeaderValue::from_static("F"));
+        }
         self.counter.add(kind(&request));
         tracing::trace!("{} {}", request.method(), request.uri());
         let paced = !self.line.up.is_empty() && !request.body().is_empty();
@@ -142,6 +146,11 @@ fn kind(request: &Request<Buffer>) -> RequestKind {
         Method::GET => RequestKind::Get,
         Method::HEAD => RequestKind::Head,
         Method::DELETE => RequestKind::Delete,
+        // WebDAV: about the object itself, or about what a folder holds.
+        _ if request.method().as_str() == "PROPFIND" => match request.headers().get("depth").map(HeaderValue::as_bytes) {
+            Some(b"0") => RequestKind::Head,
+            _ => RequestKind::List,
+        },
         Method::POST if query.split('&').any(|word| word.trim_end_matches('=') == "delete") => RequestKind::Delete,
         _ => RequestKind::Put,
     }
@@ -150,7 +159,7 @@ fn kind(request: &Request<Buffer>) -> RequestKind {
 /// Trusts the authorities that the system trusts, among them people's own; and uses the cryptography that we have anyway.
 fn tls(endpoint: &str) -> io::Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
-    if endpoint.starts_with("https:") {
+    if !endpoint.starts_with("http:") {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
     let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
