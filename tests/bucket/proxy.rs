@@ -139,7 +139,8 @@ impl Sky {
 
     fn fate(&self, number: u64, mixed: u64) -> Fate {
         let Weather { share, burst, fates, seed, .. } = self.weather;
-        let strikes = share > 0 && if burst { number.wrapping_add(seed) / BURST % share == 0 } else { mixed.is_multiple_of(share) };
+        let strikes =
+            share > 0 && if burst { (number.wrapping_add(seed) / BURST).is_multiple_of(share) } else { mixed.is_multiple_of(share) };
         match strikes {
             true => fates[usize::try_from((mixed / share) % fates.len() as u64).unwrap()],
             false => Fate::Passes,
@@ -169,8 +170,8 @@ impl Line {
     /// Brings bytes to the other end.
     pub fn carry(&self, bytes: &[u8], to: &mut impl Write) -> Option<()> {
         for piece in bytes.chunks(PIECE) {
-            if self.bandwidth > 0 {
-                let time = Duration::from_micros(piece.len() as u64 * 1_000_000 / self.bandwidth);
+            if let Some(micros) = (piece.len() as u64 * 1_000_000).checked_div(self.bandwidth) {
+                let time = Duration::from_micros(micros);
                 let mut free = self.free.lock().unwrap();
                 *free = (*free).max(Instant::now()) + time;
                 let until = *free;

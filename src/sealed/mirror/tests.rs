@@ -533,7 +533,9 @@ fn a_backup_at_the_source_at_any_moment_comes_then_or_with_the_next_run() {
         let (world, memory) = (Arc::new(Mutex::new(World::with(2))), MemoryStore::new());
         let source = world.lock().unwrap().memory.clone();
         let (busy, calls) = (Arc::clone(&world), Arc::new(AtomicU64::new(0)));
-        let deed: Box<dyn FnOnce() + Send> = Box::new(move || drop(busy.lock().unwrap().back_up()));
+        let deed: Box<dyn FnOnce() + Send> = Box::new(move || {
+            busy.lock().unwrap().back_up();
+        });
         let from = Meddling { inner: source.clone(), calls: Arc::clone(&calls), at, deed: Mutex::new(Some(deed)) };
         run(Arc::new(from), Arc::new(memory.clone()), &Collect::default()).unwrap();
         assert_sound(&memory, &format!("a backup at call {at}"));
