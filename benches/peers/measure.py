@@ -38,6 +38,8 @@ class Measurement:
     added: int | None = None
     #: Requests that the server answered, where they can be counted.
     requests: int | None = None
+    #: Processor seconds that the server used meanwhile, if there is one.
+    server: float | None = None
 
     @property
     def cpu(self) -> float:

@@ -24,6 +24,7 @@ class Local:
 
     name = "local"
     serves = None
+    process = None
 
     def start(self, folder: Path) -> str | None:
         """Start; why it cannot, if it cannot."""
@@ -67,7 +68,6 @@ class Local:
 class Server(Local):
     """Common ground of places with a server."""
 
-    process = None
     folder: Path
 
     def stop(self) -> None:

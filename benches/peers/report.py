@@ -41,10 +41,10 @@ COLUMNS["cold"] = (
 )
 
 
-def columns_of(workload: str, counted: bool) -> list:
-    """The columns of a workload; after each step its requests, if there is a server that counts them."""
+def columns_of(workload: str, served: bool) -> list:
+    """The columns of a workload; with a server also each step's requests and what they cost it."""
     columns = COLUMNS[workload]
-    if not counted:
+    if not served:
         return columns
     result = []
     for heading, step, name in columns:
@@ -53,6 +53,7 @@ def columns_of(workload: str, counted: bool) -> list:
         result.append((heading, step, name))
         if name == "rss":
             result.append((heading.replace("RSS", "requests"), step, "requests"))
+            result.append((heading.replace("RSS", "server's CPU"), step, "server"))
     return result
 
 
@@ -78,7 +79,7 @@ def machine() -> dict:
 
 
 #: Fields that suffer when something else uses the processors.
-TIMES = {"wall", "user", "system", "cpu", "foreign"}
+TIMES = {"wall", "user", "system", "cpu", "foreign", "server"}
 
 
 def medians(runs: list) -> dict:
@@ -105,7 +106,7 @@ def show(name: str, value) -> str:
     """One number the way a reader wants it."""
     if value is None:
         return "–"
-    if name in ("wall", "cpu"):
+    if name in ("wall", "cpu", "server"):
         return f"{value:.2f} s"
     if name in ("rss", "repository", "added"):
         return f"{value / 1e6:,.1f} MB" if value < 10e6 else f"{value / 1e6:,.0f} MB"
@@ -129,9 +130,9 @@ def ratio_row(columns: list, table: dict) -> list:
     return cells
 
 
-def table(workload: str, result: dict, versions: dict, counted: bool = False) -> str:
+def table(workload: str, result: dict, versions: dict, served: bool = False) -> str:
     """The Markdown table of one workload."""
-    columns = columns_of(workload, counted)
+    columns = columns_of(workload, served)
     data = result["data"]
     lines = [
         f"### {workload}: {data['files']:,} files, {data['bytes'] / 1e6:,.0f} MB",
