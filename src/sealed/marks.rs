@@ -10,6 +10,7 @@ use crate::model::id::{CheckpointId, CondemnedId, IndexId, MapId, PackId, RefsId
 use crate::sealed::codec::{FormatError, Reader};
 use crate::sealed::index::BlockList;
 use crate::sealed::{SealedError, limits};
+use crate::store::layer::ListedStore;
 use crate::store::{Folder, ObjectInfo, ObjectName, Store, StoreErrorKind};
 
 const COMMIT: &[u8; 8] = b"hbcmit01";
@@ -243,11 +244,25 @@ pub fn packs_said_condemned(store: &dyn Store) -> Result<BTreeSet<PackId>, Seale
 /// # Errors
 /// As [`read_condemned`].
 pub fn all_condemned(store: &dyn Store) -> Result<Condemned, SealedError> {
+    Ok(sum(read_condemned(store)?))
+}
+
+/// The same from a listing that was taken before, with the packs: none if what it shows has been deleted meanwhile. Packs may be gone
+/// then that it shows, and nothing tells of them any more; whoever relies on it lists again.
+///
+/// # Errors
+/// As [`read_condemned`].
+pub fn all_condemned_as_listed(store: &ListedStore) -> Result<Option<Condemned>, SealedError> {
+    let sentences = read_condemned(store)?;
+    Ok((sentences.len() == store.list(Folder::Condemned)?.len()).then(|| sum(sentences)))
+}
+
+fn sum(sentences: Vec<Sentence>) -> Condemned {
     let mut sum = Condemned::default();
-    for sentence in read_condemned(store)? {
+    for sentence in sentences {
         sum.extend(sentence.condemned);
     }
-    Ok(sum)
+    sum
 }
 
 /// All readable maps. They are hints, so a damaged one is skipped and named in the second value.
@@ -266,4 +281,25 @@ pub fn read_maps(store: &dyn Store) -> Result<(Vec<(MapId, BlockList)>, Vec<Obje
         }
     }
     Ok((maps, damaged))
+}
+
+#[cfg(test)]
+mod listed {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::store::MemoryStore;
+
+    #[test]
+    fn a_condemned_object_that_goes_between_listing_and_reading_makes_the_listing_worthless() {
+        let memory = MemoryStore::new();
+        let condemned = Condemned { packs: BTreeSet::from([PackId::from_bytes([1; 32])]), ..Condemned::default() };
+        let bytes = encode_condemned(&condemned).unwrap();
+        let name = ObjectName::of_id(Folder::Condemned, CondemnedId::of(&bytes).as_bytes());
+        memory.put_new(&name, &bytes).unwrap();
+        let listed = ListedStore::list(Arc::new(memory.clone()), &[Folder::Condemned, Folder::Packs]).unwrap();
+        assert_eq!(all_condemned_as_listed(&listed).unwrap(), Some(condemned));
+        memory.delete(&name).unwrap();
+        assert_eq!(all_condemned_as_listed(&listed).unwrap(), None);
+    }
 }

@@ -119,7 +119,9 @@ impl<'a> Run<'a> {
         }
         let mut index = ChunkIndex::open(&state.chunks(), repository.id())?;
         let late = (!options.dry_run).then(|| state.late());
-        sync::sync(&mut index, before, key, late.as_deref(), monitor)?;
+        let delivered = sync::sync(&mut index, before, key, late.as_deref(), monitor)?;
+        publisher.unfinished = past.unfinished(&group, before.store(), &index);
+        publisher.unfinished.extend(delivered);
         Ok(Self { repository, before: Some(listed), key, options, state, monitor, group, previous, publisher, index, _lock: lock })
     }
 
@@ -192,7 +194,12 @@ impl<'a> Run<'a> {
         }
         if !unchanged {
             self.monitor.event(Event::Phase("commit"));
-            let Some(id) = self.publish(&assembled, statistics)? else { return Ok(None) };
+            let published = self.publish(&assembled, statistics);
+            if published.is_err() {
+                // All is stored but the snapshot: the next run finds it.
+                self.go_on_later(Vec::new());
+            }
+            let Some(id) = published? else { return Ok(None) };
             summary.snapshot = Some(id);
             self.previous.last = Some(id);
         }
@@ -244,13 +251,13 @@ impl<'a> Run<'a> {
             (Some(failure), _) | (None, Err(failure)) => failure,
         };
         if !dry_run {
-            self.go_on_later(uploaded.indexes)?;
+            self.go_on_later(uploaded.indexes);
         }
         Err(error)
     }
 
     /// Keeps what a run that failed has stored for the next one.
-    fn go_on_later(&mut self, indexes: Vec<StoredIndex>) -> Result<(), ContentError> {
+    fn go_on_later(&mut self, indexes: Vec<StoredIndex>) {
         // Against a prune long from now; a server that refuses it has refused more before, which is what the run tells.
         if let Err(error) = self.publisher.checkpoint(&indexes) {
             tracing::debug!("no checkpoint: {error}");
@@ -258,7 +265,9 @@ impl<'a> Run<'a> {
         for stored in indexes {
             self.index.stored(stored.id, stored.list, &stored.ordinals);
         }
-        self.index.save()
+        if let Err(error) = self.index.save() {
+            tracing::warn!("what was stored will be stored again: {error}");
+        }
     }
 
     /// Blocks of which the last snapshot used less than half, as many as the budget allows.

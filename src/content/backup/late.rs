@@ -11,8 +11,10 @@ use crate::content::dedup::ChunkIndex;
 use crate::content::keys::WriterKey;
 use crate::model::event::{Event, Monitor};
 use crate::model::id::IndexId;
+use crate::sealed::index::{self, BlockList};
 use crate::sealed::locations::PackListing;
-use crate::sealed::{SealedError, index};
+use crate::sealed::marks;
+use crate::sealed::refs::Bitmap;
 use crate::store::Store;
 
 /// Keeps the bytes of an index object that could not be stored.
@@ -23,7 +25,8 @@ pub(super) fn keep(dir: &Path, id: &IndexId, bytes: &[u8]) -> Result<(), Content
     save_bytes(&dir.join(id.to_string()), bytes)
 }
 
-/// Stores what an earlier run could not, if its packs are still there for good, and tells the chunk index of it.
+/// Stores what earlier runs could not, if its packs are still there for good, and tells the chunk index of it. Returns the index objects
+/// with all their blocks. Each is kept until a run knows it from the chunk index, so that nothing is lost if this one is killed.
 ///
 /// # Errors
 /// If the store fails.
@@ -33,39 +36,59 @@ pub(super) fn deliver(
     store: &dyn Store,
     key: &WriterKey,
     monitor: &dyn Monitor,
-) -> Result<(), ContentError> {
+) -> Result<Vec<(IndexId, Bitmap)>, ContentError> {
+    let mut delivered = Vec::new();
     let kept = kept(dir);
     if kept.is_empty() {
-        return Ok(());
+        return Ok(delivered);
     }
-    let listing = PackListing::load(store)?;
+    let condemned = marks::all_condemned(store)?;
+    let listing = PackListing::list(store, condemned.packs.into_iter().collect())?;
     for (path, id) in kept {
-        let Some(bytes) = std::fs::read(&path).ok().filter(|bytes| IndexId::of(bytes) == id) else {
+        if chunks.known().iter().any(|known| known.id == id) || condemned.indexes.contains(&id) {
             forget(&path);
             continue;
-        };
-        let (list, _) = index::parse(&bytes).map_err(|why| SealedError::malformed(index::name(&id), why))?;
-        if list.packs.iter().all(|(pack, contents)| listing.is_live(pack, contents)) {
-            store.put_new(&index::name(&id), &bytes)?;
-            learn_from(chunks, &id, &bytes, key)?;
-            let packs = list.packs.len();
-            monitor.event(Event::info(
-                index::name(&id).to_string(),
-                format!("an earlier run that failed stored {packs} packs; this one goes on there"),
-            ));
         }
-        forget(&path);
+        let name = index::name(&id);
+        match list_in(&path, &id) {
+            Some((bytes, list)) if list.packs.iter().all(|(pack, contents)| listing.is_live(pack, contents)) => {
+                store.put_new(&name, &bytes)?;
+                if let Err(error) = learn_from(chunks, &id, &bytes, key) {
+                    monitor.event(Event::warning(name.to_string(), format!("{error}; its blocks are not reused")));
+                    forget(&path);
+                    continue;
+                }
+                let message = format!("an earlier run that failed stored {} packs; this one goes on there", list.packs.len());
+                monitor.event(Event::info(name.to_string(), message));
+                delivered.push((id, Bitmap::full(list.len())));
+            }
+            _ => forget(&path),
+        }
     }
-    Ok(())
+    Ok(delivered)
 }
 
+/// What was kept, if it is whole.
+fn list_in(path: &Path, id: &IndexId) -> Option<(Vec<u8>, BlockList)> {
+    let bytes = std::fs::read(path).ok().filter(|bytes| IndexId::of(bytes) == *id)?;
+    let (list, _) = index::parse(&bytes).ok()?;
+    Some((bytes, list))
+}
+
+/// What waits in a directory. What else lies there was left by a crash.
 fn kept(dir: &Path) -> Vec<(PathBuf, IndexId)> {
     let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
-    let id = |path: &Path| path.file_name()?.to_str()?.parse().ok();
-    entries.flatten().map(|entry| entry.path()).filter_map(|path| id(&path).map(|id| (path, id))).collect()
+    let mut kept = Vec::new();
+    for path in entries.flatten().map(|entry| entry.path()) {
+        match path.file_name().and_then(|name| name.to_str()?.parse().ok()) {
+            Some(id) => kept.push((path, id)),
+            None => forget(&path),
+        }
+    }
+    kept
 }
 
-/// If it stays, the next run finds it again, which does no harm.
+/// If it stays, the next run finds it again.
 fn forget(path: &Path) {
     let _ = std::fs::remove_file(path);
 }

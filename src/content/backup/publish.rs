@@ -1,5 +1,6 @@
 //! Publishing: refs, the signed snapshot or checkpoint, and the commit.
 
+use std::collections::BTreeMap;
 use std::str::FromStr as _;
 use std::sync::Mutex;
 
@@ -11,7 +12,7 @@ use crate::content::ContentError;
 use crate::content::keys::WriterKey;
 use crate::content::payload::Payload;
 use crate::content::secret::random;
-use crate::model::id::{CheckpointId, GroupId, RefsId, SnapshotId};
+use crate::model::id::{CheckpointId, GroupId, IndexId, RefsId, SnapshotId};
 use crate::sealed::envelope::{self, Envelope, Sizes};
 use crate::sealed::refs::{self, Bitmap, Refs};
 use crate::sealed::repository::Repository;
@@ -31,6 +32,8 @@ pub struct Publisher<'a> {
     pub started: jiff::Timestamp,
     /// The group's previous snapshot.
     pub parent: Option<SnapshotId>,
+    /// What earlier runs stored for this group that came to no snapshot: checkpoints go on naming it.
+    pub unfinished: BTreeMap<IndexId, Bitmap>,
 }
 
 /// Stores refs, always as a new object: an equal one may have been condemned for good.
@@ -49,7 +52,16 @@ impl<'a> Publisher<'a> {
     pub fn new(repository: Repository, key: &'a WriterKey, state: &'a State, group: GroupId, sequence: u64) -> Self {
         let mut journal = state.journal();
         journal.sequence = journal.sequence.max(sequence);
-        Self { repository, key, state, journal: Mutex::new(journal), group, started: jiff::Timestamp::now(), parent: None }
+        Self {
+            repository,
+            key,
+            state,
+            journal: Mutex::new(journal),
+            group,
+            started: jiff::Timestamp::now(),
+            parent: None,
+            unfinished: BTreeMap::new(),
+        }
     }
 
     fn with_journal<T>(&self, change: impl FnOnce(&mut Journal) -> T) -> Result<T, ContentError> {
@@ -96,12 +108,13 @@ impl<'a> Publisher<'a> {
     /// # Errors
     /// If the store or the journal fails.
     pub fn checkpoint(&self, indexes: &[StoredIndex]) -> Result<(), ContentError> {
-        if indexes.is_empty() {
+        if indexes.is_empty() && self.unfinished.is_empty() {
             return Ok(());
         }
         let store = self.repository.store();
-        let refs = Refs { indexes: indexes.iter().map(|index| (index.id, Bitmap::full(index.ordinals.len()))).collect() };
-        let blocks = indexes.iter().map(|index| index.ordinals.len() as u64).sum();
+        let mut refs = Refs { indexes: self.unfinished.clone() };
+        refs.indexes.extend(indexes.iter().map(|index| (index.id, Bitmap::full(index.ordinals.len()))));
+        let blocks = refs.indexes.values().map(|bitmap| bitmap.count() as u64).sum();
         let refs = put_refs(store, &refs)?;
         let envelope = self.envelope(self.next_sequence()?, refs, Sizes { added: 0, blocks });
         let bytes = self.sign(Subject::Checkpoint, &envelope, &[])?;

@@ -12,6 +12,7 @@ use crate::content::keys::WriterKey;
 use crate::model::event::{Event, Monitor};
 use crate::model::id::{BlockId, IndexId, PackId, RefsId, WriterId};
 use crate::sealed::locations::PackListing;
+use crate::sealed::refs::Bitmap;
 use crate::sealed::repository::Repository;
 use crate::sealed::snapshots::{self, Signer, Snapshots};
 use crate::sealed::{SealedError, index, marks, pack, refs};
@@ -43,7 +44,7 @@ fn trusted_indexes(repository: &Repository, trusted: &[WriterId]) -> Result<Hash
     Ok(indexes)
 }
 
-/// Makes the chunk index know exactly the index objects that are there and trusted, and stores those that wait in `late`.
+/// Makes the chunk index know exactly the index objects that are there and trusted, and stores those that wait in `late`, which it returns.
 ///
 /// # Errors
 /// If the store or the cache fails.
@@ -53,7 +54,7 @@ pub fn sync(
     key: &WriterKey,
     late: Option<&Path>,
     monitor: &dyn Monitor,
-) -> Result<(), ContentError> {
+) -> Result<Vec<(IndexId, Bitmap)>, ContentError> {
     let store = repository.store();
     let condemned = marks::all_condemned(store)?.indexes;
     let listed: HashSet<IndexId> = listed_indexes(store)?.into_iter().filter(|id| !condemned.contains(id)).collect();
@@ -70,10 +71,9 @@ pub fn sync(
             }
         }
     }
-    if let Some(late) = late {
-        late::deliver(late, index, store, key, monitor)?;
-    }
-    index.begin_run()
+    let delivered = late.map_or(Ok(Vec::new()), |late| late::deliver(late, index, store, key, monitor))?;
+    index.begin_run()?;
+    Ok(delivered)
 }
 
 fn learn(index: &mut ChunkIndex, store: &dyn Store, id: &IndexId, key: &WriterKey) -> Result<(), ContentError> {
@@ -110,7 +110,10 @@ fn moved_blocks(index: &ChunkIndex, store: &dyn Store, listing: &PackListing) ->
 /// # Errors
 /// If the store fails.
 pub fn refresh_live(index: &mut ChunkIndex, store: &dyn Store) -> Result<(), ContentError> {
-    let mut listing = PackListing::load(store)?;
+    rely_on(index, store, PackListing::load(store)?)
+}
+
+fn rely_on(index: &mut ChunkIndex, store: &dyn Store, mut listing: PackListing) -> Result<(), ContentError> {
     if !store.listing_lag().is_zero() {
         // What this run stored may not be listed yet.
         for (pack, _) in index.known().iter().flat_map(|known| &known.list.packs) {
@@ -133,9 +136,14 @@ pub fn refresh_live(index: &mut ChunkIndex, store: &dyn Store) -> Result<(), Con
 /// # Errors
 /// If the store fails.
 pub fn missing(index: &mut ChunkIndex, store: Arc<dyn Store>, refs_id: &RefsId, refs: &refs::Refs) -> Result<Vec<String>, ContentError> {
-    let store = &ListedStore::list(store, &[Folder::Condemned, Folder::Packs, Folder::Index, Folder::Refs])?;
-    let condemned = marks::all_condemned(store)?;
-    refresh_live(index, store)?;
+    let (store, condemned) = loop {
+        let listed = ListedStore::list(Arc::clone(&store), &[Folder::Condemned, Folder::Packs, Folder::Index, Folder::Refs])?;
+        if let Some(condemned) = marks::all_condemned_as_listed(&listed)? {
+            break (listed, condemned);
+        }
+    };
+    let store = &store;
+    rely_on(index, store, PackListing::list(store, condemned.packs.iter().copied().collect())?)?;
     let mut missing: Vec<String> = index.missing().iter().map(|block| format!("block {}", block.short())).collect();
     // Those that are not listed are asked for, as a listing may lag behind the objects that this run wrote.
     for id in refs.indexes.keys() {

@@ -325,7 +325,9 @@ impl Publisher<'_> {
         let bytes = index::encode(&pending.list, &sealed);
         let id = IndexId::of(&bytes);
         if let Err(error) = self.store.put_new(&index::name(&id), &bytes) {
-            late::keep(&self.late, &id, &bytes)?;
+            if let Err(why) = late::keep(&self.late, &id, &bytes) {
+                tracing::warn!("what was stored will be stored again: {why}");
+            }
             return Err(error.into());
         }
         self.stored.fetch_add(bytes.len() as u64, Ordering::Relaxed);

@@ -40,6 +40,11 @@ impl Failure {
         self.is_answer() && matches!(self, Self::Answer(error) if error.kind() == ErrorKind::PermissionDenied)
     }
 
+    /// Whether there was somebody at its address, whatever became of the request.
+    pub(super) fn is_reached(&self) -> bool {
+        matches!(self, Self::Answer(error) if status(error).is_some() || !causes(error).iter().any(|cause| cause.contains("(Connect)")))
+    }
+
     /// Whether the server says that the object is not there.
     pub(super) fn is_absence(&self) -> bool {
         matches!(self, Self::Answer(error) if error.kind() == ErrorKind::NotFound)

@@ -17,12 +17,14 @@ use super::answer::Failure;
 const ATTEMPTS: u32 = 9;
 /// How often, if the server never answered at all: then its address is rather wrong.
 const ATTEMPTS_OF_A_STRANGER: u32 = 3;
+/// How often, if the server says nothing: each time takes long.
+const ATTEMPTS_IN_SILENCE: u32 = 3;
 /// The first pause; each is twice as long as the one before, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// What an answer may take besides the time for its bytes.
-const ANSWER: Duration = Duration::from_secs(60);
+pub(super) const ANSWER: Duration = Duration::from_secs(60);
 /// The slowest line, in bytes a second, that is not taken for a dead one.
 const SLOWEST: u64 = 16 << 10;
 /// What a listing counts as, in bytes: up to a hundred pages, each with its answer.
@@ -97,7 +99,7 @@ impl Attempts {
     {
         let time = ANSWER + Duration::from_secs(bytes / SLOWEST);
         self.runtime.block_on(async {
-            let mut made = 0;
+            let (mut made, mut silent) = (0, 0);
             loop {
                 made += 1;
                 let result = {
@@ -105,12 +107,13 @@ impl Attempts {
                     let _permit = self.connections.acquire().await.ok();
                     within(time, attempt(made)).await
                 };
-                if result.as_ref().err().is_none_or(Failure::is_answer) {
+                if result.as_ref().err().is_none_or(Failure::is_reached) {
                     self.met.store(true, Ordering::Relaxed);
                 }
                 let most = if self.met.load(Ordering::Relaxed) { ATTEMPTS } else { ATTEMPTS_OF_A_STRANGER };
+                silent += u32::from(matches!(result, Err(Failure::Silence(_))));
                 match result {
-                    Err(failure) if failure.may_pass() && made < most => {
+                    Err(failure) if failure.may_pass() && made < most && silent < ATTEMPTS_IN_SILENCE => {
                         tracing::debug!("attempt {made} of {most} failed: {failure}");
                         tokio::time::sleep(pause(made, random())).await;
                     }

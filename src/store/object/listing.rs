@@ -12,10 +12,10 @@
 use std::future::IntoFuture as _;
 
 use futures_util::StreamExt as _;
-use opendal::{Entry, Operator};
+use opendal::{Entry, Error, ErrorKind, Operator};
 
 use super::answer::Failure;
-use super::attempt::LISTING;
+use super::attempt::{ANSWER, LISTING};
 use super::{ObjectStore, TEMPORARY, info};
 use crate::store::name::by_name;
 use crate::store::{Folder, ObjectInfo, ObjectName};
@@ -87,31 +87,38 @@ async fn read(operator: &Operator, folders: &[Folder], after: String) -> opendal
     };
     let mut lister = operator.lister_with(&path).recursive(true).start_after(&after).await?;
     let mut found = Vec::new();
-    let mut last = None;
+    let mut last: Option<String> = None;
     let mut unwanted = 0;
-    while let Some(entry) = lister.next().await {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) => return last.map(|key| (found, Stretch::From(key))).ok_or(error),
+    loop {
+        let entry = match tokio::time::timeout(ANSWER, lister.next()).await {
+            Ok(None) => return Ok((found, Stretch::Done)),
+            Ok(Some(Ok(entry))) => entry,
+            Ok(Some(Err(error))) => return last.map(|key| (found, Stretch::From(key))).ok_or(error),
+            Err(_) => {
+                let silent = || Error::new(ErrorKind::Unexpected, format!("no answer for {} seconds", ANSWER.as_secs())).set_temporary();
+                return last.map(|key| (found, Stretch::From(key))).ok_or_else(silent);
+            }
         };
+        if entry.path() <= last.as_deref().unwrap_or(&after) {
+            // Snapshots could be overlooked, and what they need be deleted.
+            let why = format!("the server lists names out of order: `{}` behind `{}`", entry.path(), last.unwrap_or(after));
+            return Err(Error::new(ErrorKind::Unsupported, why));
+        }
         match folders.iter().find(|folder| entry.path().split('/').next() == Some(folder.as_str())) {
             Some(folder) => {
                 unwanted = 0;
                 found.extend(object(*folder, &entry));
             }
             None => {
-                let Some(next) = folders.iter().find(|folder| !is_behind(entry.path(), **folder)) else {
-                    return Ok((found, Stretch::Done));
-                };
                 unwanted += 1;
                 if unwanted == PAGE {
-                    return Ok((found, Stretch::From(format!("{next}/"))));
+                    let next = folders.iter().find(|folder| !is_behind(entry.path(), **folder));
+                    return Ok((found, next.map_or(Stretch::Done, |next| Stretch::From(format!("{next}/")))));
                 }
             }
         }
         last = Some(entry.path().to_owned());
     }
-    Ok((found, Stretch::Done))
 }
 
 fn object(folder: Folder, entry: &Entry) -> Option<ObjectInfo> {

@@ -169,7 +169,7 @@ impl ObjectStore {
     fn put(&self, name: &ObjectName, bytes: Buffer) -> Result<Put, StoreError> {
         let failed = |failure: &Failure| self.error("store", name, failure);
         // A statement is not named by its hash: a server that ignores conditions must not replace one.
-        if name.folder() == Folder::Repo && self.exists(name)? {
+        if matches!(name.folder(), Folder::Repo | Folder::Received) && self.exists(name)? {
             return Ok(Put::Exists);
         }
         if self.0.renames {
@@ -177,7 +177,7 @@ impl ObjectStore {
         }
         loop {
             let conditional = self.0.conditional.load(Ordering::Relaxed);
-            if !conditional && matches!(name.folder(), Folder::Received | Folder::Prunes) && self.exists(name)? {
+            if !conditional && name.folder() == Folder::Prunes && self.exists(name)? {
                 return Ok(Put::Exists);
             }
             let size = bytes.len() as u64;

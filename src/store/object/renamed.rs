@@ -23,17 +23,17 @@ impl ObjectStore {
     /// Stores `bytes` unless the name is taken.
     pub(super) fn put_renamed(&self, name: &ObjectName, bytes: &Buffer) -> Result<Put, StoreError> {
         self.0.swept.call_once(|| self.sweep_temporaries());
-        let (operator, temporary, path) = (&self.0.operator, unique_path(), name.path());
-        let (written, _) = self.0.attempts.run(bytes.len() as u64, |_| operator.write(&temporary, bytes.clone()));
-        let put = match written {
-            Err(failure) => Err(self.error("store", name, &failure)),
-            Ok(_) => {
-                let (moved, attempts) = self.0.attempts.run(0, |_| operator.rename(&temporary, &path));
-                match moved {
-                    Ok(_) => return Ok(Put::Created),
-                    Err(failure) => self.not_moved(name, bytes, &failure, attempts > 1),
-                }
-            }
+        let (operator, path) = (&self.0.operator, name.path());
+        // Each attempt has a place of its own: one that was given up may still arrive, and would be mixed with the next.
+        let write = |_| {
+            let (temporary, bytes) = (unique_path(), bytes.clone());
+            async move { operator.write(&temporary, bytes).await.map(|_| temporary) }
+        };
+        let temporary = self.0.attempts.run(bytes.len() as u64, write).0.map_err(|failure| self.error("store", name, &failure))?;
+        let (moved, attempts) = self.0.attempts.run(0, |_| operator.rename(&temporary, &path));
+        let put = match moved {
+            Ok(_) => return Ok(Put::Created),
+            Err(failure) => self.not_moved(name, bytes, &failure, attempts > 1),
         };
         self.discard(&temporary);
         put

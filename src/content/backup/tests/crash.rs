@@ -104,6 +104,20 @@ fn a_run_goes_on_where_one_stopped_that_could_not_even_store_its_index() {
 }
 
 #[test]
+fn a_checkpoint_names_also_what_earlier_runs_stored_that_came_to_no_snapshot() {
+    let (bench, faults, memory) = narrow();
+    fs::write(bench.source.path().join("more"), noise(30_000_000, 9)).unwrap();
+    for _ in 0..2 {
+        faults.fail_change(6, Moment::Before);
+        bench.run(|_| {}).unwrap_err();
+    }
+    let checkpoints = crate::sealed::snapshots::read_checkpoints(&bench.fixture.repository()).unwrap();
+    let newest = checkpoints.iter().max_by_key(|checkpoint| checkpoint.envelope.sequence).unwrap();
+    let refs = crate::sealed::refs::read(&memory, &newest.envelope.refs).unwrap();
+    assert_eq!((refs.indexes.len(), memory.list(Folder::Index).unwrap().len()), (2, 2));
+}
+
+#[test]
 fn what_waits_to_be_listed_is_dropped_when_its_packs_are_gone() {
     let (bench, faults, memory) = narrow();
     fs::write(bench.source.path().join("more"), noise(30_000_000, 9)).unwrap();
