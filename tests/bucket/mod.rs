@@ -261,16 +261,17 @@ impl Mood {
     }
 
     /// Makes a listing what it would have been before the latest changes. Good for listings of one page.
-    fn look_back(&self, prefix: &str, listed: &mut ListObjectsV2Output) {
+    fn look_back(&self, prefix: &str, after: &str, listed: &mut ListObjectsV2Output) {
         let changes = self.changes.lock().unwrap();
         let new = |key: &str| changes.get(key).is_some_and(|change| change.at.elapsed() < self.lag);
         let Some(contents) = &mut listed.contents else { return };
         contents.retain(|object| !object.key.as_deref().is_some_and(new));
-        for (key, change) in changes.iter().filter(|(key, _)| key.starts_with(prefix) && new(key)) {
+        for (key, change) in changes.iter().filter(|(key, _)| key.starts_with(prefix) && key.as_str() > after && new(key)) {
             let Some(size) = change.deleted else { continue };
             let last_modified = Some(std::time::SystemTime::now().into());
             contents.push(Object { key: Some(key.clone()), size: Some(size), last_modified, ..Object::default() });
         }
+        contents.sort_by(|first, second| first.key.cmp(&second.key));
     }
 }
 
@@ -368,8 +369,9 @@ impl S3 for Moody {
     async fn list_objects_v2(&self, request: S3Request<ListObjectsV2Input>) -> S3Result<S3Response<ListObjectsV2Output>> {
         let _order = self.order.read().await;
         let prefix = request.input.prefix.clone().unwrap_or_default();
+        let after = request.input.start_after.clone().unwrap_or_default();
         let mut listed = self.files.list_objects_v2(request).await?;
-        self.mood.look_back(&prefix, &mut listed.output);
+        self.mood.look_back(&prefix, &after, &mut listed.output);
         Ok(listed)
     }
 }

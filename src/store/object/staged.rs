@@ -14,7 +14,7 @@ use crate::store::{ObjectName, Put, StagedObject, StoreError};
 /// What memory is taken and given back in, in bytes.
 const PIECE: usize = 1 << 20;
 /// Pieces that may be taken before whoever wants more waits for an upload to end.
-const PIECES: usize = 92;
+const PIECES: usize = 84;
 /// What an object may have in memory, in bytes. Packs are smaller, unless their repository was made with other sizes.
 const IN_MEMORY: u64 = 88 << 20;
 /// Where large temporary files belong: `/tmp` is often memory.
