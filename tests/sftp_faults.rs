@@ -252,6 +252,8 @@ fn a_full_disk_at_the_server_is_told_and_the_next_run_goes_on() {
     server.bench.write("source/large", &noise(1, 8_000_000));
     let (_, error) = expect(server.run(&["backup", "--key", "w.key", &server.source()]), 1, "full");
     assert!(error.contains("no space left; free some or raise the quota"), "{error}");
+    let left = fs::read_dir(server.bench.path("far/q/tmp")).unwrap().count();
+    assert_eq!(left, 0, "what could not be stored fills the disk");
     disk.remount("size=60m");
     server.is_sound_on_the_spot();
     server.backs_up();

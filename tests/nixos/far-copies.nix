@@ -43,6 +43,7 @@
             AllowTcpForwarding no
         '';
       };
+      # Made for this test, like the keys of nixpkgs' nixos/tests/ssh-keys.nix: nothing else trusts it.
       environment.etc."ssh/ssh_host_ed25519_key" = {
         source = ./far-copies/host_key;
         mode = "0600";

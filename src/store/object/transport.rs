@@ -37,6 +37,8 @@ pub(super) struct Transport {
     date: Arc<AtomicI64>,
 }
 
+/// What a server may say beside the bytes of objects, in bytes of one answer: a thousand keys of a list have 2 MB at most.
+const LONGEST: usize = 64 << 20;
 /// No answer so far told a time.
 const UNKNOWN: i64 = i64::MIN;
 
@@ -79,7 +81,8 @@ impl HttpTransport for Transport {
             // The library asks to replace what is there (RFC 4918, 10.6); no object is ever replaced.
             request.headers_mut().insert("overwrite", HeaderValue::from_static("F"));
         }
-        self.counter.add(kind(&request));
+        let kind = kind(&request);
+        self.counter.add(kind);
         tracing::trace!("{} {}", request.method(), request.uri());
         let paced = !self.line.up.is_empty() && !request.body().is_empty();
         let response = if paced { self.send(request).await? } else { self.inner.fetch(request).await? };
@@ -87,6 +90,8 @@ impl HttpTransport for Transport {
         if let Some(date) = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok()) {
             self.date.store(date.timestamp().as_second(), Ordering::Relaxed);
         }
+        let brings_bytes = kind == RequestKind::Get && response.status().is_success();
+        let response = if brings_bytes { response } else { response.map(at_most_an_answer) };
         if self.line.down.is_empty() {
             return Ok(response);
         }
@@ -124,6 +129,23 @@ impl Transport {
         let pieces = answer.bytes_stream().map_ok(Buffer::from).map_err(failed);
         Ok(response.map(|()| HttpBody::new(Box::pin(pieces), length)))
     }
+}
+
+/// Lists, errors and the like are read whole before they are understood; no server may fill the memory with them.
+fn at_most_an_answer(body: HttpBody) -> HttpBody {
+    body.map_inner(|pieces| {
+        let mut left = LONGEST;
+        Box::new(Box::pin(pieces.map(move |piece| {
+            let piece = piece?;
+            left = left.checked_sub(piece.len()).ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Unsupported,
+                    format!("the server's answer is longer than {LONGEST} bytes, more than any that is read"),
+                )
+            })?;
+            Ok(piece)
+        })))
+    })
 }
 
 /// Bytes that wait for their turn before they leave.

@@ -249,9 +249,12 @@ impl Store for SftpStore {
                 return Ok(Ok(Put::Exists));
             }
             let mut staged = StagedFile::new(sessions, &session, &layout).await?;
-            let written = staged.append(bytes).await;
-            match written {
-                Ok(()) => staged.place(name).await.map(Ok),
+            let stored = match staged.append(bytes).await {
+                Ok(()) => staged.place(name).await,
+                Err(error) => Err(error),
+            };
+            match stored {
+                Ok(put) => Ok(Ok(put)),
                 Err(error) if is_broken(&error) => Err(error),
                 // Whether the disk is full is asked outside of this.
                 Err(error) => Ok(Err((staged, error))),

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::{Pin, pin};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, fcntl};
 use openssh_sftp_client::{Sftp, SftpOptions};
 use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 use tokio::process::{Child, ChildStdout, Command};
@@ -22,6 +24,8 @@ use crate::store::line::Line;
 
 /// How long a server may say nothing while it is asked something, if nobody says how long.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What a pipe to `ssh` should hold, in bytes: as much as every user may ask Linux for (pipe(7), pipe-max-size).
+const PIPE: i32 = 1 << 20;
 /// How long `ssh` may take to tell its configuration.
 const QUESTION: Duration = Duration::from_secs(10);
 /// Bytes of a configuration that are read.
@@ -97,6 +101,11 @@ pub(super) struct Session {
     line: Line,
 }
 
+/// Lets more wait in a pipe than 64 KiB: `ssh` and this program wake each other less often. A refusal costs only speed.
+fn widen(pipe: &impl AsFd) {
+    let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(PIPE));
+}
+
 impl Session {
     /// Connects.
     pub(super) async fn open(address: &SftpAddress, options: &SshOptions, line: Line) -> io::Result<Self> {
@@ -108,6 +117,8 @@ impl Session {
         let (Some(input), Some(output), Some(mut errors)) = (ssh.stdin.take(), ssh.stdout.take(), ssh.stderr.take()) else {
             return Err(io::Error::other("ssh has no pipes"));
         };
+        widen(&input);
+        widen(&output);
         let said = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&said);
         let listening = tokio::spawn(async move {
