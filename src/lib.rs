@@ -4,6 +4,8 @@
 //!
 //! ```text
 //!   cli                       commands, progress, output for people and --json
+//!    |    \
+//!    |     hub                 the server that receives, keeps and hands out; it stands on sealed
 //!    |
 //!   job       config          what a host's configuration says shall be saved, and doing it
 //!    |        /
@@ -15,7 +17,7 @@
 //!    |
 //!   sealed (no keys)          blocks, packs, index lists, refs, signatures, prune, verify
 //!    |
-//!   store                     named opaque objects: directory, memory, fault injection
+//!   store                     named opaque objects: directories, buckets, SFTP, hubs, memory
 //!
 //!   model, retention          plain data and pure functions; used by every layer, using none
 //! ```
@@ -25,6 +27,7 @@
 pub mod cli;
 pub mod config;
 pub mod content;
+pub mod hub;
 pub mod job;
 pub mod model;
 pub mod notify;

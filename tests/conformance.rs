@@ -3,12 +3,14 @@
 
 #[path = "bucket/mod.rs"]
 mod bucket;
+mod hub;
 #[path = "bucket/moto.rs"]
 mod moto;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use hearth_backup::hub::{Hub, Quota, Role};
 use hearth_backup::model::pace::Pace;
 use hearth_backup::store::conformance::Subject;
 use hearth_backup::store::layer::{CountingStore, FaultStore, PacedStore};
@@ -32,6 +34,13 @@ store_conformance!(in_a_directory, || {
 store_conformance!(in_a_bucket, || {
     let server = bucket::Server::start();
     Subject::new(server.store("hosts/repository")).keeping(server)
+});
+
+store_conformance!(at_a_hub, || {
+    // The suite's names are no hashes.
+    let server = hub::Server::with(Quota::default(), Hub::unchecked);
+    let token = server.token("admin", Role::Maintainer, "home");
+    Subject::new(server.store("home", &token)).keeping(server)
 });
 
 store_conformance!(in_memory, || Subject::new(MemoryStore::new()));

@@ -18,8 +18,7 @@ use hearth_backup::sealed::refs::{self, Refs};
 use hearth_backup::sealed::signature::Subject;
 use hearth_backup::sealed::{envelope, index, marks, pack, statement};
 use hearth_backup::source::exclude::{Excludes, Selection};
-use hearth_backup::store::Address;
-use hearth_backup::store::object::Defaults;
+use hearth_backup::store::{Access, Address};
 
 /// Runs a parser over any bytes.
 pub type Target = fn(&[u8]) -> bool;
@@ -207,7 +206,7 @@ pub fn repository_id(bytes: &[u8]) -> bool {
 
 /// Where a repository is.
 pub fn location(bytes: &[u8]) -> bool {
-    text(bytes).is_some_and(|text| Address::parse(text, &Defaults::default()).is_ok())
+    text(bytes).is_some_and(|text| Address::parse(text, &Access::default()).is_ok())
 }
 
 /// A length of time.

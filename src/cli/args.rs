@@ -13,7 +13,7 @@ use crate::model::span::Span;
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
-    /// Where the repository is: a directory, sftp://user@host/path or s3://BUCKET/PREFIX, with #hb1... at the end to say which one it must be
+    /// Where the repository is: a directory, https://HUB/NAME, sftp://user@host/path or s3://BUCKET/PREFIX, with #hb1... at the end to say which one it must be
     #[arg(long, short, global = true, env = "HEARTH_REPO", hide_env_values = true, value_name = "REPO", help_heading = "Common options")]
     pub repo: Option<String>,
 
@@ -43,6 +43,14 @@ pub struct Global {
         help_heading = "Common options"
     )]
     pub credentials_file: Option<PathBuf>,
+
+    /// https://: file with the token that the hub knows this machine by
+    #[arg(long, global = true, env = "HEARTH_TOKEN_FILE", hide_env_values = true, value_name = "FILE", help_heading = "Common options")]
+    pub token_file: Option<PathBuf>,
+
+    /// http://: speak to a hub on another machine without encryption; whoever listens learns the token
+    #[arg(long, global = true, help_heading = "Common options")]
+    pub allow_plain_http: bool,
 
     /// Requests to the repository's server at the same time [default: 8]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Common options")]

@@ -20,6 +20,7 @@ use crate::content::keys::{RestoreKey, WriterKey};
 use crate::content::vault::Vault;
 use crate::model::id::RepositoryId;
 use crate::sealed::repository::Repository;
+use crate::store::hub::read_token;
 use crate::store::object::{Bucket, Credentials, Defaults};
 use crate::store::sftp::SshOptions;
 use crate::store::{Access, Address, Place, open};
@@ -41,7 +42,7 @@ impl Context {
     /// # Errors
     /// If none was.
     pub fn location(&self) -> anyhow::Result<&str> {
-        let missing = || UsageError::new("which repository? Give its directory with --repo, or in the environment as HEARTH_REPO");
+        let missing = || UsageError::new("which repository? Give its directory or URL with --repo, or in the environment as HEARTH_REPO");
         self.global.repo.as_deref().filter(|repo| !repo.is_empty()).ok_or_else(missing)
     }
 
@@ -50,7 +51,7 @@ impl Context {
     /// # Errors
     /// If no location was given, or it is not understood.
     pub fn directory(&self) -> anyhow::Result<Option<PathBuf>> {
-        Ok(Address::parse(self.location()?, &defaults())?.into_directory())
+        Ok(Address::parse(self.location()?, &self.reach())?.into_directory())
     }
 
     /// The repository's bucket, if it lies in one.
@@ -58,22 +59,28 @@ impl Context {
     /// # Errors
     /// If no location was given, or it is not understood.
     pub fn bucket(&self) -> anyhow::Result<Option<Bucket>> {
-        match Address::parse(self.location()?, &defaults())?.place {
+        match Address::parse(self.location()?, &self.reach())?.place {
             Place::Bucket(bucket) => Ok(Some(*bucket)),
-            Place::Directory(_) | Place::Server(_) | Place::Service(_) => Ok(None),
+            Place::Directory(_) | Place::Server(_) | Place::Service(_) | Place::Hub(_) => Ok(None),
         }
     }
 
     /// How to reach repositories on servers.
     ///
     /// # Errors
-    /// If the file with the credentials holds none.
+    /// If the file with the credentials holds none, or that with the token of a hub.
     pub fn access(&self) -> anyhow::Result<Access> {
         let file = self.global.credentials_file.as_deref().filter(|file| !file.as_os_str().is_empty());
         let credentials = file.map(Credentials::read).transpose()?;
         let connections = self.global.connections.map(usize::from);
-        let access = Access::new(defaults()).with_limits(self.global.limit_upload, self.global.limit_download);
+        let token = self.global.token_file.as_deref().filter(|file| !file.as_os_str().is_empty()).map(read_token).transpose()?;
+        let access = self.reach().with_limits(self.global.limit_upload, self.global.limit_download).with_token(token);
         Ok(access.with_ssh(self.ssh()).with_credentials(credentials).with_connections(connections))
+    }
+
+    /// What URLs leave open, and which are permitted.
+    fn reach(&self) -> Access {
+        Access::new(defaults()).allowing_plain_http(self.global.allow_plain_http)
     }
 
     /// How to reach other machines.

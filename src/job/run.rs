@@ -23,7 +23,6 @@ use crate::source::mapping::Mapping;
 use crate::source::snapshot::btrfs;
 use crate::source::snapshot::lvm::Volume;
 use crate::source::view;
-use crate::store::object::Defaults;
 use crate::store::{Access, Address, Requests};
 
 /// How to run a job.
@@ -237,7 +236,7 @@ fn excludes(job: &Job) -> Result<Excludes, JobError> {
 /// Repositories on this machine, and our own state: a backup does not contain itself.
 fn repository_folders(config: &Config, job: &Job, base: &Path) -> Vec<PathBuf> {
     let repositories = job.repositories.iter().filter_map(|name| config.repositories.get(name));
-    let address = |url: &str| Address::parse(url, &Defaults::default()).ok();
+    let address = |url: &str| Address::parse(url, &Access::default()).ok();
     let folders = repositories.filter_map(|repository| address(&repository.url)?.into_directory());
     folders.chain([base.to_owned()]).collect()
 }

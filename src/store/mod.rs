@@ -1,30 +1,35 @@
 //! The store: named opaque objects. It knows no format and no keys.
 //!
 //! ```text
-//!   sealed, content --> Store (trait) <-- DirectoryStore, ObjectStore, MemoryStore
+//!   sealed, content --> Store (trait) <-- DirectoryStore, ObjectStore, SftpStore, HubStore, MemoryStore
 //!                          ^
 //!                          +-- layer: PacedStore, KeptStore, ListedStore and others wrap any of them
 //! ```
 //!
 //! May import: `model`. The contract stands on [`Store`]; `conformance` checks every implementation against it.
 
+mod attempt;
 #[doc(hidden)]
 pub mod conformance;
 pub mod directory;
 mod error;
 mod forward;
+pub mod hub;
 pub mod layer;
 pub mod line;
 pub mod memory;
 mod name;
 pub mod object;
 pub mod open;
+mod pieces;
 pub mod requests;
 pub mod sftp;
+mod tls;
 
 pub use directory::DirectoryStore;
 pub use error::{StoreError, StoreErrorKind};
 pub use forward::Forward;
+pub use hub::HubStore;
 pub use memory::MemoryStore;
 pub use name::{Folder, ObjectName};
 pub use object::{Access, ObjectStore};

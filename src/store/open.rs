@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::hub::{HubAddress, HubAddressError};
 use super::layer::PacedStore;
-use super::object::{Access, AddressError, Bucket, Defaults, ObjectStore, Service, ServiceError};
+use super::object::{Access, AddressError, Bucket, ObjectStore, Service, ServiceError};
 use super::sftp::{SftpAddress, SftpAddressError};
-use super::{DirectoryStore, SftpStore, Store, StoreError};
+use super::{DirectoryStore, HubStore, SftpStore, Store, StoreError};
 use crate::model::id::{ParseRepositoryIdError, RepositoryId};
 
 /// A location as it was written: a place, and which repository is expected there.
@@ -32,6 +33,8 @@ pub enum Place {
     Bucket(Box<Bucket>),
     /// At another service.
     Service(Box<Service>),
+    /// At a hub.
+    Hub(HubAddress),
 }
 
 /// What schemes of other services begin with.
@@ -54,7 +57,7 @@ pub enum LocationError {
     Empty,
     /// A kind of store that does not exist in this build.
     #[error(
-        "`{location}`: repositories lie in directories (/path, file:///path), on servers (sftp://host/path), in buckets (s3://bucket/prefix) and at other services (such as opendal+webdav://host/path), not at {scheme}"
+        "`{location}`: repositories lie in directories (/path, file:///path), on servers (sftp://host/path), in buckets (s3://bucket/prefix) and at other services (such as opendal+webdav://host/path) and at hubs (https://host/name), not at {scheme}"
     )]
     Unsupported {
         /// What was written.
@@ -74,6 +77,9 @@ pub enum LocationError {
     /// A URL of another service that it cannot be reached by.
     #[error(transparent)]
     Service(#[from] ServiceError),
+    /// A URL of a hub that names no repository there.
+    #[error(transparent)]
+    Hub(#[from] HubAddressError),
     /// What follows `#` is not a repository id.
     #[error(transparent)]
     Id(#[from] ParseRepositoryIdError),
@@ -87,12 +93,13 @@ pub enum LocationError {
 /// # Errors
 /// If the location is not understood, or no repository is there.
 pub fn open(location: &str, access: &Access) -> Result<Location, LocationError> {
-    let Address { place, expected_id } = Address::parse(location, access.defaults())?;
+    let Address { place, expected_id } = Address::parse(location, access)?;
     let store: Arc<dyn Store> = match place {
         Place::Directory(path) => local(DirectoryStore::open(path)?, access),
         Place::Server(address) => Arc::new(SftpStore::open(address, access.ssh().clone(), access.line())?),
         Place::Bucket(bucket) => Arc::new(ObjectStore::new(*bucket, access)?),
         Place::Service(service) => Arc::new(ObjectStore::at_service(&service, access)?),
+        Place::Hub(address) => Arc::new(HubStore::new(address, access)?),
     };
     Ok(Location { store, expected_id })
 }
@@ -102,12 +109,13 @@ pub fn open(location: &str, access: &Access) -> Result<Location, LocationError> 
 /// # Errors
 /// If the location is not understood, or holds something else.
 pub fn create(location: &str, access: &Access) -> Result<Location, LocationError> {
-    let Address { place, expected_id } = Address::parse(location, access.defaults())?;
+    let Address { place, expected_id } = Address::parse(location, access)?;
     let store: Arc<dyn Store> = match place {
         Place::Directory(path) => local(DirectoryStore::create(path)?, access),
         Place::Server(address) => Arc::new(SftpStore::create(address, access.ssh().clone(), access.line())?),
         Place::Bucket(bucket) => Arc::new(ObjectStore::create(*bucket, access)?),
         Place::Service(service) => Arc::new(ObjectStore::create_at_service(&service, access)?),
+        Place::Hub(address) => Arc::new(HubStore::new(address, access)?),
     };
     Ok(Location { store, expected_id })
 }
@@ -119,17 +127,18 @@ fn local(directory: DirectoryStore, access: &Access) -> Arc<dyn Store> {
 }
 
 impl Address {
-    /// Reads a location; `defaults` say what URLs of buckets leave open.
+    /// Reads a location; `access` says what URLs of buckets leave open, and whether hubs may be reached by plain HTTP.
     ///
     /// # Errors
     /// If it is not understood.
-    pub fn parse(location: &str, defaults: &Defaults) -> Result<Self, LocationError> {
+    pub fn parse(location: &str, access: &Access) -> Result<Self, LocationError> {
         let (place, id) = match location.rsplit_once('#') {
             Some((place, id)) if id.starts_with("hb1") => (place, Some(id)),
             _ => (location, None),
         };
         let place = match place.split_once("://") {
-            Some(("s3", rest)) => Place::Bucket(Box::new(Bucket::parse(rest, defaults)?)),
+            Some(("s3", rest)) => Place::Bucket(Box::new(Bucket::parse(rest, access.defaults())?)),
+            Some((scheme @ ("https" | "http"), rest)) => Place::Hub(HubAddress::parse(scheme, rest, access.allows_plain_http())?),
             Some(("sftp", rest)) => Place::Server(rest.parse()?),
             Some((scheme, rest)) if scheme.starts_with(SERVICES) => {
                 Place::Service(Box::new(Service::parse(scheme.trim_start_matches(SERVICES), rest)?))
@@ -144,7 +153,7 @@ impl Address {
     pub fn into_directory(self) -> Option<PathBuf> {
         match self.place {
             Place::Directory(path) => Some(path),
-            Place::Server(_) | Place::Bucket(_) | Place::Service(_) => None,
+            Place::Server(_) | Place::Bucket(_) | Place::Service(_) | Place::Hub(_) => None,
         }
     }
 }
@@ -205,7 +214,7 @@ mod tests {
     use std::path::Path;
 
     fn parse(location: &str) -> Result<Address, LocationError> {
-        Address::parse(location, &Defaults::default())
+        Address::parse(location, &Access::default())
     }
 
     fn path(location: &str) -> PathBuf {
@@ -240,7 +249,7 @@ mod tests {
 
     #[test]
     fn other_kinds_of_stores_are_refused_by_name_and_without_their_passwords() {
-        for scheme in ["https", "ssh"] {
+        for scheme in ["ftp", "ssh"] {
             let text = error(&format!("{scheme}://user:secret@host/a"));
             assert!(text.contains(&format!("not at {scheme}://")), "{text}");
             assert!(text.contains("user@host/a") && !text.contains("secret"), "{text}");

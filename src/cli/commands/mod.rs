@@ -9,6 +9,7 @@ mod dump;
 mod find;
 mod forget;
 mod generate;
+mod hub;
 mod init;
 mod key;
 mod ls;
@@ -60,6 +61,8 @@ pub enum Command {
     Config(config::ConfigCommand),
     #[command(subcommand)]
     Key(key::KeyCommand),
+    #[command(subcommand)]
+    Hub(hub::HubCommand),
     Completions(generate::Completions),
     Man(generate::Man),
 }
@@ -95,6 +98,7 @@ impl Command {
             Command::Notify(command) => command.run(context),
             Command::Config(command) => command.run(context),
             Command::Key(command) => command.run(context),
+            Command::Hub(command) => command.run(context),
             Command::Completions(command) => command.run(context),
             Command::Man(command) => command.run(context),
         }

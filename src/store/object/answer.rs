@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use opendal::{Error, ErrorKind};
 
+use crate::store::attempt::{Failing, Silence};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Letters of an answer that are told.
@@ -22,14 +23,6 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// Whether it may succeed when tried again.
-    pub(super) fn may_pass(&self) -> bool {
-        match self {
-            Self::Answer(error) => error.is_temporary() && !is_untrusted(error),
-            Self::Silence(_) => true,
-        }
-    }
-
     /// Whether the server said something.
     pub(super) fn is_answer(&self) -> bool {
         matches!(self, Self::Answer(error) if status(error).is_some())
@@ -40,14 +33,38 @@ impl Failure {
         self.is_answer() && matches!(self, Self::Answer(error) if error.kind() == ErrorKind::PermissionDenied)
     }
 
-    /// Whether there was somebody at its address, whatever became of the request.
-    pub(super) fn is_reached(&self) -> bool {
-        matches!(self, Self::Answer(error) if status(error).is_some() || !causes(error).iter().any(|cause| cause.contains("(Connect)")))
-    }
-
     /// Whether the server says that the object is not there.
     pub(super) fn is_absence(&self) -> bool {
         matches!(self, Self::Answer(error) if error.kind() == ErrorKind::NotFound)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Answer(error)
+    }
+}
+
+impl From<Silence> for Failure {
+    fn from(Silence(time): Silence) -> Self {
+        Self::Silence(time)
+    }
+}
+
+impl Failing for Failure {
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Answer(error) => error.is_temporary() && !is_untrusted(error),
+            Self::Silence(_) => true,
+        }
+    }
+
+    fn is_reached(&self) -> bool {
+        matches!(self, Self::Answer(error) if status(error).is_some() || !causes(error).iter().any(|cause| cause.contains("(Connect)")))
+    }
+
+    fn is_silence(&self) -> bool {
+        matches!(self, Self::Silence(_))
     }
 }
 

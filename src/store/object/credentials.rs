@@ -27,6 +27,9 @@ pub struct Access {
     download: Option<u64>,
     /// What all stores share besides.
     uploads: Option<Arc<Pace>>,
+    /// A hub's.
+    token: Option<Zeroizing<String>>,
+    plain_http: bool,
 }
 
 impl Access {
@@ -45,6 +48,28 @@ impl Access {
     #[must_use]
     pub fn with_connections(self, connections: Option<usize>) -> Self {
         Self { connections: connections.or(self.connections), ..self }
+    }
+
+    /// A hub knows us by this token.
+    #[must_use]
+    pub fn with_token(self, token: Option<String>) -> Self {
+        Self { token: token.map(Zeroizing::new).or(self.token), ..self }
+    }
+
+    /// Whether hubs beyond this machine may be spoken to without encryption, token included.
+    #[must_use]
+    pub fn allowing_plain_http(self, allowed: bool) -> Self {
+        Self { plain_http: allowed, ..self }
+    }
+
+    /// The token for a hub.
+    pub(in crate::store) fn token(&self) -> Option<&str> {
+        self.token.as_deref().map(String::as_str)
+    }
+
+    /// Whether hubs may be spoken to without encryption.
+    pub(in crate::store) fn allows_plain_http(&self) -> bool {
+        self.plain_http
     }
 
     /// Other machines are reached so.

@@ -44,7 +44,7 @@ impl Download {
                 };
                 let piece = stream.next().await.transpose()?;
                 *kept = Some(stream);
-                Ok(piece.map(|piece| piece.to_bytes()).unwrap_or_default())
+                Ok::<_, opendal::Error>(piece.map(|piece| piece.to_bytes()).unwrap_or_default())
             }
         };
         let (piece, _) = self.store.0.attempts.run(PIECE, next);

@@ -15,8 +15,8 @@ use futures_util::StreamExt as _;
 use opendal::{Entry, Error, ErrorKind, Operator};
 
 use super::answer::Failure;
-use super::attempt::{ANSWER, LISTING};
 use super::{ObjectStore, TEMPORARY, info};
+use crate::store::attempt::{ANSWER, LISTING};
 use crate::store::name::by_name;
 use crate::store::{Folder, ObjectInfo, ObjectName};
 

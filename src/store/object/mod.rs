@@ -18,7 +18,6 @@
 
 mod address;
 mod answer;
-mod attempt;
 mod credentials;
 mod download;
 mod listing;
@@ -41,11 +40,12 @@ use opendal::{Buffer, ErrorKind, Metadata, OperationContext, Operator};
 
 pub use self::address::{AddressError, Bucket, Checksum, Defaults};
 use self::answer::Failure;
-use self::attempt::Attempts;
 pub use self::credentials::{Access, BucketCredentials, Credentials, CredentialsError, CredentialsFileError};
 use self::renamed::TEMPORARY;
 pub use self::service::{Service, ServiceError};
 use self::transport::Transport;
+use super::attempt::{Attempts, Failing as _};
+use super::pieces::{self, Memory};
 use super::requests::Requests;
 use super::{Folder, ObjectInfo, ObjectName, Packing, Put, StagedObject, Store, StoreError, StoreErrorKind};
 
@@ -68,7 +68,7 @@ pub struct ObjectStore(Arc<Inner>);
 struct Inner {
     place: Place,
     operator: Operator,
-    attempts: Attempts,
+    attempts: Attempts<Failure>,
     transport: Transport,
     /// Whether the server refuses replacements by itself.
     conditional: AtomicBool,
@@ -76,7 +76,7 @@ struct Inner {
     renames: bool,
     /// Whether what earlier runs left was cleared away.
     swept: Once,
-    memory: Arc<staged::Memory>,
+    memory: Arc<Memory>,
 }
 
 /// Where a store is, and what is said of its server.
@@ -230,11 +230,11 @@ impl ObjectStore {
         let path = name.path();
         let failed = |error: std::io::Error| opendal::Error::new(ErrorKind::Unexpected, "read a temporary file").set_source(error);
         let write = |_| async {
-            staged::rewind(file).map_err(failed)?;
+            pieces::rewind(file).map_err(failed)?;
             let mut writer = self.0.operator.writer_with(&path).chunk(PART).concurrent(PARTS_AT_ONCE).await?;
             let mut rest = file;
             loop {
-                let part = staged::next_part(&mut rest, PART).map_err(failed)?;
+                let part = pieces::next_part(&mut rest, PART).map_err(failed)?;
                 if part.is_empty() {
                     return writer.close().await;
                 }

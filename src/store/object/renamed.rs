@@ -11,7 +11,7 @@ use opendal::{Buffer, ErrorKind};
 
 use super::ObjectStore;
 use super::answer::Failure;
-use super::attempt::LISTING;
+use crate::store::attempt::LISTING;
 use crate::store::{ObjectName, Put, StoreError};
 
 /// Where uploads lie until they are complete, as in a directory.

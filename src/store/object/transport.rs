@@ -10,11 +10,11 @@ use futures_util::{StreamExt as _, TryStream, TryStreamExt as _, stream};
 use http::{HeaderValue, Method, Request, Response};
 use opendal::{Buffer, Error, ErrorKind, HttpBody, HttpTransport, HttpTransporter};
 use opendal_http_transport_reqwest::ReqwestTransport;
-use rustls::{ClientConfig, RootCertStore};
 
-use super::attempt::Held;
+use crate::store::attempt::Held;
 use crate::store::line::{Line, Paces};
 use crate::store::requests::{Counter, RequestKind, Requests};
+use crate::store::tls::tls;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(20);
@@ -176,17 +176,6 @@ fn kind(request: &Request<Buffer>) -> RequestKind {
         Method::POST if query.split('&').any(|word| word.trim_end_matches('=') == "delete") => RequestKind::Delete,
         _ => RequestKind::Put,
     }
-}
-
-/// Trusts the authorities that the system trusts, among them people's own; and uses the cryptography that we have anyway.
-fn tls(endpoint: &str) -> io::Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    if !endpoint.starts_with("http:") {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    }
-    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions().map_err(io::Error::other)?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 #[cfg(test)]

@@ -181,7 +181,7 @@ impl Mirror {
 fn place(context: &Context, to: &End, source: &Repository, dry_run: bool) -> anyhow::Result<Option<Arc<dyn Store>>> {
     // Before anything is made.
     anyhow::ensure!(
-        Address::parse(&to.url, to.access.defaults())?.expected_id.is_none_or(|id| id == source.id()),
+        Address::parse(&to.url, &to.access)?.expected_id.is_none_or(|id| id == source.id()),
         "{} shall be another repository than the one to be copied, which is {}",
         to.url,
         source.id().to_bech32()

@@ -1,8 +1,10 @@
 //! Trying again: what may pass is repeated after a pause that grows, and nothing waits for ever.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
+use std::marker::PhantomData;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,7 +13,21 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 
-use super::answer::Failure;
+/// Why an attempt failed, as far as it decides whether to try again.
+pub(super) trait Failing: From<Silence> {
+    /// Whether it may succeed when tried again.
+    fn may_pass(&self) -> bool;
+
+    /// Whether there was somebody at the server's address, whatever became of the request.
+    fn is_reached(&self) -> bool;
+
+    /// Whether the server said nothing in time.
+    fn is_silence(&self) -> bool;
+}
+
+/// Nothing was said for so long.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Silence(pub(super) Duration);
 
 /// How often something is tried. With the pauses between them, a server may be away for half a minute.
 const ATTEMPTS: u32 = 9;
@@ -56,35 +72,36 @@ impl Held {
 }
 
 /// Gives an attempt so much time, and that for which it is held back.
-async fn within<T>(time: Duration, attempt: impl Future<Output = opendal::Result<T>>) -> Result<T, Failure> {
+async fn within<T, E: From<Silence>>(time: Duration, attempt: impl Future<Output = Result<T, impl Into<E>>>) -> Result<T, E> {
     let (held, begin) = (Held::default(), Instant::now());
     let mut attempt = pin!(HELD.scope(held.clone(), attempt));
     loop {
         let left = (time + held.so_far()).saturating_sub(begin.elapsed());
         if left.is_zero() {
-            return Err(Failure::Silence(time));
+            return Err(Silence(time).into());
         }
         if let Ok(result) = tokio::time::timeout(left, attempt.as_mut()).await {
-            return result.map_err(Failure::Answer);
+            return result.map_err(Into::into);
         }
     }
 }
 
-/// Runs requests, not too many at once.
-pub(super) struct Attempts {
+/// Runs requests that fail with `E`, not too many at once.
+pub(super) struct Attempts<E> {
     runtime: Runtime,
     most: usize,
     connections: Semaphore,
     /// Whether the server has ever answered.
     met: AtomicBool,
+    failure: PhantomData<fn() -> E>,
 }
 
-impl Attempts {
+impl<E: Failing + Display> Attempts<E> {
     /// At most so many requests at once.
     pub(super) fn new(connections: usize) -> io::Result<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("network").enable_all().build()?;
         let most = connections.max(1);
-        Ok(Self { runtime, most, connections: Semaphore::new(most), met: AtomicBool::new(false) })
+        Ok(Self { runtime, most, connections: Semaphore::new(most), met: AtomicBool::new(false), failure: PhantomData })
     }
 
     /// How many requests may run at once.
@@ -93,9 +110,10 @@ impl Attempts {
     }
 
     /// Makes an attempt, which is to move so many bytes, and others while they fail for reasons that may pass. Also says how many it took.
-    pub(super) fn run<T, F>(&self, bytes: u64, mut attempt: impl FnMut(u32) -> F) -> (Result<T, Failure>, u32)
+    pub(super) fn run<T, F, W>(&self, bytes: u64, mut attempt: impl FnMut(u32) -> F) -> (Result<T, E>, u32)
     where
-        F: Future<Output = opendal::Result<T>>,
+        F: Future<Output = Result<T, W>>,
+        W: Into<E>,
     {
         let time = ANSWER + Duration::from_secs(bytes / SLOWEST);
         self.runtime.block_on(async {
@@ -105,13 +123,13 @@ impl Attempts {
                 let result = {
                     // Never closed; without a permit it would only be one connection more.
                     let _permit = self.connections.acquire().await.ok();
-                    within(time, attempt(made)).await
+                    within::<T, E>(time, attempt(made)).await
                 };
-                if result.as_ref().err().is_none_or(Failure::is_reached) {
+                if result.as_ref().err().is_none_or(E::is_reached) {
                     self.met.store(true, Ordering::Relaxed);
                 }
                 let most = if self.met.load(Ordering::Relaxed) { ATTEMPTS } else { ATTEMPTS_OF_A_STRANGER };
-                silent += u32::from(matches!(result, Err(Failure::Silence(_))));
+                silent += u32::from(result.as_ref().err().is_some_and(E::is_silence));
                 match result {
                     Err(failure) if failure.may_pass() && made < most && silent < ATTEMPTS_IN_SILENCE => {
                         tracing::debug!("attempt {made} of {most} failed: {failure}");
@@ -145,11 +163,11 @@ mod tests {
         let attempt = |held| async move {
             Held::here().add(held);
             tokio::time::sleep(Duration::from_millis(100)).await;
-            Ok(())
+            Ok::<_, Silence>(())
         };
-        let ends = |held| runtime.block_on(within(Duration::from_millis(5), attempt(held)));
+        let ends = |held| runtime.block_on(within::<(), Silence>(Duration::from_millis(5), attempt(held)));
         ends(Duration::from_secs(3600)).unwrap();
-        assert!(matches!(ends(Duration::ZERO), Err(Failure::Silence(_))));
+        ends(Duration::ZERO).unwrap_err();
     }
 
     #[test]

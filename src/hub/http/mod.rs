@@ -1,0 +1,172 @@
+//! Requests: which path is which, who asks, and what is answered.
+//!
+//! ```text
+//!   GET    /v1/NAME                    what there is of a repository, and the hub's time
+//!   GET    /v1/NAME/objects?folders=.. names, sizes and times, a line each
+//!   GET    /v1/NAME/objects/PATH       an object, or a part of it; HEAD: its size and time
+//!   PUT    /v1/NAME/objects/PATH       a new object
+//!   DELETE /v1/NAME/objects/PATH       removes one
+//!   POST   /v1/NAME/delete             removes many
+//!   GET    /health                     whether the hub answers; without a token
+//! ```
+//!
+//! Paths are told apart here and not by a router with rules of its own: every answer, refusals of malformed requests among them, is one that
+//! `docs/hub-protocol.md` has.
+
+mod answer;
+mod objects;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::header::{AUTHORIZATION, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use hyper::body::Incoming;
+
+use self::answer::{Body, json, refused, spawn};
+use super::door::Grant;
+use super::login::WINDOW;
+use super::repository::{Kept, refusal};
+use super::{Hub, Role};
+use crate::store::Store as _;
+use crate::store::hub::protocol::{About, Reason, Refusal, VERSION};
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone)]
+pub enum Peer {
+    /// Somebody with an address, who needs a token.
+    Address(IpAddr),
+    /// Somebody on this machine whom a socket lets in, and who needs a token.
+    Local,
+    /// Somebody whom `ssh` has let in, for one repository.
+    Admitted {
+        /// The repository.
+        repository: String,
+        /// What may be done there.
+        role: Role,
+        /// For logs.
+        name: String,
+    },
+}
+
+impl Peer {
+    fn address(&self) -> Option<IpAddr> {
+        match self {
+            Peer::Address(address) => Some(*address),
+            Peer::Local | Peer::Admitted { .. } => None,
+        }
+    }
+}
+
+/// Answers one request. Nothing that it brings makes this fail otherwise than with a refusal.
+pub async fn answer(hub: Arc<Hub>, peer: Peer, request: Request<Incoming>) -> Response<Body> {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let begun = Instant::now();
+    let answered = route(&hub, &peer, request).await;
+    let response = answered.unwrap_or_else(|refusal| {
+        tracing::info!("{method} {path}: refused, {}", refusal.message);
+        let mut response = refused(&refusal);
+        if refusal.error == Reason::TooMany {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(WINDOW.as_secs()));
+        }
+        response
+    });
+    tracing::debug!("{method} {path}: {} after {} ms", response.status().as_u16(), begun.elapsed().as_millis());
+    // A refusal of HEAD has no body either; hyper leaves it out.
+    response
+}
+
+async fn route(hub: &Arc<Hub>, peer: &Peer, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    let path = request.uri().path().to_owned();
+    let mut parts = path.strip_prefix('/').unwrap_or(&path).splitn(3, '/');
+    let (version, repository, rest) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
+    if version == "health" && repository.is_none() {
+        return json(&serde_json::json!({ "healthy": true }));
+    }
+    let nothing = || refusal(Reason::NotFound, "nothing is there; see docs/hub-protocol.md for what is");
+    let repository = repository.filter(|_| version == VERSION).ok_or_else(nothing)?;
+    let (grant, kept) = let_in(hub, peer, repository, request.headers()).await?;
+    let ask = objects::Ask { hub: Arc::clone(hub), kept, grant };
+    match (request.method(), rest) {
+        (&Method::GET, None) => about(&ask).await,
+        (&Method::GET, Some("objects")) => objects::list(ask, request.uri().query().unwrap_or_default()).await,
+        (&Method::POST, Some("delete")) => objects::delete_many(ask, request.into_body()).await,
+        (method, Some(rest)) => match rest.strip_prefix("objects/") {
+            Some(object) => {
+                let name = crate::store::hub::protocol::object_name(object)
+                    .ok_or_else(|| refusal(Reason::Malformed, "no object can have that path"))?;
+                match *method {
+                    Method::GET | Method::HEAD => objects::get(ask, name, method, request.headers()).await,
+                    Method::PUT => objects::put(ask, name, request).await,
+                    Method::DELETE => objects::delete(ask, name).await,
+                    _ => Err(refusal(Reason::Method, "objects know GET, HEAD, PUT and DELETE")),
+                }
+            }
+            None if matches!(rest, "objects" | "delete") => Err(refusal(Reason::Method, "lists know GET, and `delete` knows POST")),
+            None => Err(nothing()),
+        },
+        (_, None) => Err(refusal(Reason::Method, "a repository knows GET")),
+    }
+}
+
+/// Whose token it is. A repository that the token is not for is told apart from none by nobody.
+async fn let_in(hub: &Arc<Hub>, peer: &Peer, repository: &str, headers: &HeaderMap) -> Result<(Grant, Arc<Kept>), Refusal> {
+    let grant = match peer {
+        Peer::Admitted { repository: own, role, name } if own == repository => {
+            Grant { name: name.clone(), token: None, role: *role, writer: None }
+        }
+        Peer::Admitted { .. } => return Err(refusal(Reason::NoRepository, "ssh lets you into another repository")),
+        Peer::Address(_) | Peer::Local => log_in(hub, peer, repository, headers).await?,
+    };
+    let (hub, name) = (Arc::clone(hub), repository.to_owned());
+    let kept = spawn(move || hub.repositories.get(&name)).await?;
+    Ok((grant, kept))
+}
+
+async fn log_in(hub: &Arc<Hub>, peer: &Peer, repository: &str, headers: &HeaderMap) -> Result<Grant, Refusal> {
+    let from = peer.address();
+    if !hub.logins.may_try(from, Instant::now()) {
+        return Err(refusal(Reason::TooMany, "too many failed logins from this address; wait a minute"));
+    }
+    let token = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
+    let missing = || refusal(Reason::Unauthorized, "a token is needed, as `Authorization: Bearer TOKEN`");
+    let token = zeroize::Zeroizing::new(token.ok_or_else(missing)?.trim().to_owned());
+    let asked = Arc::clone(hub);
+    let found = spawn(move || {
+        asked.tokens.find(&token).map_err(|error| {
+            tracing::error!("{error}");
+            refusal(Reason::Failed, "the hub cannot read its tokens; its log says why")
+        })
+    });
+    let Some(found) = found.await? else {
+        hub.logins.failed(from, Instant::now());
+        tracing::warn!("a login with an unknown token failed, from {}", from.map_or("this machine".to_owned(), |from| from.to_string()));
+        return Err(refusal(Reason::Unauthorized, "the hub does not know this token; it may have been revoked"));
+    };
+    if found.repository != repository {
+        return Err(refusal(Reason::NoRepository, "there is no such repository for this token"));
+    }
+    Ok(Grant { name: found.name, token: Some(found.id), role: found.role, writer: found.writer })
+}
+
+async fn about(ask: &objects::Ask) -> Result<Response<Body>, Refusal> {
+    let kept = Arc::clone(&ask.kept);
+    let role = ask.grant.role;
+    let about = spawn(move || {
+        let now = kept.store.now().map_err(|error| super::repository::failed(&error))?;
+        let unknown_folders = kept.store.unknown_folders().map_err(|error| super::repository::failed(&error))?;
+        Ok(About {
+            repository: kept.name.clone(),
+            role: role.to_string(),
+            now: now.try_into().map_err(|_| refusal(Reason::Failed, "the hub's clock is wrong"))?,
+            used: kept.usage()?,
+            quota: kept.quota.told(),
+            unknown_folders,
+        })
+    });
+    json(&about.await?)
+}
+
+/// How long a client may take to send more of a body.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);

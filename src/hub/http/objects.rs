@@ -1,0 +1,288 @@
+//! Requests about objects.
+
+use std::io::{self, Write as _};
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use jiff::Timestamp;
+use tokio::sync::mpsc::{self, Sender};
+
+use super::PATIENCE;
+use super::answer::{Body, json, made, spawn, whole, with_type};
+use crate::hub::Hub;
+use crate::hub::door::{self, Grant};
+use crate::hub::receive::Upload;
+use crate::hub::repository::{Kept, failed, refusal};
+use crate::store::hub::protocol::{self, DELETIONS, Deleted, Listed, Reason, Refusal, STORED, Stored};
+use crate::store::{Folder, ObjectInfo, ObjectName, Store as _};
+
+/// Bytes of an object that are read at once.
+const PIECE: u64 = 512 << 10;
+/// Bytes of a listing that are sent at once.
+const LINES: usize = 64 << 10;
+/// Pieces of an upload that wait for the disk.
+const WAITING: usize = 2;
+/// Most bytes of a list of names.
+const LONGEST_LIST: usize = 1 << 20;
+/// What is read of an upload that is refused, so that the client comes to read why.
+const DRAINED: u64 = 64 << 20;
+
+/// A request that was let in.
+pub(super) struct Ask {
+    pub(super) hub: Arc<Hub>,
+    pub(super) kept: Arc<Kept>,
+    pub(super) grant: Grant,
+}
+
+/// Names, sizes and times: every role sees them.
+pub(super) async fn list(ask: Ask, query: &str) -> Result<Response<Body>, Refusal> {
+    let wrong = || refusal(Reason::Malformed, "a list needs `?folders=` and names of folders with commas between them");
+    let named = query.strip_prefix("folders=").ok_or_else(wrong)?;
+    let known = |name: &str| Folder::ALL.into_iter().find(|folder| folder.as_str() == name);
+    let folders = named.split(',').map(known).collect::<Option<Vec<Folder>>>().ok_or_else(wrong)?;
+    let objects = spawn(move || ask.kept.store.list_folders(&folders).map_err(|error| failed(&error))).await?;
+    let lines = made(move |sender| {
+        let mut text = Vec::with_capacity(LINES + 1024);
+        let count = objects.len() as u64;
+        let ends = objects.iter().map(Listed::of).chain([Listed::End { objects: count }]);
+        for line in ends {
+            serde_json::to_writer(&mut text, &line)?;
+            text.write_all(b"\n")?;
+            if text.len() >= LINES && sender.blocking_send(Ok(std::mem::take(&mut text).into())).is_err() {
+                return Ok(());
+            }
+        }
+        let _ = sender.blocking_send(Ok(text.into()));
+        Ok(())
+    });
+    Ok(with_type(Response::new(lines), "application/x-ndjson"))
+}
+
+/// An object, a part of it, or what is known of it.
+pub(super) async fn get(ask: Ask, name: ObjectName, method: &Method, headers: &HeaderMap) -> Result<Response<Body>, Refusal> {
+    if method == Method::GET {
+        ask.grant.may_read(name.folder())?;
+    }
+    let range = headers.get(RANGE).cloned();
+    let (kept, asked) = (Arc::clone(&ask.kept), name.clone());
+    let info = spawn(move || kept.store.stat(&asked).map_err(|error| failed(&error))).await?;
+    let range = match range {
+        Some(range) => Some(part(range.to_str().unwrap_or_default(), info.size)?),
+        None => None,
+    };
+    let bytes = range.clone().unwrap_or(0..info.size);
+    let body = if method == Method::HEAD { whole(Bytes::new()) } else { object(ask.kept, name, bytes.clone()) };
+    let mut response = with_type(Response::new(body), "application/octet-stream");
+    if range.is_some() {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    describe(response.headers_mut(), &info, &bytes, range.is_some())?;
+    Ok(response)
+}
+
+fn describe(headers: &mut HeaderMap, info: &ObjectInfo, bytes: &Range<u64>, partial: bool) -> Result<(), Refusal> {
+    let text = |text: String| HeaderValue::try_from(text).map_err(|error| refusal(Reason::Failed, error.to_string()));
+    let stored = Timestamp::try_from(info.stored).unwrap_or(Timestamp::UNIX_EPOCH);
+    headers.insert(STORED, text(stored.to_string())?);
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.end - bytes.start));
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if partial {
+        headers.insert(CONTENT_RANGE, text(format!("bytes {}-{}/{}", bytes.start, bytes.end.saturating_sub(1), info.size))?);
+    }
+    Ok(())
+}
+
+/// The part that `bytes=A-B`, `bytes=A-` or `bytes=-N` names (RFC 9110, 14.1.2). One that begins behind the end is refused, and so is one
+/// that ends there: objects do not grow, and whoever asks for more than there is believes in another object.
+fn part(range: &str, size: u64) -> Result<Range<u64>, Refusal> {
+    let wrong = || refusal(Reason::Malformed, "a range is written `bytes=FIRST-LAST`");
+    let (first, last) = range.strip_prefix("bytes=").and_then(|range| range.split_once('-')).ok_or_else(wrong)?;
+    let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
+    let range = match (first, last) {
+        ("", last) => size.saturating_sub(number(last).filter(|last| *last > 0).ok_or_else(wrong)?)..size,
+        (first, "") => number(first).ok_or_else(wrong)?..size,
+        (first, last) => number(first).ok_or_else(wrong)?..number(last).ok_or_else(wrong)?.checked_add(1).ok_or_else(wrong)?,
+    };
+    if range.end > size || range.start >= range.end {
+        return Err(refusal(Reason::Range, format!("the object has {size} bytes")));
+    }
+    Ok(range)
+}
+
+/// The bytes of an object, read while they are sent.
+fn object(kept: Arc<Kept>, name: ObjectName, bytes: Range<u64>) -> Body {
+    made(move |sender| {
+        let mut offset = bytes.start;
+        while offset < bytes.end {
+            let length = (bytes.end - offset).min(PIECE);
+            let mut piece = Vec::new();
+            let size = usize::try_from(length).map_err(io::Error::other)?;
+            kept.store.get_range(&name, offset, size, &mut piece).map_err(|error| {
+                tracing::error!("{error}");
+                io::Error::other(error.to_string())
+            })?;
+            if sender.blocking_send(Ok(piece.into())).is_err() {
+                return Ok(());
+            }
+            offset += length;
+        }
+        Ok(())
+    })
+}
+
+/// A new object. What is refused is refused before a byte of it is accepted, as far as its head tells.
+pub(super) async fn put(ask: Ask, name: ObjectName, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let mut body = request.into_body();
+    let begun = begin(&ask, name, length).await;
+    let (upload, hub) = match begun {
+        Ok(Some(upload)) => (upload, Arc::clone(&ask.hub)),
+        Ok(None) => {
+            drain(body, length).await;
+            return json(&Stored { created: false });
+        }
+        Err(refusal) => {
+            drain(body, length).await;
+            return Err(refusal);
+        }
+    };
+    let _permit = Arc::clone(&ask.hub.uploads).acquire_owned().await.ok();
+    let (sender, receiver) = mpsc::channel(WAITING);
+    let receiving = tokio::task::spawn_blocking(move || upload.receive(&hub.tokens, receiver));
+    pump(&mut body, sender).await;
+    let stored = receiving.await.unwrap_or_else(|error| {
+        tracing::error!("an upload made the hub fail: {error}");
+        Err(refusal(Reason::Failed, "the hub failed; its log says how"))
+    });
+    if stored.is_err() {
+        drain(body, length).await;
+    }
+    let mut response = json(&stored?)?;
+    *response.status_mut() = StatusCode::OK;
+    Ok(response)
+}
+
+/// Whether the upload may begin: none if the object is there.
+async fn begin(ask: &Ask, name: ObjectName, length: Option<u64>) -> Result<Option<Upload>, Refusal> {
+    ask.grant.may_create(name.folder())?;
+    let length = length.ok_or_else(|| refusal(Reason::LengthRequired, "an upload says its length"))?;
+    let most = door::largest(name.folder());
+    if length > most {
+        return Err(refusal(Reason::TooLarge, format!("objects in {}/ have at most {most} bytes", name.folder())));
+    }
+    let (kept, grant, checked) = (Arc::clone(&ask.kept), ask.grant.clone(), ask.hub.checked);
+    spawn(move || match kept.store.stat(&name) {
+        Ok(_) => Ok(None),
+        Err(error) if error.is_not_found() => {
+            let room = kept.promise(length)?;
+            Ok(Some(Upload { kept, grant, name, length, room, checked }))
+        }
+        Err(error) => Err(failed(&error)),
+    })
+    .await
+}
+
+/// Hands on what comes, until it ends, breaks off, comes too slowly, or nobody wants it any more.
+async fn pump(body: &mut Incoming, sender: Sender<Result<Bytes, Refusal>>) {
+    loop {
+        let piece = match tokio::time::timeout(PATIENCE, body.frame()).await {
+            Ok(None) => return,
+            Ok(Some(Ok(frame))) => match frame.into_data() {
+                Ok(bytes) => Ok(bytes),
+                Err(_) => continue,
+            },
+            Ok(Some(Err(error))) => Err(refusal(Reason::Malformed, format!("the body broke off: {error}"))),
+            Err(_) => Err(refusal(Reason::Slow, format!("nothing came for {} seconds", PATIENCE.as_secs()))),
+        };
+        let ends = piece.is_err();
+        if sender.send(piece).await.is_err() || ends {
+            return;
+        }
+    }
+}
+
+/// Reads what nobody wants, within bounds: a client that is still sending would not see the answer.
+async fn drain(mut body: Incoming, length: Option<u64>) {
+    if length.is_some_and(|length| length > DRAINED) {
+        return;
+    }
+    let mut left = DRAINED;
+    while let Ok(Some(Ok(frame))) = tokio::time::timeout(PATIENCE, body.frame()).await {
+        let read = frame.data_ref().map_or(0, |bytes| bytes.len() as u64);
+        let Some(less) = left.checked_sub(read) else { return };
+        left = less;
+    }
+}
+
+/// Removes an object; an absent one is a success.
+pub(super) async fn delete(ask: Ask, name: ObjectName) -> Result<Response<Body>, Refusal> {
+    ask.grant.may_delete()?;
+    let object = name.path();
+    spawn(move || ask.kept.delete(&name)).await?;
+    json(&Deleted { object, error: None })
+}
+
+/// Removes many.
+pub(super) async fn delete_many(ask: Ask, mut body: Incoming) -> Result<Response<Body>, Refusal> {
+    let mut text = BytesMut::new();
+    loop {
+        match tokio::time::timeout(PATIENCE, body.frame()).await {
+            Ok(None) => break,
+            Ok(Some(Ok(frame))) => text.extend_from_slice(frame.data_ref().map_or(&[][..], |bytes| bytes)),
+            Ok(Some(Err(error))) => return Err(refusal(Reason::Malformed, format!("the body broke off: {error}"))),
+            Err(_) => return Err(refusal(Reason::Slow, format!("nothing came for {} seconds", PATIENCE.as_secs()))),
+        }
+        if text.len() > LONGEST_LIST {
+            return Err(refusal(Reason::TooLarge, format!("a list of names has at most {LONGEST_LIST} bytes")));
+        }
+    }
+    ask.grant.may_delete()?;
+    let paths: Vec<String> =
+        serde_json::from_slice(&text).map_err(|error| refusal(Reason::Malformed, format!("no list of paths: {error}")))?;
+    if paths.len() > DELETIONS {
+        return Err(refusal(Reason::TooLarge, format!("at most {DELETIONS} objects are deleted at once")));
+    }
+    let deleted = spawn(move || {
+        let delete = |path: &String| match protocol::object_name(path) {
+            Some(name) => ask.kept.delete(&name),
+            None => Err(refusal(Reason::Malformed, "no object can have that path")),
+        };
+        Ok(paths.iter().map(|path| Deleted { object: path.clone(), error: delete(path).err() }).collect::<Vec<_>>())
+    });
+    json(&deleted.await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_read_as_the_standard_has_them_and_never_beyond_the_end() {
+        assert_eq!(part("bytes=0-0", 10), Ok(0..1));
+        assert_eq!(part("bytes=2-", 10), Ok(2..10));
+        assert_eq!(part("bytes=-3", 10), Ok(7..10));
+        assert_eq!(part("bytes=-30", 10), Ok(0..10));
+        for beyond in ["bytes=0-10", "bytes=10-", "bytes=10-12", "bytes=5-4"] {
+            assert_eq!(part(beyond, 10).unwrap_err().error, Reason::Range, "{beyond}");
+        }
+        for wrong in [
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=-",
+            "bytes=-0",
+            "bytes=a-b",
+            "bytes=+1-2",
+            "bytes=0-1,3-4",
+            "lines=0-1",
+            "bytes=0-18446744073709551615",
+        ] {
+            assert_eq!(part(wrong, 10).unwrap_err().error, Reason::Malformed, "{wrong}");
+        }
+    }
+}

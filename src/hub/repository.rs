@@ -1,0 +1,273 @@
+//! The hub's repositories: a directory each, what is in it, and what may be in it.
+//!
+//! ```text
+//!   DATA/repositories/NAME/   a repository like any other on a disk: every command of this program works on it
+//! ```
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::sealed::SealedError;
+use crate::sealed::repository::{Repository, Trust};
+use crate::store::hub::is_name;
+use crate::store::hub::protocol::{Reason, Refusal, Usage};
+use crate::store::{DirectoryStore, Folder, ObjectName, Store as _, StoreError, StoreErrorKind};
+
+const FOLDER: &str = "repositories";
+/// How long a count is believed: others, such as maintenance, may change the directory meanwhile.
+const COUNTED: Duration = Duration::from_secs(3600);
+/// How long a count is believed that would refuse an upload.
+const COUNTED_WHEN_FULL: Duration = Duration::from_secs(60);
+
+/// What a repository may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Quota {
+    /// Bytes of all its objects; no bound if none.
+    pub bytes: Option<u64>,
+    /// Objects; no bound if none.
+    pub objects: Option<u64>,
+}
+
+impl Quota {
+    /// As it is told to clients.
+    pub(super) fn told(self) -> Option<Usage> {
+        (self != Self::default()).then(|| Usage { bytes: self.bytes.unwrap_or(u64::MAX), objects: self.objects.unwrap_or(u64::MAX) })
+    }
+
+    fn holds(self, usage: Usage) -> bool {
+        self.bytes.is_none_or(|most| usage.bytes <= most) && self.objects.is_none_or(|most| usage.objects <= most)
+    }
+}
+
+/// All repositories below a directory.
+pub struct Repositories {
+    folder: PathBuf,
+    quota: Quota,
+    open: Mutex<HashMap<String, Arc<Kept>>>,
+}
+
+impl Repositories {
+    /// Those of a hub.
+    pub fn new(data: &Path, quota: Quota) -> Self {
+        Self { folder: data.join(FOLDER), quota, open: Mutex::default() }
+    }
+
+    /// Where a repository lies.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Makes an empty one, unless it is there.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn make(&self, name: &str) -> Result<(), StoreError> {
+        DirectoryStore::create(self.path(name)).map(|_| ())
+    }
+
+    /// Opens one. This reads the disk.
+    pub(super) fn get(&self, name: &str) -> Result<Arc<Kept>, Refusal> {
+        let unknown = || refusal(Reason::NoRepository, "there is no such repository; the administrator makes it with `hub token add`");
+        if !is_name(name) {
+            return Err(unknown());
+        }
+        if let Some(kept) = lock(&self.open).get(name) {
+            return Ok(Arc::clone(kept));
+        }
+        let store = DirectoryStore::open(self.path(name)).map_err(|error| match error.kind {
+            StoreErrorKind::NotFound => unknown(),
+            _ => failed(&error),
+        })?;
+        let kept = Arc::new(Kept {
+            name: name.to_owned(),
+            store: Arc::new(store),
+            quota: self.quota,
+            room: Mutex::default(),
+            statements: Mutex::default(),
+        });
+        Ok(Arc::clone(lock(&self.open).entry(name.to_owned()).or_insert(kept)))
+    }
+}
+
+/// One repository.
+pub(super) struct Kept {
+    pub(super) name: String,
+    pub(super) store: Arc<DirectoryStore>,
+    pub(super) quota: Quota,
+    room: Mutex<Room>,
+    /// As it was when it had so many statements.
+    statements: Mutex<Option<(u64, Repository)>>,
+}
+
+#[derive(Default)]
+struct Room {
+    counted: Option<Instant>,
+    used: Usage,
+    /// Promised to uploads that run.
+    promised: Usage,
+}
+
+impl Kept {
+    /// What its objects take.
+    pub(super) fn usage(&self) -> Result<Usage, Refusal> {
+        let mut room = lock(&self.room);
+        self.count(&mut room, COUNTED)?;
+        Ok(room.used)
+    }
+
+    fn count(&self, room: &mut Room, young: Duration) -> Result<(), Refusal> {
+        if room.counted.is_some_and(|counted| counted.elapsed() < young) {
+            return Ok(());
+        }
+        let objects = self.store.list_folders(&Folder::ALL).map_err(|error| failed(&error))?;
+        room.used = Usage { bytes: objects.iter().map(|info| info.size).sum(), objects: objects.len() as u64 };
+        room.counted = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Promises room for an object before a byte of it is accepted.
+    pub(super) fn promise(self: &Arc<Self>, bytes: u64) -> Result<Promise, Refusal> {
+        let mut room = lock(&self.room);
+        let with = |room: &Room| Usage {
+            bytes: room.used.bytes.saturating_add(room.promised.bytes).saturating_add(bytes),
+            objects: room.used.objects + room.promised.objects + 1,
+        };
+        if self.quota != Quota::default() {
+            self.count(&mut room, COUNTED)?;
+            if !self.quota.holds(with(&room)) {
+                self.count(&mut room, COUNTED_WHEN_FULL)?;
+            }
+            if !self.quota.holds(with(&room)) {
+                let used = room.used;
+                let message = format!(
+                    "the repository `{}` has used {} bytes in {} objects, and may use no more",
+                    self.name, used.bytes, used.objects
+                );
+                return Err(refusal(Reason::Quota, message));
+            }
+        }
+        room.promised.bytes += bytes;
+        room.promised.objects += 1;
+        Ok(Promise { kept: Arc::clone(self), bytes })
+    }
+
+    /// Deletes an object.
+    pub(super) fn delete(&self, name: &ObjectName) -> Result<(), Refusal> {
+        let size = self.store.stat(name).map(|info| info.size).unwrap_or_default();
+        self.store.delete(name).map_err(|error| failed(&error))?;
+        let mut room = lock(&self.room);
+        room.used.bytes = room.used.bytes.saturating_sub(size);
+        room.used.objects = room.used.objects.saturating_sub(u64::from(size > 0));
+        if name.folder() == Folder::Repo {
+            *lock(&self.statements) = None;
+        }
+        Ok(())
+    }
+
+    /// The repository as its newest statement has it.
+    pub(super) fn repository(&self) -> Result<Repository, Refusal> {
+        let newest = self.store.list(Folder::Repo).map_err(|error| failed(&error))?.len() as u64;
+        let mut statements = lock(&self.statements);
+        if let Some((number, repository)) = statements.as_ref()
+            && *number == newest
+        {
+            return Ok(repository.clone());
+        }
+        let store = Arc::clone(&self.store);
+        let repository = Repository::open(store, &Trust::default()).map_err(|error| match error {
+            SealedError::NoRepository { .. } => {
+                refusal(Reason::Incomplete, "there is no repository yet; run `hearth-backup init` with a maintainer's token")
+            }
+            error => refusal(Reason::Failed, format!("the repository's statements cannot be read: {error}")),
+        })?;
+        *statements = Some((newest, repository.clone()));
+        Ok(repository)
+    }
+}
+
+/// Room for one object, given back unless it is taken.
+pub(super) struct Promise {
+    kept: Arc<Kept>,
+    bytes: u64,
+}
+
+impl Promise {
+    /// The object is there now.
+    pub(super) fn take(self) {
+        let mut room = lock(&self.kept.room);
+        room.used.bytes += self.bytes;
+        room.used.objects += 1;
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        let mut room = lock(&self.kept.room);
+        room.promised.bytes -= self.bytes;
+        room.promised.objects -= 1;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A refusal with these words.
+pub(super) fn refusal(error: Reason, message: impl Into<String>) -> Refusal {
+    Refusal { error, message: message.into() }
+}
+
+/// What a store's failure is to a client: the hub's paths are none of its business.
+pub(super) fn failed(error: &StoreError) -> Refusal {
+    match error.kind {
+        StoreErrorKind::NotFound => refusal(Reason::NotFound, "there is no such object"),
+        StoreErrorKind::TooLarge => refusal(Reason::TooLarge, "the object is larger than any of its kind may be"),
+        StoreErrorKind::Truncated => refusal(Reason::Range, "the object ends before that range"),
+        StoreErrorKind::Full => {
+            tracing::error!("{error}");
+            refusal(Reason::Full, "the hub's disk is full; nothing stored so far is lost")
+        }
+        StoreErrorKind::Refused | StoreErrorKind::Temporary | StoreErrorKind::Other => {
+            tracing::error!("{error}");
+            refusal(Reason::Failed, "the hub's disk failed; its log says how")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(quota: Quota) -> (Arc<Kept>, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let repositories = Repositories::new(folder.path(), quota);
+        repositories.make("home").unwrap();
+        (repositories.get("home").unwrap(), folder)
+    }
+
+    #[test]
+    fn what_is_promised_to_others_counts_towards_the_quota() {
+        let (kept, _folder) = kept(Quota { bytes: Some(100), objects: Some(3) });
+        let first = kept.promise(60).unwrap();
+        assert_eq!(kept.promise(41).err().unwrap().error, Reason::Quota);
+        let second = kept.promise(40).unwrap();
+        drop(first);
+        second.take();
+        assert_eq!(kept.usage().unwrap(), Usage { bytes: 40, objects: 1 });
+        kept.promise(60).unwrap();
+        let _two = [kept.promise(0).unwrap(), kept.promise(0).unwrap()];
+        assert_eq!(kept.promise(0).err().unwrap().error, Reason::Quota, "the fourth object");
+    }
+
+    #[test]
+    fn a_name_that_is_none_leads_to_no_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        let repositories = Repositories::new(folder.path(), Quota::default());
+        DirectoryStore::create(folder.path().join("elsewhere")).unwrap();
+        for name in ["../elsewhere", "..", "", "absent", "/"] {
+            assert_eq!(repositories.get(name).err().unwrap().error, Reason::NoRepository, "{name}");
+        }
+    }
+}

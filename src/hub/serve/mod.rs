@@ -1,0 +1,181 @@
+//! Listening: connections come, each is served, and a stop waits for what is under way.
+//!
+//! ```text
+//!   TCP, Unix socket, or sockets from systemd --> (TLS) --> HTTP/1.1 or 2 --> http::answer
+//! ```
+
+mod listener;
+mod systemd;
+mod tls;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
+
+use self::listener::{Connection, Listener};
+pub use self::tls::{Certificate, CertificateError};
+use super::Hub;
+use super::http::{self, Peer};
+
+/// Connections at the same time; others wait to be accepted.
+const CONNECTIONS: usize = 1024;
+/// How long the head of a request may take.
+const HEAD: Duration = Duration::from_secs(30);
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(20);
+/// Bytes of a connection that are read ahead.
+const BUFFER: usize = 128 << 10;
+/// What HTTP/2 lets a client send before it waits for the hub, in bytes.
+const WINDOW: u32 = 1 << 20;
+/// Streams in a connection of HTTP/2.
+const STREAMS: u32 = 32;
+/// How long a stop waits for what is under way.
+const FAREWELL: Duration = Duration::from_secs(60);
+
+/// Where a hub listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// At an address.
+    Tcp(SocketAddr),
+    /// At a socket in the file system, for a proxy on this machine.
+    Unix(PathBuf),
+    /// At the sockets that systemd has opened.
+    Systemd,
+}
+
+/// Serves until the process is told to stop by SIGTERM or SIGINT, and then ends what is under way. `ready` is told where it listens.
+///
+/// # Errors
+/// If it cannot listen.
+pub fn run(hub: Hub, listen: &[Listen], certificate: Option<Certificate>, ready: impl FnOnce(&[String])) -> io::Result<()> {
+    let runtime = Builder::new_multi_thread().thread_name("hub").enable_all().build()?;
+    runtime.block_on(async {
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let stop = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            systemd::stopping();
+        };
+        let watchdog = tokio::spawn(systemd::watchdog());
+        let told = |names: &[String]| {
+            systemd::ready(names);
+            ready(names);
+        };
+        let served = serve(Arc::new(hub), listen, certificate, told, stop).await;
+        watchdog.abort();
+        served
+    })
+}
+
+/// Serves until `stop` ends, and then waits for what is under way.
+///
+/// # Errors
+/// If it cannot listen.
+pub async fn serve(
+    hub: Arc<Hub>,
+    listen: &[Listen],
+    certificate: Option<Certificate>,
+    ready: impl FnOnce(&[String]),
+    stop: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let mut listeners = Vec::new();
+    for place in listen {
+        listeners.extend(Listener::open(place)?);
+    }
+    let certificate = certificate.map(Arc::new);
+    let names: Vec<_> = listeners.iter().map(|listener| listener.name(certificate.is_some())).collect();
+    ready(&names);
+    let graceful = Arc::new(GracefulShutdown::new());
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let (stopping, stopped) = tokio::sync::watch::channel(());
+    let mut accepting = tokio::task::JoinSet::new();
+    for listener in listeners {
+        let (hub, certificate, room, mut stopped) = (Arc::clone(&hub), certificate.clone(), Arc::clone(&room), stopped.clone());
+        let graceful = Arc::clone(&graceful);
+        accepting.spawn(async move {
+            loop {
+                let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+                let connection = tokio::select! {
+                    connection = listener.accept() => connection,
+                    _ = stopped.changed() => return,
+                };
+                match connection {
+                    Ok((connection, peer)) => {
+                        let (hub, certificate, watcher) = (Arc::clone(&hub), certificate.clone(), graceful.watcher());
+                        tokio::spawn(async move {
+                            welcome(hub, certificate, watcher, connection, peer).await;
+                            drop(permit);
+                        });
+                    }
+                    Err(error) => {
+                        // Such as too many open files: others must end first.
+                        tracing::warn!("a connection could not be accepted: {error}");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                }
+            }
+        });
+    }
+    stop.await;
+    let _ = stopping.send(());
+    drop(stopped);
+    while accepting.join_next().await.is_some() {}
+    let Some(graceful) = Arc::into_inner(graceful) else { return Ok(()) };
+    if tokio::time::timeout(FAREWELL, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests did not end within {} seconds and are broken off", FAREWELL.as_secs());
+    }
+    Ok(())
+}
+
+async fn welcome(hub: Arc<Hub>, certificate: Option<Arc<Certificate>>, watcher: Watcher, connection: Connection, peer: Peer) {
+    match (connection, certificate) {
+        (Connection::Tcp(stream), None) => converse(hub, watcher, stream, peer).await,
+        (Connection::Tcp(stream), Some(certificate)) => match tokio::time::timeout(HANDSHAKE, certificate.accept(stream)).await {
+            Ok(Ok(stream)) => converse(hub, watcher, stream, peer).await,
+            Ok(Err(error)) => tracing::debug!("no TLS with {peer:?}: {error}"),
+            Err(_) => tracing::debug!("no TLS with {peer:?}: too slow"),
+        },
+        // Whoever reaches a socket in the file system is on this machine.
+        (Connection::Unix(stream), _) => converse(hub, watcher, stream, peer).await,
+    }
+}
+
+/// Serves one connection until it ends.
+async fn converse(hub: Arc<Hub>, watcher: Watcher, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+    let builder = builder();
+    let service = service_fn(move |request| {
+        let (hub, peer) = (Arc::clone(&hub), peer.clone());
+        async move { Ok::<_, std::convert::Infallible>(http::answer(hub, peer, request).await) }
+    });
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!("a connection broke: {error}");
+    }
+}
+
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(BUFFER);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .keep_alive_interval(Some(HEAD))
+        .max_header_list_size(16 << 10);
+    builder
+}

@@ -1,0 +1,115 @@
+//! `https://hub/NAME`: where a hub is, and which of its repositories is meant.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use http::Uri;
+
+/// A repository at a hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubAddress {
+    /// What stands before the repository's name, without a slash at its end.
+    pub base: String,
+    /// The repository's name there.
+    pub repository: String,
+}
+
+/// Why a URL names no repository at a hub.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HubAddressError {
+    /// Not of the form that is needed.
+    #[error("`{0}` names no repository at a hub; write https://HOST/NAME, without `?`")]
+    Form(String),
+    /// A password in the URL.
+    #[error("a URL ends up in logs and lists of processes and must hold no password; put the hub's token into a file for --token-file")]
+    Secret,
+    /// The name of a repository.
+    #[error("`{0}` cannot be a repository at a hub: names are 1 to 64 of a-z, 0-9, `.`, `_` and `-`, and begin with a letter or digit")]
+    Name(String),
+    /// Tokens and backups would be read on the way.
+    #[error(
+        "http://{0} would show the token to everybody on the way; use https://, or add --allow-plain-http if the line is protected otherwise, such as by WireGuard"
+    )]
+    Plain(String),
+}
+
+/// Whether a repository, a host or a token may be called so: it is safe as a file name and in a path everywhere.
+pub fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    (1..=64).contains(&name.len())
+        && name.bytes().next().is_some_and(plain)
+        && name.bytes().all(|byte| plain(byte) || matches!(byte, b'.' | b'_' | b'-'))
+}
+
+impl HubAddress {
+    /// Reads a URL whose scheme is `https` or `http`. Plain HTTP leads to this machine only, unless it is allowed.
+    ///
+    /// # Errors
+    /// If it names no repository.
+    pub fn parse(scheme: &str, rest: &str, plain: bool) -> Result<Self, HubAddressError> {
+        let form = || HubAddressError::Form(format!("{scheme}://{}", rest.rsplit_once('@').map_or(rest, |(_, rest)| rest)));
+        let trimmed = rest.trim_end_matches('/');
+        let (before, repository) = trimmed.rsplit_once('/').ok_or_else(form)?;
+        if rest.contains(['?', '#']) || before.is_empty() {
+            return Err(form());
+        }
+        if !is_name(repository) {
+            return Err(HubAddressError::Name(repository.to_owned()));
+        }
+        let uri: Uri = format!("{scheme}://{before}/").parse().map_err(|_| form())?;
+        let authority = uri.authority().ok_or_else(form)?;
+        if authority.as_str().contains('@') {
+            return Err(HubAddressError::Secret);
+        }
+        if scheme == "http" && !plain && !is_loopback(authority.host()) {
+            return Err(HubAddressError::Plain(authority.host().to_owned()));
+        }
+        Ok(Self { base: format!("{scheme}://{before}"), repository: repository.to_owned() })
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+impl fmt::Display for HubAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.base, self.repository)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str) -> Result<HubAddress, HubAddressError> {
+        let (scheme, rest) = url.split_once("://").unwrap();
+        HubAddress::parse(scheme, rest, false)
+    }
+
+    #[test]
+    fn urls_are_read_and_shown_again() {
+        for url in ["https://hub/home", "https://hub:8420/backup/home", "http://127.0.0.1:8420/a.b-c_1", "http://[::1]:1/a"] {
+            assert_eq!(parse(url).unwrap().to_string(), url);
+        }
+        assert_eq!(parse("https://hub/home/").unwrap().to_string(), "https://hub/home");
+    }
+
+    #[test]
+    fn what_names_no_repository_is_refused_with_what_to_write() {
+        for url in ["https://hub", "https://hub/", "https:///home", "https://hub/home?x=1"] {
+            assert!(matches!(parse(url), Err(HubAddressError::Form(_))), "{url}: {:?}", parse(url));
+        }
+        for url in ["https://hub/..", "https://hub/A", "https://hub/a%2fb", "https://hub/-a", "https://hub/.a"] {
+            assert!(matches!(parse(url), Err(HubAddressError::Name(_))), "{url}");
+        }
+    }
+
+    #[test]
+    fn nothing_secret_is_in_a_url_or_goes_over_a_plain_line() {
+        assert_eq!(parse("https://me:secret@hub/home"), Err(HubAddressError::Secret));
+        assert!(matches!(parse("http://hub.lan/home"), Err(HubAddressError::Plain(_))));
+        assert!(HubAddress::parse("http", "hub.lan/home", true).is_ok());
+    }
+}

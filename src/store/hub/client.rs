@@ -1,0 +1,284 @@
+//! HTTP to a hub: one client for all requests of a store, which counts them and keeps the pace of the line.
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::time::{Duration, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{TryStream, stream};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue, RANGE};
+use http::{Method, StatusCode};
+use serde::de::DeserializeOwned;
+
+use super::HubAddress;
+use super::answer::Failure;
+use super::protocol::{ERROR, STORED, VERSION};
+use crate::store::Access;
+use crate::store::attempt::Held;
+use crate::store::line::{Line, Paces};
+use crate::store::pieces;
+use crate::store::requests::{Counter, RequestKind, Requests};
+use crate::store::tls::tls;
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(20);
+/// How long what was sent may stay unacknowledged before the line counts as dead.
+const DEAD: Duration = Duration::from_secs(60);
+/// How often a silent connection is probed.
+const PROBE: Duration = Duration::from_secs(20);
+/// Most bytes that are handed to a socket at once where a pace is kept, or out of a file.
+const STRETCH: usize = 64 << 10;
+const FILE_STRETCH: usize = 1 << 20;
+/// Most bytes of an answer that is JSON, or of a line of one.
+const LONGEST_JSON: usize = 4 << 20;
+/// Most bytes of a refusal.
+const LONGEST_REFUSAL: usize = 64 << 10;
+
+/// What a request brings.
+pub(super) enum Content<'a> {
+    /// Nothing.
+    Empty,
+    /// Bytes in memory.
+    Pieces(Vec<Bytes>),
+    /// A file, and how many bytes.
+    File(&'a File, u64),
+    /// What is left of a file, once, and how many bytes.
+    Parts(Box<dyn Iterator<Item = Bytes> + Send>, u64),
+}
+
+impl Content<'_> {
+    /// For one more attempt.
+    ///
+    /// # Errors
+    /// If the file cannot be read again.
+    pub(super) fn again(&self) -> Result<Content<'static>, Failure> {
+        match self {
+            Self::Empty => Ok(Content::Empty),
+            Self::Pieces(pieces) => Ok(Content::Pieces(pieces.clone())),
+            Self::File(file, size) => {
+                let failed = |error: io::Error| Failure::Strange(format!("a temporary file cannot be read: {error}"));
+                let file = file.try_clone().map_err(failed)?;
+                pieces::rewind(&file).map_err(failed)?;
+                let parts = std::iter::from_fn(move || {
+                    let part = pieces::next_part(&mut &file, FILE_STRETCH).ok().filter(|part| !part.is_empty())?;
+                    Some(part)
+                });
+                Ok(Content::Parts(Box::new(parts), *size))
+            }
+            Self::Parts(..) => Err(Failure::Strange("it was sent already".to_owned())),
+        }
+    }
+}
+
+impl Content<'static> {
+    /// How many bytes there are, and these as they come.
+    fn into_body(self, up: Paces) -> Option<(u64, reqwest::Body)> {
+        let (size, parts): (u64, Box<dyn Iterator<Item = Bytes> + Send>) = match self {
+            Self::Empty | Self::File(..) => return None,
+            Self::Pieces(pieces) => (pieces.iter().map(|piece| piece.len() as u64).sum(), Box::new(pieces.into_iter())),
+            Self::Parts(parts, size) => (size, parts),
+        };
+        let body = if up.is_empty() {
+            reqwest::Body::wrap_stream(stream::iter(parts.map(Ok::<_, Infallible>)))
+        } else {
+            reqwest::Body::wrap_stream(in_stretches(parts, up, Held::here()))
+        };
+        Some((size, body))
+    }
+}
+
+/// Bytes that wait for their turn before they leave.
+fn in_stretches(
+    parts: Box<dyn Iterator<Item = Bytes> + Send>,
+    up: Paces,
+    held: Held,
+) -> impl TryStream<Ok = Bytes, Error = Infallible> + Send {
+    stream::unfold((parts, Bytes::new(), up, held), |(mut parts, mut part, up, held)| async move {
+        if part.is_empty() {
+            part = parts.next()?;
+        }
+        let length = up.stretch(STRETCH).min(part.len());
+        up.hold(length, |nap| held.add(nap)).await;
+        let now = part.split_to(length);
+        Some((Ok(now), (parts, part, up, held)))
+    })
+}
+
+/// The client of one repository.
+pub(super) struct Client {
+    http: reqwest::Client,
+    /// What all paths begin with.
+    root: String,
+    headers: HeaderMap,
+    line: Line,
+    counter: Counter,
+}
+
+impl Client {
+    /// Nothing is asked yet.
+    pub(super) fn new(address: &HubAddress, access: &Access) -> io::Result<Self> {
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls(&address.base)?)
+            .connect_timeout(CONNECT)
+            .tcp_keepalive(PROBE)
+            .tcp_user_timeout(DEAD)
+            .tcp_nodelay(true)
+            // With one connection for all, its window would slow uploads down.
+            .http1_only()
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("hearth-backup/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(io::Error::other)?;
+        let mut headers = HeaderMap::new();
+        if let Some(token) = access.token() {
+            let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(io::Error::other)?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        let root = format!("{}/{VERSION}/{}", address.base, address.repository);
+        Ok(Self { http, root, headers, line: access.line(), counter: Counter::default() })
+    }
+
+    /// The requests so far.
+    pub(super) fn requests(&self) -> Requests {
+        self.counter.read()
+    }
+
+    /// Sends a request. An answer that is no success is a failure.
+    async fn ask(
+        &self,
+        kind: RequestKind,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        content: Content<'static>,
+    ) -> Result<reqwest::Response, Failure> {
+        self.counter.add(kind);
+        tracing::trace!("{method} {}{path}", self.root);
+        let mut request = self.http.request(method, format!("{}{path}", self.root)).headers(self.headers.clone()).headers(headers);
+        if let Some((size, body)) = content.into_body(self.line.up.clone()) {
+            request = request.header(CONTENT_LENGTH, size).body(body);
+        }
+        let answer = request.send().await?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let status = answer.status();
+        let word = answer.headers().get(ERROR).and_then(|word| Some(word.to_str().ok()?.to_owned()));
+        let mut answer = self.arriving(answer);
+        let mut said = BytesMut::new();
+        while said.len() < LONGEST_REFUSAL
+            && let Ok(Some(piece)) = answer.next().await
+        {
+            said.extend_from_slice(&piece);
+        }
+        Err(Failure::of(status, word.as_deref(), &said))
+    }
+
+    fn arriving(&self, answer: reqwest::Response) -> Arriving {
+        Arriving { answer, down: self.line.down.clone(), held: Held::here() }
+    }
+
+    /// The bytes of an object, or of a part of it, as they come.
+    pub(super) async fn get(&self, path: &str, range: Option<Range<u64>>) -> Result<Arriving, Failure> {
+        let mut headers = HeaderMap::new();
+        let ranged = range.is_some();
+        if let Some(range) = range {
+            let last = range.end.saturating_sub(1);
+            headers.insert(RANGE, HeaderValue::try_from(format!("bytes={}-{last}", range.start)).map_err(strange)?);
+        }
+        let answer = self.ask(RequestKind::Get, Method::GET, path, headers, Content::Empty).await?;
+        if ranged && answer.status() != StatusCode::PARTIAL_CONTENT {
+            return Err(Failure::Strange("it was asked for a part of an object and sends all of it".to_owned()));
+        }
+        Ok(self.arriving(answer))
+    }
+
+    /// All of them, unless there are more than `limit`.
+    pub(super) async fn bytes(&self, path: &str, range: Option<Range<u64>>, limit: u64) -> Result<Option<Vec<u8>>, Failure> {
+        let mut arriving = self.get(path, range).await?;
+        let size = arriving.answer.content_length().unwrap_or_default();
+        if size > limit {
+            return Ok(None);
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(size.min(LONGEST_JSON as u64)).unwrap_or_default());
+        while let Some(piece) = arriving.next().await? {
+            if (bytes.len() + piece.len()) as u64 > limit {
+                return Ok(None);
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Size and time of an object.
+    pub(super) async fn head(&self, path: &str) -> Result<(u64, SystemTime), Failure> {
+        let answer = self.ask(RequestKind::Head, Method::HEAD, path, HeaderMap::new(), Content::Empty).await?;
+        let header = |name: &str| answer.headers().get(name)?.to_str().ok();
+        let size = header(CONTENT_LENGTH.as_str()).and_then(|size| size.parse().ok());
+        let stored = header(STORED).and_then(|stored| stored.parse::<jiff::Timestamp>().ok());
+        size.zip(stored.map(SystemTime::from)).ok_or_else(|| Failure::Strange("it says neither size nor time of an object".to_owned()))
+    }
+
+    /// An answer in JSON.
+    pub(super) async fn json<T: DeserializeOwned>(
+        &self,
+        kind: RequestKind,
+        method: Method,
+        path: &str,
+        content: Content<'static>,
+    ) -> Result<T, Failure> {
+        let answer = self.ask(kind, method, path, HeaderMap::new(), content).await?;
+        let mut arriving = self.arriving(answer);
+        let mut said = BytesMut::new();
+        while let Some(piece) = arriving.next().await? {
+            said.extend_from_slice(&piece);
+            if said.len() > LONGEST_JSON {
+                return Err(Failure::Strange("its answer has no end".to_owned()));
+            }
+        }
+        serde_json::from_slice(&said).map_err(strange)
+    }
+
+    /// Hands on each line of an answer. Returns how many there were.
+    pub(super) async fn lines(&self, path: &str, mut each: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<u64, Failure> {
+        let answer = self.ask(RequestKind::List, Method::GET, path, HeaderMap::new(), Content::Empty).await?;
+        let mut arriving = self.arriving(answer);
+        let (mut rest, mut count) = (BytesMut::new(), 0);
+        while let Some(piece) = arriving.next().await? {
+            rest.extend_from_slice(&piece);
+            let mut begin = 0;
+            for end in memchr::memchr_iter(b'\n', &rest) {
+                each(rest.get(begin..end).unwrap_or_default())?;
+                (begin, count) = (end + 1, count + 1);
+            }
+            let _ = rest.split_to(begin);
+            if rest.len() > LONGEST_JSON {
+                return Err(Failure::Strange("its list has a line without end".to_owned()));
+            }
+        }
+        Ok(count)
+    }
+}
+
+fn strange(error: impl std::fmt::Display) -> Failure {
+    Failure::Strange(format!("its answer cannot be read ({error})"))
+}
+
+/// An answer that is being read.
+pub(super) struct Arriving {
+    answer: reqwest::Response,
+    down: Paces,
+    held: Held,
+}
+
+impl Arriving {
+    /// The next bytes; none at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        let piece = self.answer.chunk().await?;
+        self.down.hold(piece.as_ref().map_or(0, Bytes::len), |nap| self.held.add(nap)).await;
+        Ok(piece)
+    }
+}
