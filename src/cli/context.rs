@@ -80,7 +80,7 @@ impl Context {
 
     /// What URLs leave open, and which are permitted.
     fn reach(&self) -> Access {
-        Access::new(defaults()).allowing_plain_http(self.global.allow_plain_http)
+        Access::new(defaults()).allowing_plain_http(self.global.allow_plain_http).stopping_by(self.interrupt.number())
     }
 
     /// How to reach other machines.

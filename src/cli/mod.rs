@@ -78,7 +78,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(exit) => exit,
         Err(error) => {
             let exit = Exit::of(&error);
-            if !exit.is_closed_output() {
+            if context.interrupt.is_set() && exit == Exit::Failed {
+                // Ctrl-C also ends what the run has started, such as ssh: what it meets then is no fault.
+                tracing::warn!("stopped on request; what is stored so far is kept, and the next run goes on with it");
+                tracing::debug!("{}", explain(&error));
+            } else if !exit.is_closed_output() {
                 tracing::error!("{}", explain(&error));
             }
             exit

@@ -34,6 +34,11 @@ impl Interrupt {
         Ok(())
     }
 
+    /// The number of the signal that has come, else zero, for who cannot ask.
+    pub fn number(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.signal)
+    }
+
     /// How to end, if a signal has come.
     pub fn exit(&self) -> Option<Exit> {
         match self.signal.load(Ordering::Relaxed) {

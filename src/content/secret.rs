@@ -98,10 +98,11 @@ impl ChunkKeys {
     }
 }
 
-/// The group of a host and job under a writer's signing seed: equal for equal names, and tells a keeper nothing.
-pub fn group_id(seed: &[u8; 32], host: &str, job: &str) -> GroupId {
+/// The group of a host and job under a writer's signing seed: equal for equal names, and tells a keeper nothing. Without a job, paths
+/// stand for it.
+pub fn group_id(seed: &[u8; 32], host: &str, job: &[u8]) -> GroupId {
     let key = blake3::derive_key("hearth-backup v1 2026 snapshot group", seed);
     let mut hasher = blake3::Hasher::new_keyed(&key);
-    hasher.update(&(host.len() as u64).to_le_bytes()).update(host.as_bytes()).update(job.as_bytes());
+    hasher.update(&(host.len() as u64).to_le_bytes()).update(host.as_bytes()).update(job);
     GroupId::from_bytes(*hasher.finalize().as_bytes())
 }

@@ -9,10 +9,10 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -29,6 +29,8 @@ use crate::store::hub::is_name;
 const PREFIX: &str = "hbt_";
 const FILE: &str = "tokens.json";
 const LOCK: &str = "tokens.lock";
+/// How coarse a file's time may be.
+const YOUNG: Duration = Duration::from_secs(2);
 /// Bytes of the file that are read.
 const LARGEST: u64 = 16 << 20;
 
@@ -85,10 +87,13 @@ struct Contents {
     tokens: Vec<Token>,
 }
 
+/// What tells that a file is another one than before: when it was changed, its inode, its length.
+type State = (SystemTime, u64, u64);
+
 /// The tokens of a hub. Changes by other processes are seen at the next question.
 pub struct Tokens {
     data: PathBuf,
-    read: Mutex<(Option<SystemTime>, Vec<Token>)>,
+    read: Mutex<(Option<State>, Vec<Token>)>,
 }
 
 impl Tokens {
@@ -112,11 +117,19 @@ impl Tokens {
     /// If they cannot be read.
     pub fn all(&self) -> Result<Vec<Token>, TokenError> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = std::fs::metadata(self.path()).and_then(|metadata| metadata.modified()).ok();
-        if read.0 != changed || changed.is_none() {
-            *read = (changed, self.load()?);
+        let state = self.state();
+        if state.is_none() || read.0 != state {
+            *read = (state, self.load()?);
         }
         Ok(read.1.clone())
+    }
+
+    /// The file's state; none if it is not there, or so young that a later change might look the same.
+    fn state(&self) -> Option<State> {
+        let metadata = std::fs::metadata(self.path()).ok()?;
+        let changed = metadata.modified().ok()?;
+        let old = changed.elapsed().is_ok_and(|age| age > YOUNG);
+        old.then(|| (changed, metadata.ino(), metadata.len()))
     }
 
     fn load(&self) -> Result<Vec<Token>, TokenError> {

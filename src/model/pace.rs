@@ -1,7 +1,7 @@
 //! A pace: at most so many bytes a second, whoever moves them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What may be moved at once after a pause, in seconds' worth.
@@ -20,12 +20,20 @@ pub struct Pace {
     free: Mutex<Option<Instant>>,
     /// Whether nobody waits any more.
     released: AtomicBool,
+    /// What releases it too once it is no longer zero.
+    signal: Option<Arc<AtomicUsize>>,
 }
 
 impl Pace {
     /// A pace of so many bytes a second, at least one.
     pub fn new(rate: u64) -> Self {
-        Self { rate: rate.max(1), free: Mutex::new(None), released: AtomicBool::new(false) }
+        Self { rate: rate.max(1), free: Mutex::new(None), released: AtomicBool::new(false), signal: None }
+    }
+
+    /// One that is released, too, as soon as a number is not zero: that of the signal that asked the process to stop.
+    #[must_use]
+    pub fn released_by(self, signal: Option<Arc<AtomicUsize>>) -> Self {
+        Self { signal, ..self }
     }
 
     /// Bytes to move at once, at most `most`, so that they flow instead of coming in gushes: a tenth of a second's worth, but at least a KiB.
@@ -35,7 +43,7 @@ impl Pace {
 
     /// Whether nobody waits any more.
     pub fn is_released(&self) -> bool {
-        self.released.load(Ordering::Relaxed)
+        self.released.load(Ordering::Relaxed) || self.signal.as_ref().is_some_and(|signal| signal.load(Ordering::Relaxed) != 0)
     }
 
     /// Takes a turn: how long to wait at `now` before so many bytes count as moved.
@@ -94,6 +102,15 @@ mod tests {
     #[test]
     fn who_is_not_wanted_any_more_does_not_wait() {
         Pace::new(1).wait(u64::MAX, &|| false);
+    }
+
+    #[test]
+    fn a_signal_releases_a_pace() {
+        let signal = Arc::new(AtomicUsize::new(0));
+        let pace = Pace::new(1).released_by(Some(Arc::clone(&signal)));
+        assert!(!pace.is_released());
+        signal.store(15, Ordering::Relaxed);
+        pace.wait(u64::MAX, &|| true);
     }
 
     #[test]

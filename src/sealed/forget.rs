@@ -19,7 +19,7 @@ use crate::sealed::relocate::Relocator;
 use crate::sealed::repository::Repository;
 use crate::sealed::run_id::RunId;
 use crate::sealed::signature::Subject;
-use crate::sealed::{SealedError, envelope, index, lag, limits, marks, needs, snapshots};
+use crate::sealed::{SealedError, envelope, index, lag, limits, marks, needs, received, snapshots};
 use crate::store::{Folder, ObjectName, Put, Store};
 
 const LIMIT: u64 = limits::PAYLOAD + limits::ENVELOPE as u64;
@@ -45,6 +45,11 @@ pub fn forget(repository: &Repository, id: &SnapshotId) -> Result<(), SealedErro
         Err(error) if error.is_not_found() => return finish_forget(store, id, &name),
         other => other?,
     };
+    match received::keep_time(store, id, "forget") {
+        // Another forget was faster.
+        Err(error) if error.is_not_found() => return finish_forget(store, id, &name),
+        kept => kept?,
+    }
     set_aside(store, id, &bytes)?;
     remove(store, id)
 }

@@ -23,6 +23,7 @@ pub mod mirror;
 pub mod needs;
 pub mod pack;
 pub mod presence;
+pub mod received;
 pub mod refs;
 pub mod relocate;
 pub(crate) mod removal;

@@ -18,14 +18,14 @@ use crate::model::event::{Event, Monitor, Severity, Silent};
 use crate::model::id::{BlockId, PackId, SnapshotId};
 use crate::sealed::gc::announce;
 use crate::sealed::locations::{Locations, PackListing};
-use crate::sealed::marks::Received;
+
 use crate::sealed::mirror::transfer::{Carried, copy_pack};
 use crate::sealed::pack::Class;
 use crate::sealed::relocate::Relocator;
 use crate::sealed::repository::Repository;
 use crate::sealed::run_id::RunId;
 use crate::sealed::verify::{self, Problem, verify};
-use crate::sealed::{SealedError, index, limits, marks, needs, snapshots};
+use crate::sealed::{SealedError, index, limits, marks, needs, received, snapshots};
 use crate::store::{Folder, ObjectName, Store};
 
 /// How to repair.
@@ -134,14 +134,7 @@ fn object_of(problem: &Problem) -> Option<ObjectName> {
 impl Repair<'_> {
     /// Snapshots of which only the commit is left: forgetting deletes that last.
     fn lost_snapshots(&mut self, monitor: &dyn Monitor) -> Result<(), SealedError> {
-        let names = |folder| -> Result<HashSet<String>, SealedError> {
-            Ok(self.store.list(folder)?.into_iter().map(|info| info.name.leaf().to_owned()).collect())
-        };
-        let committed = names(Folder::Commits)?;
-        let there: HashSet<String> = names(Folder::Snapshots)?.into_iter().chain(names(Folder::Forgotten)?).collect();
-        let lost = committed.into_iter().filter(|leaf| !there.contains(leaf)).filter_map(|leaf| leaf.parse::<SnapshotId>().ok());
-        let mut lost: Vec<SnapshotId> = lost.collect();
-        lost.sort_unstable();
+        let lost = snapshots::lost(self.store)?;
         for id in lost {
             self.mend(snapshots::name(Folder::Snapshots, &id), "it is missing, but was not forgotten", &[], monitor)?;
         }
@@ -222,10 +215,7 @@ impl Repair<'_> {
             (_, Some(record)) => record.received,
             (_, None) => Timestamp::try_from(self.mirror.stat(name)?.stored).unwrap_or(Timestamp::MIN),
         };
-        let record = Received { received: time, door: "repair".to_owned(), mirrored: false };
-        let bytes = marks::encode_received(&record).map_err(|why| SealedError::malformed("a received record", why))?;
-        self.store.put_new(&snapshots::name(Folder::Received, &id), &bytes)?;
-        Ok(())
+        received::write(self.store, &id, time, "repair")
     }
 
     /// A pack as it is, or else what is needed of it.

@@ -225,3 +225,28 @@ pub fn read_checkpoints(repository: &Repository) -> Result<Vec<Checkpoint>, Seal
     }
     Ok(found)
 }
+
+/// Snapshots of which only the commit is left, in the order of their ids: forgetting deletes that last, so somebody else deleted them.
+///
+/// # Errors
+/// If the store fails.
+pub fn lost(store: &dyn Store) -> Result<Vec<SnapshotId>, SealedError> {
+    let names = |folder| -> Result<HashSet<String>, SealedError> {
+        Ok(store.list(folder)?.into_iter().map(|info| info.name.leaf().to_owned()).collect())
+    };
+    let committed = names(Folder::Commits)?;
+    // In this order: a forget that runs now makes its copy before it deletes.
+    let there: HashSet<String> = names(Folder::Snapshots)?.into_iter().chain(names(Folder::Forgotten)?).collect();
+    let lost = committed.into_iter().filter(|leaf| !there.contains(leaf)).filter_map(|leaf| leaf.parse().ok());
+    let mut found = Vec::new();
+    for id in lost {
+        // A listing may lag behind; what is asked for by its name does not.
+        match store.stat(&name(Folder::Snapshots, &id)) {
+            Ok(_) => {}
+            Err(error) if error.is_not_found() => found.push(id),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}

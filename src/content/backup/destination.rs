@@ -104,7 +104,7 @@ impl<'a> Run<'a> {
         repository.may_write()?;
         check_writer(repository, key)?;
         monitor.event(Event::Phase("prepare"));
-        let group = group_id(key.signing.seed(), &options.host, &options.job);
+        let group = group_id(key.signing.seed(), &options.host, &options.group_label());
         let repository = state.with_copies(repository);
         let listed = Arc::new(ListedStore::list(repository.shared_store(), &PREPARED)?);
         let before = &repository.through(listed.clone());

@@ -1,5 +1,6 @@
 //! What to back up and how, and what came of it.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -73,6 +74,21 @@ impl Default for BackupOptions {
             pace: None,
             estimate: false,
         }
+    }
+}
+
+impl BackupOptions {
+    /// What makes runs of this host one group, in which retention thins out: the job, or without one the paths. A name of a job has no
+    /// byte 0, and this has one behind each path.
+    pub(super) fn group_label(&self) -> Vec<u8> {
+        if !self.job.is_empty() {
+            return self.job.as_bytes().to_vec();
+        }
+        let mut paths: Vec<Vec<u8>> = self.paths.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect();
+        paths.extend(self.streams.iter().map(|stream| [&b"/"[..], &stream.path.join(&b'/')].concat()));
+        paths.sort_unstable();
+        paths.dedup();
+        paths.into_iter().flat_map(|path| path.into_iter().chain([0])).collect()
     }
 }
 

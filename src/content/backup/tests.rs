@@ -303,3 +303,19 @@ fn the_repository_itself_and_the_state_are_left_out() {
 mod crash;
 mod hostile;
 mod several;
+
+#[test]
+fn without_a_job_other_paths_are_another_group() {
+    let bench = Bench::new();
+    let group = |paths: &[&str], job: &str| {
+        let paths = paths.iter().map(|path| bench.source.path().join(path)).collect();
+        let made = bench.run(|options| (options.paths, options.job) = (paths, job.to_owned())).unwrap().snapshot.unwrap();
+        let list = Snapshots::load(&bench.fixture.repository(), Folder::Snapshots).unwrap().list;
+        list.into_iter().find(|snapshot| snapshot.id == made).unwrap().envelope.group
+    };
+    let (a, large) = (group(&["a"], ""), group(&["large"], ""));
+    assert_ne!(a, large, "or retention would thin out one by the other");
+    assert_eq!(group(&["a"], ""), a);
+    assert_eq!(group(&["a", "large"], ""), group(&["large", "a"], ""));
+    assert_eq!(group(&["a"], "job"), group(&["large"], "job"));
+}

@@ -126,7 +126,7 @@ pub(super) fn by_jobs(opened: &Opened, options: &MaintainOptions<'_>, monitor: &
 
 /// The finished snapshots of a job of this host. Only the holder of the writer key can make, or tell, the group of a host and job.
 fn of_job(opened: &Opened, host: &str, job: &str, all: &[Snapshot]) -> Vec<Snapshot> {
-    let group = group_id(opened.key.signing.seed(), host, job);
+    let group = group_id(opened.key.signing.seed(), host, job.as_bytes());
     let ours = |snapshot: &&Snapshot| snapshot.envelope.writer == opened.key.writer && snapshot.envelope.group == group;
     all.iter().filter(|snapshot| snapshot.committed).filter(ours).cloned().collect()
 }

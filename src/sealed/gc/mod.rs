@@ -29,9 +29,10 @@ use std::time::{Duration, SystemTime};
 pub use plan::{PackFate, Plan, Reason};
 
 use crate::model::event::{Event, Monitor, Silent};
-use crate::sealed::SealedError;
 use crate::sealed::repository::Repository;
 use crate::sealed::run_id::RunId;
+use crate::sealed::{SealedError, snapshots};
+use crate::store::Folder;
 use announce::Announced;
 use survey::Survey;
 
@@ -94,6 +95,11 @@ pub fn plan(repository: &Repository, options: &Options, monitor: &dyn Monitor) -
 
 pub(crate) fn plan_as(run: RunId, repository: &Repository, options: &Options, monitor: &dyn Monitor) -> Result<Plan, SealedError> {
     repository.may_keep()?;
+    for id in snapshots::lost(repository.store())? {
+        let what = "it was committed and is missing, but was not forgotten: somebody deleted it, and what only it needs is not kept; \
+                    `repair --from MIRROR` brings it back";
+        monitor.event(Event::warning(snapshots::name(Folder::Snapshots, &id).to_string(), what));
+    }
     let survey = Survey::take(repository, options, None, monitor)?;
     Ok(plan::decide(run, survey, options.clone()))
 }

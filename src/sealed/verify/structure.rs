@@ -106,6 +106,11 @@ fn check_snapshots(repository: &Repository, found: &mut Found, report: &mut Repo
         let last = newest.get(&snapshot.envelope.writer) == Some(&snapshot.envelope.sequence);
         check_snapshot(repository.store(), snapshot, last, found, report)?;
     }
+    for id in snapshots::lost(repository.store())? {
+        let what = "it was committed and is missing, but was not forgotten: somebody deleted it; `repair --from MIRROR` brings it back, and a \
+                    prune may delete what only it needs";
+        report.problems.push(Problem::new(Severity::Error, snapshots::name(Folder::Snapshots, &id), what).of_snapshot(id));
+    }
     report.counts.forgotten = repository.store().list(Folder::Forgotten)?.len() as u64;
     Ok(())
 }

@@ -226,3 +226,19 @@ fn a_share_of_the_packs_rotates_through_all_of_them() {
     assert_eq!(read.iter().sum::<u64>(), 100);
     assert!(read.iter().all(|share| (10..45).contains(share)), "{read:?}");
 }
+
+#[test]
+fn a_snapshot_that_somebody_deleted_is_missed() {
+    let made = made();
+    let name = snapshots::name(Folder::Snapshots, &made.one);
+    made.memory.delete(&name).unwrap();
+    only(&made.check(None), Severity::Error, &name, &[made.one]);
+}
+
+#[test]
+fn a_snapshot_that_was_forgotten_is_not_missed() {
+    let made = made();
+    let repository = fixture::open(Arc::new(made.memory.clone()));
+    crate::sealed::forget::forget(&repository, &made.one).unwrap();
+    assert_eq!(made.check(None).worst(), None);
+}

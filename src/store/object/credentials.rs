@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use zeroize::Zeroizing;
 
@@ -30,6 +31,8 @@ pub struct Access {
     /// A hub's.
     token: Option<Zeroizing<String>>,
     plain_http: bool,
+    /// What ends all paces.
+    stop: Option<Arc<AtomicUsize>>,
 }
 
 impl Access {
@@ -84,6 +87,12 @@ impl Access {
         Self { upload: self.upload.or(upload), download: self.download.or(download), ..self }
     }
 
+    /// Whose limits end once this number is not zero: what is under way shall end soon.
+    #[must_use]
+    pub fn stopping_by(self, signal: Arc<AtomicUsize>) -> Self {
+        Self { stop: Some(signal), ..self }
+    }
+
     /// With a pace that all stores share that are written to.
     #[must_use]
     pub fn with_uploads_at(self, pace: Option<Arc<Pace>>) -> Self {
@@ -97,7 +106,7 @@ impl Access {
 
     /// The paces of a store that is opened now.
     pub fn line(&self) -> Line {
-        let own = |rate: Option<u64>| rate.map(|rate| Arc::new(Pace::new(rate)));
+        let own = |rate: Option<u64>| rate.map(|rate| Arc::new(Pace::new(rate).released_by(self.stop.clone())));
         Line { up: Paces::new(own(self.upload).into_iter().chain(self.uploads.clone())), down: Paces::new(own(self.download)) }
     }
 

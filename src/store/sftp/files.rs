@@ -137,13 +137,17 @@ impl Writing {
         Self { file, offset: 0, under_way: JoinSet::new() }
     }
 
-    pub(super) async fn append(&mut self, session: &Session, bytes: &[u8]) -> io::Result<()> {
-        for piece in bytes.chunks(session.line().up.stretch(PIECE)) {
+    pub(super) async fn append(&mut self, session: &Session, bytes: &Bytes) -> io::Result<()> {
+        // Of equal length, as a small rest costs a request like the others.
+        let most = session.line().up.stretch(PIECE);
+        let stretch = bytes.len().div_ceil(bytes.len().div_ceil(most).max(1)).max(1);
+        for start in (0..bytes.len()).step_by(stretch) {
+            let piece = bytes.slice(start..bytes.len().min(start + stretch));
             session.hold_upload(piece.len()).await;
             while self.under_way.len() >= IN_FLIGHT {
                 self.join().await?;
             }
-            let (mut file, offset, piece) = (self.file.clone(), self.offset, Bytes::copy_from_slice(piece));
+            let (mut file, offset) = (self.file.clone(), self.offset);
             self.offset += piece.len() as u64;
             self.under_way.spawn(async move {
                 file.seek(io::SeekFrom::Start(offset)).await?;

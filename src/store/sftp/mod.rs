@@ -20,6 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use tokio::task::JoinSet;
 
 pub use address::{SftpAddress, SftpAddressError};
@@ -29,7 +30,8 @@ use session::{Session, Sessions};
 use staged::StagedFile;
 
 use super::line::Line;
-use super::{Folder, ObjectInfo, ObjectName, Put, StagedObject, Store, StoreError, StoreErrorKind};
+use super::pieces::{Collected, Memory, Whole};
+use super::{Folder, ObjectInfo, ObjectName, Packing, Put, StagedObject, Store, StoreError, StoreErrorKind};
 
 /// Where files are until they have their names.
 const TEMPORARY: &str = "tmp";
@@ -41,6 +43,10 @@ const ATTEMPTS: u32 = 4;
 const ATTEMPTS_IN_SILENCE: u32 = 2;
 /// How long to wait before the first of these; then twice as long each time.
 const PAUSE: Duration = Duration::from_millis(500);
+/// A pack over SFTP, in bytes: it stays in memory until it is there, while another is on its way and a third is filled.
+const PACK: u64 = 40 << 20;
+/// Packs on their way at once.
+const AT_ONCE: usize = 2;
 /// Directories of packs that are listed at once.
 const LISTINGS: usize = 16;
 /// Bytes of a large object that are asked for at once.
@@ -92,11 +98,39 @@ impl Sessions {
     }
 }
 
-/// A store over SFTP.
-#[derive(Debug)]
+/// What will be an object: in memory, so that it can be sent again.
+struct Staged {
+    store: SftpStore,
+    bytes: Collected,
+}
+
+impl StagedObject for Staged {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.bytes.add(bytes)
+    }
+
+    fn commit(self: Box<Self>, name: &ObjectName) -> Result<Put, StoreError> {
+        let Self { store, bytes } = *self;
+        let whole = bytes.whole();
+        let _sending = store.memory.sending();
+        let put = store.put(name, &whole);
+        drop(whole);
+        put
+    }
+}
+
+/// A store over SFTP. Clones share the connection.
+#[derive(Clone)]
 pub struct SftpStore {
     sessions: Arc<Sessions>,
     layout: Layout,
+    memory: Arc<Memory>,
+}
+
+impl std::fmt::Debug for SftpStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SftpStore({})", self.sessions.address)
+    }
 }
 
 impl SftpStore {
@@ -146,7 +180,7 @@ impl SftpStore {
         let layout = Layout(address.path.clone());
         let shown = address.to_string();
         let sessions = Sessions::new(address, options, line).map_err(|error| StoreError::io("connect to", shown, error))?;
-        Ok(Self { sessions: Arc::new(sessions), layout })
+        Ok(Self { sessions: Arc::new(sessions), layout, memory: Arc::default() })
     }
 
     /// Runs an operation that may be repeated: by a new connection if the one there is breaks.
@@ -183,6 +217,36 @@ impl SftpStore {
             }
         }
         Err(StoreError::new(StoreErrorKind::Temporary, action, object))
+    }
+
+    /// Stores an object. If the line breaks, all of it is sent once more.
+    fn put(&self, name: &ObjectName, whole: &Whole) -> Result<Put, StoreError> {
+        match self.try_put(name, whole) {
+            // The server says no more than that it failed. Another object may have filled the disk, and be gone by now.
+            Err(error) if error.kind == StoreErrorKind::Other => self.try_put(name, whole),
+            put => put,
+        }
+    }
+
+    fn try_put(&self, name: &ObjectName, whole: &Whole) -> Result<Put, StoreError> {
+        let sessions = &self.sessions;
+        let put = self.run("store", name, |session, layout| async move {
+            if status(&session.sftp, &layout.of(name)).await.is_ok() {
+                return Ok(Ok(Put::Exists));
+            }
+            let mut staged = StagedFile::new(sessions, &session, &layout).await?;
+            let stored = match staged.append_whole(whole).await {
+                Ok(()) => staged.place(name).await,
+                Err(error) => Err(error),
+            };
+            match stored {
+                Ok(put) => Ok(Ok(put)),
+                Err(error) if is_broken(&error) => Err(error),
+                // Whether the disk is full is asked outside of this.
+                Err(error) => Ok(Err((staged, error))),
+            }
+        })?;
+        put.map_err(|(mut staged, error)| staged.failed(&name.to_string(), error))
     }
 
     /// Removes what crashed runs left in `tmp/`.
@@ -243,31 +307,11 @@ impl Store for SftpStore {
     }
 
     fn put_new(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StoreError> {
-        let sessions = &self.sessions;
-        let put = self.run("store", name, |session, layout| async move {
-            if status(&session.sftp, &layout.of(name)).await.is_ok() {
-                return Ok(Ok(Put::Exists));
-            }
-            let mut staged = StagedFile::new(sessions, &session, &layout).await?;
-            let stored = match staged.append(bytes).await {
-                Ok(()) => staged.place(name).await,
-                Err(error) => Err(error),
-            };
-            match stored {
-                Ok(put) => Ok(Ok(put)),
-                Err(error) if is_broken(&error) => Err(error),
-                // Whether the disk is full is asked outside of this.
-                Err(error) => Ok(Err((staged, error))),
-            }
-        })?;
-        put.map_err(|(mut staged, error)| staged.failed(&name.to_string(), error))
+        self.put(name, &Whole::Pieces(vec![Bytes::copy_from_slice(bytes)]))
     }
 
     fn stage(&self) -> Result<Box<dyn StagedObject>, StoreError> {
-        let sessions = &self.sessions;
-        let staged =
-            self.run("store a new object", "", |session, layout| async move { StagedFile::new(sessions, &session, &layout).await })?;
-        Ok(Box::new(staged))
+        Ok(Box::new(Staged { store: self.clone(), bytes: Collected::new(&self.memory) }))
     }
 
     fn get(&self, name: &ObjectName, limit: u64) -> Result<Vec<u8>, StoreError> {
@@ -366,5 +410,9 @@ impl Store for SftpStore {
             remove(&session, &probe).await?;
             time
         })
+    }
+
+    fn packing(&self) -> Packing {
+        Packing { size: PACK, at_once: AT_ONCE }
     }
 }

@@ -6,15 +6,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use openssh_sftp_client::metadata::Permissions;
 
 use super::files::{Writing, explain, status};
 use super::session::{Session, Sessions};
 use super::{Layout, TEMPORARY, token};
-use crate::store::{ObjectName, Put, StagedObject, StoreError, StoreErrorKind};
+use crate::store::pieces::{Whole, next_part, rewind};
+use crate::store::{ObjectName, Put, StoreError, StoreErrorKind};
 
 /// How long the removal of what could not be stored is waited for.
 const REMOVAL: Duration = Duration::from_secs(10);
+
+/// What is read at once of an object that is too large for memory, in bytes.
+const PART: usize = 4 << 20;
 
 /// A file that is being written.
 pub(super) struct StagedFile {
@@ -39,7 +44,30 @@ impl StagedFile {
         Ok(Self { sessions: Arc::clone(sessions), session: Arc::clone(session), layout: layout.clone(), path, file })
     }
 
-    pub(super) async fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Writes all of an object.
+    pub(super) async fn append_whole(&mut self, whole: &Whole) -> io::Result<()> {
+        match whole {
+            Whole::Pieces(pieces) => {
+                for piece in pieces {
+                    self.append(piece).await?;
+                }
+                Ok(())
+            }
+            Whole::File(file, _) => {
+                rewind(file)?;
+                let mut rest = file;
+                loop {
+                    let part = next_part(&mut rest, PART)?;
+                    if part.is_empty() {
+                        return Ok(());
+                    }
+                    self.append(&part).await?;
+                }
+            }
+        }
+    }
+
+    async fn append(&mut self, bytes: &Bytes) -> io::Result<()> {
         let file = self.file.as_mut().ok_or_else(|| io::Error::other("it has its name already"))?;
         file.append(&self.session, bytes).await
     }
@@ -87,20 +115,6 @@ impl StagedFile {
             let _ = self.sessions.runtime.block_on(async { tokio::time::timeout(REMOVAL, fs.remove_file(Path::new(&self.path))).await });
         }
         told
-    }
-}
-
-impl StagedObject for StagedFile {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        let (sessions, session) = (Arc::clone(&self.sessions), Arc::clone(&self.session));
-        let written = sessions.runtime.block_on(session.answered(self.append(bytes)));
-        written.map_err(|error| self.failed("a new object", error))
-    }
-
-    fn commit(mut self: Box<Self>, name: &ObjectName) -> Result<Put, StoreError> {
-        let (sessions, session) = (Arc::clone(&self.sessions), Arc::clone(&self.session));
-        let placed = sessions.runtime.block_on(session.answered(self.place(name)));
-        placed.map_err(|error| self.failed(&name.to_string(), error))
     }
 }
 

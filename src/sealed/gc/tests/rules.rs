@@ -480,6 +480,34 @@ fn a_forget_can_be_undone_for_a_grace_period_after_the_mark() {
 }
 
 #[test]
+fn a_snapshot_that_is_brought_back_is_as_old_as_it_was() {
+    let mut vault = Vault::new();
+    let (old, new) = (vault.snapshot(1, &[0]), vault.snapshot(1, &[0]));
+    let received = |vault: &Vault| {
+        let list = snapshots::Snapshots::load(&vault.repository, Folder::Snapshots).unwrap().list;
+        list.into_iter().map(|snapshot| (snapshot.id, snapshot.received)).collect::<Vec<_>>()
+    };
+    let before = received(&vault);
+    vault.memory.advance(DAY);
+    forget::forget(&vault.repository, &old.id).unwrap();
+    vault.memory.advance(DAY);
+    forget::unforget(&vault.repository, &old.id).unwrap();
+    assert_eq!(received(&vault), before, "and {} is still the newest", new.id);
+}
+
+#[test]
+fn a_prune_says_which_snapshot_somebody_deleted() {
+    let mut vault = Vault::new();
+    let made = vault.snapshot(1, &[0]);
+    let name = snapshots::name(Folder::Snapshots, &made.id);
+    vault.memory.delete(&name).unwrap();
+    let monitor = Collect::default();
+    gc::plan(&vault.repository, &Options::default(), &monitor).unwrap();
+    let told = monitor.findings(Severity::Warning);
+    assert!(told.len() == 1 && told[0].starts_with(&format!("{name}: ")) && told[0].contains("somebody deleted it"), "{told:?}");
+}
+
+#[test]
 fn a_fresh_forget_can_be_undone_although_a_sweep_came_between() {
     let mut vault = Vault::new();
     let made = vault.snapshot(3, &[0]);
