@@ -166,8 +166,10 @@ impl ChunkMap {
     /// or damaged are made up for by opening every block that no list covers.
     ///
     /// # Errors
-    /// If the store fails.
+    /// If the store fails, or lets us read no packs.
     pub fn load(vault: &Vault, refs: &Refs) -> Result<Self, ContentError> {
+        // Else each file would be told as damaged.
+        vault.repository.store().may_read_packs()?;
         let mut map = Self {
             chunks: Vec::new(),
             blocks: Vec::new(),

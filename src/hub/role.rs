@@ -32,7 +32,8 @@ impl Role {
         }
     }
 
-    /// Whether it may read the bytes of objects in a folder. Names, sizes and times of all objects are seen by every role.
+    /// Whether it may read the bytes of objects in a folder. Names, sizes and times of all objects are seen by every role. Of packs a
+    /// writer may read the footer, which says what blocks there are.
     pub fn may_read(self, folder: Folder) -> bool {
         match self {
             Role::Reader | Role::Maintainer => true,

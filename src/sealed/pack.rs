@@ -110,6 +110,11 @@ impl Contents {
         blocks + footer as u64 + 8 + 4 + 8
     }
 
+    /// Where the footer begins, in bytes: what lies before is blocks.
+    pub fn footer_start(&self) -> u64 {
+        self.offsets().last().map_or(MAGIC.len() as u64, |(offset, block)| offset + u64::from(block.length))
+    }
+
     /// Offset of each block in the pack, in bytes.
     pub fn offsets(&self) -> impl Iterator<Item = (u64, &BlockEntry)> {
         self.blocks.iter().scan(MAGIC.len() as u64, |offset, block| {

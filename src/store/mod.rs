@@ -195,6 +195,14 @@ pub trait Store: Send + Sync {
         Packing::default()
     }
 
+    /// Whether packs may be read here, as far as the store can tell beforehand: a hub lets hosts add to them only.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Refused`], with what to do.
+    fn may_read_packs(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// How many requests were made of a server; none if there is no server.
     fn requests(&self) -> Option<Requests> {
         None

@@ -18,6 +18,7 @@ use crate::hub::Hub;
 use crate::hub::door::{self, Grant};
 use crate::hub::receive::Upload;
 use crate::hub::repository::{Kept, failed, refusal};
+use crate::sealed::pack;
 use crate::store::hub::protocol::{self, DELETIONS, Deleted, Listed, Reason, Refusal, STORED, Stored};
 use crate::store::{Folder, ObjectInfo, ObjectName, Store as _};
 
@@ -27,6 +28,8 @@ const PIECE: u64 = 512 << 10;
 const LINES: usize = 64 << 10;
 /// Pieces of an upload that wait for the disk.
 const WAITING: usize = 2;
+/// Most bytes of a pack's end that are asked for: the format bounds the list there.
+const LONGEST_FOOTER: u64 = 1 << 20;
 /// Most bytes of a list of names.
 const LONGEST_LIST: usize = 1 << 20;
 /// What is read of an upload that is refused, so that the client comes to read why.
@@ -65,10 +68,12 @@ pub(super) async fn list(ask: Ask, query: &str) -> Result<Response<Body>, Refusa
 
 /// An object, a part of it, or what is known of it.
 pub(super) async fn get(ask: Ask, name: ObjectName, method: &Method, headers: &HeaderMap) -> Result<Response<Body>, Refusal> {
-    if method == Method::GET {
+    let range = headers.get(RANGE).cloned();
+    // Of packs everybody may read the list at their end.
+    let only_footer = name.folder() == Folder::Packs && range.is_some() && ask.grant.may_read(Folder::Packs).is_err();
+    if method == Method::GET && !only_footer {
         ask.grant.may_read(name.folder())?;
     }
-    let range = headers.get(RANGE).cloned();
     let (kept, asked) = (Arc::clone(&ask.kept), name.clone());
     let info = spawn(move || kept.store.stat(&asked).map_err(|error| failed(&error))).await?;
     let range = match range {
@@ -76,7 +81,14 @@ pub(super) async fn get(ask: Ask, name: ObjectName, method: &Method, headers: &H
         None => None,
     };
     let bytes = range.clone().unwrap_or(0..info.size);
-    let body = if method == Method::HEAD { whole(Bytes::new()) } else { object(ask.kept, name, bytes.clone()) };
+    let body = match *method {
+        Method::HEAD => whole(Bytes::new()),
+        _ if only_footer => {
+            let (info, bytes) = (info.clone(), bytes.clone());
+            whole(spawn(move || footer(&ask, &info, bytes)).await?)
+        }
+        _ => object(ask.kept, name, bytes.clone()),
+    };
     let mut response = with_type(Response::new(body), "application/octet-stream");
     if range.is_some() {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
@@ -112,6 +124,24 @@ fn part(range: &str, size: u64) -> Result<Range<u64>, Refusal> {
         return Err(refusal(Reason::Range, format!("the object has {size} bytes")));
     }
     Ok(range)
+}
+
+/// The end of a pack, for those who may not read blocks: what is no footer is blank.
+fn footer(ask: &Ask, info: &ObjectInfo, bytes: Range<u64>) -> Result<Vec<u8>, Refusal> {
+    if bytes.end < info.size || bytes.end - bytes.start > LONGEST_FOOTER {
+        return ask.grant.may_read(Folder::Packs).map(|()| Vec::new());
+    }
+    let contents = pack::read_contents(ask.kept.store.as_ref(), info).map_err(|error| {
+        tracing::warn!("{error}");
+        refusal(Reason::Failed, "the pack's footer cannot be read; the hub's log says why")
+    })?;
+    let start = contents.footer_start().max(bytes.start);
+    let length = usize::try_from(bytes.end - start).unwrap_or_default();
+    let mut footer = Vec::new();
+    ask.kept.store.get_range(&info.name, start, length, &mut footer).map_err(|error| failed(&error))?;
+    let mut answer = vec![0; usize::try_from(start - bytes.start).unwrap_or_default()];
+    answer.extend_from_slice(&footer);
+    Ok(answer)
 }
 
 /// The bytes of an object, read while they are sent.

@@ -128,7 +128,7 @@ fn judge(failure: &Failure) -> (StoreErrorKind, Option<&'static str>) {
     match (refusal.error, status.as_u16()) {
         (Reason::NotFound, _) => (Kind::NotFound, None),
         (Reason::NoRepository, _) => {
-            (Kind::NotFound, Some("the hub has no such repository for this token; its administrator runs `hearth-backup hub token add`"))
+            (Kind::Refused, Some("the hub has no such repository for this token; its administrator runs `hearth-backup hub token add`"))
         }
         (Reason::Unauthorized, _) | (_, 401) => (Kind::Refused, Some("the hub does not know this token; name its file with --token-file")),
         (Reason::Forbidden, _) | (_, 403) => (Kind::Refused, Some("the hub does not permit it to this token")),

@@ -17,7 +17,7 @@ mod staged;
 use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -41,6 +41,9 @@ const AT_ONCE: usize = 2;
 /// Bytes of a file with a token that are read.
 const LONGEST_TOKEN: u64 = 4096;
 
+/// The role that adds, as the hub calls it.
+const WRITER: &str = "writer";
+
 /// A store at a hub. Clones share connections and counts.
 #[derive(Clone)]
 pub struct HubStore(Arc<Inner>);
@@ -50,6 +53,14 @@ struct Inner {
     attempts: Attempts<Failure>,
     client: Client,
     memory: Arc<Memory>,
+    /// What the token permits, once that was asked.
+    role: OnceLock<String>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        tracing::debug!("requests to {}: {}", self.address.base, self.client.requests());
+    }
 }
 
 /// Why a file holds no token.
@@ -85,7 +96,7 @@ impl HubStore {
         let failed = |error| StoreError::io("use the hub", address.to_string(), error);
         let attempts = Attempts::new(access.connections()).map_err(failed)?;
         let client = Client::new(&address, access).map_err(failed)?;
-        Ok(Self(Arc::new(Inner { address, attempts, client, memory: Arc::default() })))
+        Ok(Self(Arc::new(Inner { address, attempts, client, memory: Arc::default(), role: OnceLock::new() })))
     }
 
     /// What the hub says of the repository.
@@ -235,6 +246,23 @@ impl Store for HubStore {
 
     fn now(&self) -> Result<SystemTime, StoreError> {
         Ok(self.about()?.now.into())
+    }
+
+    fn may_read_packs(&self) -> Result<(), StoreError> {
+        let role = match self.0.role.get() {
+            Some(role) => role,
+            None => self.0.role.get_or_init({
+                let role = self.about()?.role;
+                || role
+            }),
+        };
+        if role != WRITER {
+            return Ok(());
+        }
+        let error = StoreError::new(StoreErrorKind::Refused, "read backups at", self.location());
+        Err(error.advising(
+            "this token belongs to a host, which may only add to them; take one for a reader, from `hearth-backup hub token add`",
+        ))
     }
 
     fn packing(&self) -> Packing {

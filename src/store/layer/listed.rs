@@ -95,6 +95,10 @@ impl Store for ListedStore {
         self.inner.packing()
     }
 
+    fn may_read_packs(&self) -> Result<(), StoreError> {
+        self.inner.may_read_packs()
+    }
+
     fn requests(&self) -> Option<Requests> {
         self.inner.requests()
     }

@@ -131,6 +131,10 @@ impl Store for PacedStore {
         self.inner.packing()
     }
 
+    fn may_read_packs(&self) -> Result<(), StoreError> {
+        self.inner.may_read_packs()
+    }
+
     fn requests(&self) -> Option<Requests> {
         self.inner.requests()
     }

@@ -82,6 +82,10 @@ impl Store for ReadOnlyStore {
         self.inner.packing()
     }
 
+    fn may_read_packs(&self) -> Result<(), StoreError> {
+        self.inner.may_read_packs()
+    }
+
     fn requests(&self) -> Option<Requests> {
         self.inner.requests()
     }
