@@ -53,9 +53,15 @@ fn a_server_that_is_not_the_known_one_is_refused() {
     server.bench.write("known_hosts", format!("[127.0.0.1]:{} {stranger}", server.port).as_bytes());
     let (_, error) = expect(server.run(&["check"]), 1, "check");
     assert!(error.contains("Host key verification failed"), "{error}");
+    assert!(!error.contains("by hand"), "a host with another key is not to be made known: {error}");
     server.bench.write("known_hosts", b"");
     let (_, error) = expect(server.run(&["check"]), 1, "check");
     assert!(error.contains("Host key verification failed"), "{error}");
+    let config = server.bench.path("ssh_config");
+    assert!(error.contains(&format!("`ssh -F {} friend` once, by hand", config.display())), "{error}");
+    let location = format!("sftp://root@127.0.0.1:{}/q", server.port);
+    let (_, error) = expect(server.run(&["check", "--repo", &location]), 1, "check");
+    assert!(error.contains(&format!(" -p {} root@127.0.0.1` once, by hand", server.port)), "{error}");
 }
 
 #[test]

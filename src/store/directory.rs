@@ -8,10 +8,14 @@
 //! The repository's top directory is held open and every path below it is walked one name at a time without following
 //! symbolic links. So nobody who can write into the repository can lead us out of it, and a disk that goes away in
 //! the middle of a run cannot be mistaken for an empty one.
+//!
+//! What root makes in it belongs to whoever the top directory belongs to, so that root can look after the repository of an account
+//! that comes by SFTP without locking it out.
 
 mod direct;
 mod folders;
 mod listing;
+mod owner;
 mod staged;
 
 use std::fs::{DirBuilder, File};
