@@ -276,6 +276,12 @@ pub(super) struct Sessions {
 
 impl Sessions {
     pub(super) fn new(address: SftpAddress, options: SshOptions, line: Line) -> io::Result<Self> {
+        // ssh would only say so, and try other keys.
+        if let Some(identity) = &options.identity
+            && let Err(error) = std::fs::metadata(identity)
+        {
+            return Err(io::Error::other(format!("the private key {} cannot be used: {error}", identity.display())));
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("sftp").build()?;
         Ok(Self { runtime, address, options, line, open: Mutex::new(None), folders: Mutex::default() })
     }
