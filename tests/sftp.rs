@@ -74,16 +74,23 @@ fn a_key_can_be_named_and_one_that_does_not_fit_is_told() {
     server.ok(&["check", "--identity", "client_key"]);
     let (_, error) = expect(server.run(&["check", "--identity", "stranger_key"]), 1, "check");
     assert!(error.contains("Permission denied"), "{error}");
+    let (_, error) = expect(server.run(&["check", "--identity", "no_key"]), 2, "check");
+    assert!(error.contains("the private key no_key cannot be used"), "{error}");
+    // Not within itself.
+    let within = format!("{}/below", server.location());
+    let mirror = ["mirror", "--from", &server.location(), "--to", &within, "--identity", "client_key"];
+    let (_, error) = expect(server.run(&mirror), 2, "mirror");
+    assert!(error.contains("a place of its own"), "{error}");
 }
 
 #[test]
 fn a_server_that_cannot_be_reached_or_holds_something_else_is_told() {
     let Some(mut server) = Server::new() else { return };
     let (_, error) = expect(server.run(&["check"]), 1, "check");
-    assert!(error.contains("it is not there") && error.contains("sftp://friend"), "{error}");
+    assert!(error.contains("there is no repository") && error.contains("hearth-backup init") && error.contains("sftp://friend"), "{error}");
     server.bench.write("far/q/somebody-elses", b"x");
     let (_, error) = expect(server.run(&["init", "--writer-key", "w.key", "--restore-key", "r.key"]), 1, "init");
-    assert!(error.contains("somebody-elses"), "{error}");
+    assert!(error.contains("somebody-elses") && error.contains("choose a new or an empty directory"), "{error}");
     server.stop();
     let (_, error) = expect(server.run(&["check"]), 1, "check");
     assert!(error.contains("Connection refused"), "{error}");

@@ -52,10 +52,27 @@ fn a_repository_is_not_made_among_other_files() {
     let error = DirectoryStore::create(folder.path()).err().unwrap();
     assert_eq!(error.kind, StoreErrorKind::Refused);
     assert!(error.to_string().contains("letter.txt"), "{error}");
+    assert!(error.to_string().contains("choose a new or an empty one") && !error.to_string().contains("mounted"), "{error}");
     fs::remove_file(folder.path().join("letter.txt")).unwrap();
     DirectoryStore::create(folder.path()).unwrap();
     DirectoryStore::create(folder.path()).unwrap();
     DirectoryStore::open(folder.path()).unwrap();
+}
+
+#[test]
+fn a_repository_is_not_made_within_another_one() {
+    let (store, folder) = store();
+    store.put_new(&name(Folder::Repo, "0"), b"x").unwrap();
+    let link = folder.path().join("link");
+    symlink(store.path(), &link).unwrap();
+    for path in [store.path().join("below"), store.path().join("packs/ab/deep"), link.join("below")] {
+        let error = DirectoryStore::create(&path).err().unwrap();
+        assert_eq!(error.kind, StoreErrorKind::Refused);
+        let text = error.to_string();
+        assert!(text.contains("place of its own") && text.contains(store.path().to_str().unwrap()), "{text}");
+        assert!(!path.exists());
+    }
+    DirectoryStore::create(folder.path().join("beside")).unwrap();
 }
 
 #[test]

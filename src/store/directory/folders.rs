@@ -81,15 +81,9 @@ impl Folders {
         Ok(folders.map(|(name, _)| name).collect())
     }
 
-    /// Fails if the top directory holds anything that is neither ours nor the file system's own.
-    pub(super) fn refuse_strangers(&self) -> io::Result<()> {
-        match entries(self.top.try_clone()?)?.into_iter().find(|(name, _)| is_stranger(name)) {
-            None => Ok(()),
-            Some((name, _)) => Err(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                format!("the directory is not empty, it holds `{name}`; choose a new or an empty one"),
-            )),
-        }
+    /// Something in the top directory that is neither ours nor the file system's own.
+    pub(super) fn stranger(&self) -> io::Result<Option<String>> {
+        Ok(entries(self.top.try_clone()?)?.into_iter().map(|(name, _)| name).find(|name| is_stranger(name)))
     }
 
     fn is_folder(&self, name: &str, kind: Option<Type>) -> bool {
