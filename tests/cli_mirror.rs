@@ -130,6 +130,8 @@ fn a_share_to_be_read_back_is_given_with_or_without_a_sign() {
     for share in [["--verify=10"].as_slice(), &["--verify", "10"], &["--verify"]] {
         assert_eq!(mirror(&bench, share)["verify"]["outcome"], "done");
     }
+    bench.ok(&["check", "--read-packs", "10"]);
+    bench.ok(&["repair", "--from", "copy", "--read-packs", "10", "--dry-run"]);
     let said = bench.fails(&[&TO[..], &["--verify", "much"]].concat(), 2);
     assert!(said.contains("from 0 to 100"), "{said}");
 }
