@@ -36,7 +36,7 @@ fn the_variables_of_aws_are_understood() {
     let at = |variables: &[(&str, &str)], code| cloud.looks(&cloud.location, variables, code);
     at(&RIGHT, 0);
     let error = at(&[RIGHT[0], ("AWS_SECRET_ACCESS_KEY", "other")], 1);
-    assert!(error.contains("the secret key is not the access key's"), "{error}");
+    assert!(error.contains("the secret is not that of the access key id"), "{error}");
     let error = at(&[("AWS_ACCESS_KEY_ID", "AKIDOTHER"), RIGHT[1]], 1);
     assert!(error.contains("the server does not know this access key"), "{error}");
     let error = at(&[RIGHT[0]], 1);

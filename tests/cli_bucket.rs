@@ -123,7 +123,13 @@ fn errors_say_what_the_server_answered_and_what_to_do() {
 
     server.set_read_only(true);
     let error = cloud.fails(&backup);
-    for part in ["cannot store ", &cloud.location, "docs/stores.md", &format!("{origin} answered 403 AccessDenied: Access Denied.")] {
+    for part in [
+        "cannot store ",
+        &cloud.location,
+        "access key id and the secret",
+        "docs/stores.md",
+        &format!("{origin} answered 403 AccessDenied: Access Denied."),
+    ] {
         assert!(error.contains(part), "{part}: {error}");
     }
     server.set_read_only(false);
@@ -136,7 +142,7 @@ fn errors_say_what_the_server_answered_and_what_to_do() {
     assert!(error.contains("the server does not know this access key"), "{error}");
     cloud.bench.write("keys", keys.replace(KEY.1, "wrong").as_bytes());
     let error = cloud.fails(&backup);
-    assert!(error.contains("the secret key is not the access key's") && !error.contains("wrong\n"), "{error}");
+    assert!(error.contains("the secret is not that of the access key id") && !error.contains("wrong\n"), "{error}");
     cloud.bench.write("keys", keys.as_bytes());
 
     let missing = cloud.location.replace("backups", "nobodys");
@@ -144,7 +150,14 @@ fn errors_say_what_the_server_answered_and_what_to_do() {
     assert!(error.contains("there is no such bucket") && error.contains("NoSuchBucket"), "{error}");
     let empty = cloud.location.replace("hosts/bench", "elsewhere");
     let error = cloud.fails(&["snapshots", "--repo", &empty]);
-    assert!(error.contains("holds no repository"), "{error}");
+    assert!(error.contains(&format!("holds no repository; create one with `hearth-backup init --repo '{empty}'`")), "{error}");
+
+    // Nor is one made within another, or by HTTPS where the server speaks HTTP.
+    let init = |place: &str| cloud.fails(&["init", "--repo", place, "--writer-key", "w", "--restore-key", "r"]);
+    let error = init(&cloud.location.replace("hosts/bench", "hosts/bench/deep/below"));
+    assert!(error.contains("must not lie within another one") && error.contains(&cloud.location), "{error}");
+    let error = init(&cloud.location.replace("http://", "").replace("hosts/bench", "elsewhere"));
+    assert!(error.contains("write `http://` before the endpoint's host"), "{error}");
 
     let nobody = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
     let error = cloud.fails(&["snapshots", "--repo", &location(nobody, "x")]);

@@ -117,6 +117,35 @@ fn wrong_command_lines_end_with_2_and_failures_with_1() {
 }
 
 #[test]
+fn commands_that_are_shown_can_be_run_as_they_are() {
+    let bench = Bench::new();
+    let place = bench.path("my repo & more");
+    let text = bench.ok(&["init", "--repo", place.to_str().unwrap(), "--writer-key", "w key"]);
+    let next = text.lines().find_map(|line| line.strip_prefix("Next: hearth-backup ")).unwrap();
+    assert!(next.contains(&format!("--repo '{}' --key 'w key'", place.display())), "{next}");
+    let script = format!("\"$0\" {}", next.replace("PATH...", "source"));
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-euc", &script, env!("CARGO_BIN_EXE_hearth-backup")]).current_dir(bench.path("")).env("HEARTH_CACHE", bench.path("state"));
+    cli_common::expect(shell.output().unwrap(), 0, &script);
+    let error = bench.fails(&["snapshots", "--state", "elsewhere", "--repo", place.to_str().unwrap()], 1);
+    assert!(error.contains(&format!("--repo '{}#hb1", place.display())), "{error}");
+}
+
+#[test]
+fn places_that_are_no_good_for_a_repository_are_refused_with_what_to_do() {
+    let bench = Bench::with_repository();
+    let init = |place: &str, code| bench.fails(&["init", "--repo", place, "--writer-key", "w2.key", "--restore-key", "r2.key"], code);
+    let error = init("~/backup", 1);
+    assert!(error.contains("`~` is not expanded") && !bench.path("~").exists(), "{error}");
+    let error = init("repo/below", 1);
+    assert!(error.contains("place of its own") && !bench.path("repo/below").exists(), "{error}");
+    let error = init("source", 1);
+    assert!(error.contains("not empty") && !error.contains("read-only"), "{error}");
+    let error = bench.fails(&["snapshots", "--identity", "nowhere.key"], 2);
+    assert!(error.contains("nowhere.key") && error.contains("--identity"), "{error}");
+}
+
+#[test]
 fn forget_explains_and_can_be_undone() {
     let bench = Bench::with_repository();
     for tag in ["one", "two", "three"] {
@@ -138,7 +167,10 @@ fn forget_explains_and_can_be_undone() {
     let report = bench.json(&["forget", "--keep-daily", "1"]);
     assert_eq!(report["forgotten"][0].as_str().unwrap(), ids[1]);
     assert_eq!(bench.snapshots(), [ids[0].clone(), ids[2].clone()]);
-    assert!(bench.ok(&["snapshots", "--forgotten"]).contains(&ids[1][..8]));
+    let listed = bench.ok(&["snapshots", "--forgotten"]);
+    assert!(listed.contains(&ids[1][..8]) && !listed.contains("incomplete"), "{listed}");
+    let error = bench.fails(&["forget", "--undo", &ids[0][..12]], 1);
+    assert!(error.contains("is not forgotten") && error.contains(&ids[0][..8]), "{error}");
     bench.ok(&["forget", "--undo", &ids[1][..12]]);
     assert_eq!(bench.snapshots().len(), 3);
     bench.restore("hearth-restore.key", &ids[1], "out");
@@ -158,6 +190,8 @@ fn forget_and_prune_in_one_go_free_space() {
     fs::remove_file(bench.path("source/big")).unwrap();
     bench.backup(&[]);
     bench.ok(&["forget", &bench.snapshots()[0], "--prune"]);
+    let (text, _) = bench.ends(&["prune"], 0);
+    assert!(text.contains("Nothing to prune") && text.contains("younger than the grace period of 1 d"), "{text}");
     let plan = bench.json(&["prune", "--grace", "0", "--dry-run"]);
     assert_eq!(plan["bytes_freed"], 0);
     assert!(!plan["condemn"].as_array().unwrap().is_empty(), "{plan}");
@@ -166,6 +200,25 @@ fn forget_and_prune_in_one_go_free_space() {
     let stored: u64 = tree(&bench.path("repo/packs")).iter().map(|(_, bytes)| bytes.len() as u64).sum();
     assert!(stored < 6_000_000, "{stored}");
     bench.ok(&["check", "--read-data", "--key", "hearth-restore.key"]);
+}
+
+#[test]
+fn prune_and_stats_agree_on_what_is_stored() {
+    let bench = Bench::with_repository();
+    let noise: Vec<u8> = blake3::Hasher::new().finalize_xof().bytes(12_000_000);
+    bench.write("source/stays", &noise[..4_000_000]);
+    bench.write("source/goes", &noise[4_000_000..]);
+    bench.backup(&[]);
+    fs::remove_file(bench.path("source/goes")).unwrap();
+    bench.backup(&[]);
+    bench.ok(&["forget", &bench.snapshots()[0]]);
+    let report = bench.json(&["prune", "--grace", "0"]);
+    assert!(report["bytes_written"].as_u64() > Some(4_000_000), "what stays was to be rewritten: {report}");
+    let stats = bench.json(&["stats"]);
+    let packs = stats["folders"].as_array().unwrap().iter().find(|folder| folder["folder"] == "packs").unwrap();
+    assert_eq!(report["stored_after"], packs["bytes"]);
+    let before = report["stored_before"].as_u64().unwrap();
+    assert_eq!(report["bytes_freed"].as_u64().unwrap(), before - packs["bytes"].as_u64().unwrap());
 }
 
 /// `OutputReader` gives no vector by itself.

@@ -5,6 +5,7 @@
 mod cli_common;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use cli_common::{Bench, expect, tree};
@@ -56,6 +57,25 @@ fn inspect_says_what_a_key_is_for_and_no_secret() {
             assert!(!text.contains(secret));
         }
     }
+}
+
+#[test]
+fn a_key_that_others_can_read_is_used_with_a_warning_that_says_how_to_mend_it() {
+    let bench = Bench::with_repository();
+    let set = |path: &str, mode| fs::set_permissions(bench.path(path), PermissionsExt::from_mode(mode)).unwrap();
+    let backup = ["backup", "--key", "hearth-writer.key", &bench.source()];
+    set("hearth-writer.key", 0o644);
+    set("hearth-restore.key", 0o644);
+    set("", 0o700);
+    let (_, error) = bench.ends(&backup, 0);
+    assert!(!error.contains("chmod"), "nobody else can enter the directory: {error}");
+    set("", 0o755);
+    let (_, error) = bench.ends(&backup, 0);
+    assert_eq!(error.matches("chmod 600 hearth-writer.key").count(), 1, "{error}");
+    let (_, error) = bench.ends(&["ls", "latest", "--key", "hearth-restore.key"], 0);
+    assert_eq!(error.matches("chmod 600 hearth-restore.key").count(), 1, "{error}");
+    set("hearth-writer.key", 0o600);
+    assert!(!bench.ends(&backup, 0).1.contains("chmod"));
 }
 
 #[test]

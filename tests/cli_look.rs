@@ -176,6 +176,19 @@ fn restore_selects_repeats_and_removes() {
 }
 
 #[test]
+fn an_include_that_matches_nothing_is_a_warning() {
+    let bench = Bench::with_repository();
+    bench.backup(&[]);
+    let restore = |include: &[&str], code| bench.ends(&[&["restore", "latest", "--target", "out"], include, &KEY].concat(), code);
+    let (_, error) = restore(&["--include", "/nothere", "--include", "a.txt"], 3);
+    assert!(error.contains("--include /nothere") && !error.contains("a.txt"), "{error}");
+    restore(&["--include", "/nothere", "--dry-run"], 3);
+    restore(&["--include", "a.txt", "--include", &bench.source()], 0);
+    let report = bench.json_ends(&[&["restore", "latest", "--target", "out", "--include", "/nothere"][..], &KEY].concat(), 3);
+    assert_eq!(report["unmatched"], serde_json::json!(["/nothere"]));
+}
+
+#[test]
 fn restore_in_place_brings_files_back() {
     let bench = Bench::with_repository();
     bench.backup(&[]);

@@ -110,6 +110,33 @@ fn a_mirror_keeps_other_snapshots_than_the_original() {
 }
 
 #[test]
+fn an_original_is_not_thinned_out_by_the_rules_of_a_mirror() {
+    let (bench, made) = days(3);
+    mirror(&bench, &[]);
+    for more in [["--prune"].as_slice(), &["--prune", "--dry-run"]] {
+        let swapped = [&["mirror", "--from", "copy", "--to", "repo", "--keep-last", "1", "--max-forget", "100"], more].concat();
+        let said = bench.fails(&swapped, 1);
+        assert!(said.contains("is no mirror yet") && said.contains("--from") && said.contains("forget --repo"), "{said}");
+    }
+    assert_eq!(bench.snapshots(), made);
+    bench.json(&["mirror", "--from", "copy", "--to", "repo", "--keep-daily", "9"]);
+    mirror(&bench, &["--keep-last", "1", "--max-forget", "100"]);
+    assert_eq!(snapshots(&bench, "copy"), made[2..]);
+}
+
+#[test]
+fn a_share_to_be_read_back_is_given_with_or_without_a_sign() {
+    let (bench, _) = days(1);
+    for share in [["--verify=10"].as_slice(), &["--verify", "10"], &["--verify"]] {
+        assert_eq!(mirror(&bench, share)["verify"]["outcome"], "done");
+    }
+    bench.ok(&["check", "--read-packs", "10"]);
+    bench.ok(&["repair", "--from", "copy", "--read-packs", "10", "--dry-run"]);
+    let said = bench.fails(&[&TO[..], &["--verify", "much"]].concat(), 2);
+    assert!(said.contains("from 0 to 100"), "{said}");
+}
+
+#[test]
 fn a_dry_run_says_what_would_be_copied_and_changes_nothing() {
     let (bench, made) = days(2);
     let report = mirror(&bench, &["--dry-run", "--keep-last", "1"]);
@@ -136,6 +163,8 @@ fn wrong_places_are_refused() {
     assert!(said.contains("was expected"), "{said}");
     let said = bench.fails(&["mirror", "--to", "source"], 1);
     assert!(said.contains("source"), "{said}");
+    let said = bench.fails(&["mirror", "--to", "repo/below"], 1);
+    assert!(said.contains("lies in the repository at") && !bench.path("repo/below").exists(), "{said}");
     bench.fails(&["mirror"], 2);
     let another = bench.json(&["snapshots", "--repo", "other", "--trust-new-repository"])["repository"].as_str().unwrap().to_owned();
     let said = bench.fails(&["mirror", "--to", &format!("copy#{another}")], 1);

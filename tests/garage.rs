@@ -51,7 +51,18 @@ fn a_repository_in_garage_from_the_first_command_to_a_mirror_and_back() {
     cloud.ends(&["restore", "latest", "--repo", &other, "--key", "hearth-restore.key", "--target", "out2", "--verify"], 0);
     cloud.holds_the_source("out2", "source");
 
-    // Rights that the key does not have are told.
+    // Credentials that are wrong are told, and rights that the key does not have.
+    let right = std::fs::read_to_string(node.credentials()).unwrap();
+    let refused = |wrong: &str| {
+        cloud.bench.write("wrong", wrong.as_bytes());
+        let output = cloud.command(&["snapshots"]).env("HEARTH_CREDENTIALS_FILE", cloud.bench.path("wrong")).output().unwrap();
+        expect(output, 1, wrong).1
+    };
+    let error = refused(&right.replace("AWS_ACCESS_KEY_ID=GK", "AWS_ACCESS_KEY_ID=GK00"));
+    assert!(error.contains("the server does not know this access key id"), "{error}");
+    let other = format!("AWS_SECRET_ACCESS_KEY={}", "0".repeat(64));
+    let error = refused(&right.lines().map(|line| if line.contains("SECRET") { &other } else { line }).collect::<Vec<_>>().join("\n"));
+    assert!(error.contains("the secret is not that of the access key id"), "{error}");
     node.says(&["bucket", "deny", "backups", "--key", "hearth", "--write"]);
     cloud.bench.write("source/newer", b"newer");
     let error = cloud.backup_fails();

@@ -53,9 +53,15 @@ fn a_server_that_is_not_the_known_one_is_refused() {
     server.bench.write("known_hosts", format!("[127.0.0.1]:{} {stranger}", server.port).as_bytes());
     let (_, error) = expect(server.run(&["check"]), 1, "check");
     assert!(error.contains("Host key verification failed"), "{error}");
+    assert!(!error.contains("by hand"), "a host with another key is not to be made known: {error}");
     server.bench.write("known_hosts", b"");
     let (_, error) = expect(server.run(&["check"]), 1, "check");
     assert!(error.contains("Host key verification failed"), "{error}");
+    let config = server.bench.path("ssh_config");
+    assert!(error.contains(&format!("`ssh -F {} friend` once, by hand", config.display())), "{error}");
+    let location = format!("sftp://root@127.0.0.1:{}/q", server.port);
+    let (_, error) = expect(server.run(&["check", "--repo", &location]), 1, "check");
+    assert!(error.contains(&format!(" -p {} root@127.0.0.1` once, by hand", server.port)), "{error}");
 }
 
 #[test]
@@ -68,16 +74,23 @@ fn a_key_can_be_named_and_one_that_does_not_fit_is_told() {
     server.ok(&["check", "--identity", "client_key"]);
     let (_, error) = expect(server.run(&["check", "--identity", "stranger_key"]), 1, "check");
     assert!(error.contains("Permission denied"), "{error}");
+    let (_, error) = expect(server.run(&["check", "--identity", "no_key"]), 2, "check");
+    assert!(error.contains("the private key no_key cannot be used"), "{error}");
+    // Not within itself.
+    let within = format!("{}/below", server.location());
+    let mirror = ["mirror", "--from", &server.location(), "--to", &within, "--identity", "client_key"];
+    let (_, error) = expect(server.run(&mirror), 2, "mirror");
+    assert!(error.contains("a place of its own"), "{error}");
 }
 
 #[test]
 fn a_server_that_cannot_be_reached_or_holds_something_else_is_told() {
     let Some(mut server) = Server::new() else { return };
     let (_, error) = expect(server.run(&["check"]), 1, "check");
-    assert!(error.contains("it is not there") && error.contains("sftp://friend"), "{error}");
+    assert!(error.contains("there is no repository") && error.contains("hearth-backup init") && error.contains("sftp://friend"), "{error}");
     server.bench.write("far/q/somebody-elses", b"x");
     let (_, error) = expect(server.run(&["init", "--writer-key", "w.key", "--restore-key", "r.key"]), 1, "init");
-    assert!(error.contains("somebody-elses"), "{error}");
+    assert!(error.contains("somebody-elses") && error.contains("choose a new or an empty directory"), "{error}");
     server.stop();
     let (_, error) = expect(server.run(&["check"]), 1, "check");
     assert!(error.contains("Connection refused"), "{error}");

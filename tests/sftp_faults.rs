@@ -60,12 +60,12 @@ struct Account {
 }
 
 impl Account {
-    /// The document's blocks about it: commands, and the server's configuration.
-    fn recipe() -> [String; 2] {
+    /// The document's blocks about it: commands, the server's configuration, and commands that look after the repository on the spot.
+    fn recipe() -> [String; 3] {
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/stores.md")).unwrap();
         let (_, chapter) = text.split_once("The friend gives you an account").unwrap();
         let mut blocks = chapter.split("```").skip(1).step_by(2).map(|block| block.split_once('\n').unwrap().1.to_owned());
-        [blocks.next().unwrap(), blocks.next().unwrap()]
+        [blocks.next().unwrap(), blocks.next().unwrap(), blocks.next().unwrap()]
     }
 
     /// None where accounts cannot be made.
@@ -91,6 +91,8 @@ impl Account {
         let own = text.replace("/srv/backup/q", self.home().to_str().unwrap());
         own.replace("'*' q", &format!("'*' {}", self.name))
             .replace("-o q ", &format!("-o {} ", self.name))
+            .replace("-u q ", &format!("-u {} ", self.name))
+            .replace("/var/lib/hearth-backup-q", self.dir.path().join("state").to_str().unwrap())
             .replace("User q", &format!("User {}", self.name))
     }
 }
@@ -104,7 +106,7 @@ impl Drop for Account {
 #[test]
 fn an_account_as_the_document_tells_a_friend_to_make_it_can_transfer_files_and_nothing_else() {
     let Some(account) = Account::make() else { return };
-    let [commands, config] = Account::recipe();
+    let [commands, config, on_the_spot] = Account::recipe();
     // As servers are out of the box.
     let Some(server) = Server::with("StrictModes yes\nAuthorizedKeysFile .ssh/authorized_keys\n", &account.own(&config)) else { return };
     let public = server.bench.path("client_key.pub");
@@ -124,6 +126,25 @@ fn an_account_as_the_document_tells_a_friend_to_make_it_can_transfer_files_and_n
     there(&["prune", "--grace", "0"], 0);
     let metadata = fs::metadata(account.home().join("vault/repo/0")).unwrap();
     assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+
+    // The friend looks after it as the account, and as root; neither locks the account out. That its last snapshot was
+    // forgotten and pruned is told each time.
+    let program = account.dir.path().join("hearth-backup");
+    fs::copy(env!("CARGO_BIN_EXE_hearth-backup"), &program).unwrap();
+    let words = format!("{} --trust-new-repository ", program.display());
+    let script = account.own(&on_the_spot).replace("hearth-backup ", &words);
+    expect(Command::new("sh").args(["-euc", &script]).output().unwrap(), 0, &script);
+    server.bench.write("source/more", &noise(9, 300_000));
+    there(&["backup", "--key", "w.key", &server.source()], 3);
+    let vault = account.home().join("vault").display().to_string();
+    for arguments in [["forget", "latest"].as_slice(), &["prune", "--grace", "0"], &["check"]] {
+        let mut command = server.command(&[arguments, &["--repo", &vault, "--trust-new-repository"]].concat());
+        expect(command.output().unwrap(), 0, arguments);
+    }
+    there(&["backup", "--key", "w.key", &server.source()], 3);
+    there(&["forget", "latest"], 0);
+    there(&["prune", "--grace", "0"], 0);
+    there(&["check", "--read-packs"], 0);
 
     // It neither runs programs nor sees other directories, nor changes who may come in.
     let config = server.bench.path("ssh_config");

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
@@ -52,10 +52,27 @@ fn a_repository_is_not_made_among_other_files() {
     let error = DirectoryStore::create(folder.path()).err().unwrap();
     assert_eq!(error.kind, StoreErrorKind::Refused);
     assert!(error.to_string().contains("letter.txt"), "{error}");
+    assert!(error.to_string().contains("choose a new or an empty one") && !error.to_string().contains("mounted"), "{error}");
     fs::remove_file(folder.path().join("letter.txt")).unwrap();
     DirectoryStore::create(folder.path()).unwrap();
     DirectoryStore::create(folder.path()).unwrap();
     DirectoryStore::open(folder.path()).unwrap();
+}
+
+#[test]
+fn a_repository_is_not_made_within_another_one() {
+    let (store, folder) = store();
+    store.put_new(&name(Folder::Repo, "0"), b"x").unwrap();
+    let link = folder.path().join("link");
+    symlink(store.path(), &link).unwrap();
+    for path in [store.path().join("below"), store.path().join("packs/ab/deep"), link.join("below")] {
+        let error = DirectoryStore::create(&path).err().unwrap();
+        assert_eq!(error.kind, StoreErrorKind::Refused);
+        let text = error.to_string();
+        assert!(text.contains("place of its own") && text.contains(store.path().to_str().unwrap()), "{text}");
+        assert!(!path.exists());
+    }
+    DirectoryStore::create(folder.path().join("beside")).unwrap();
 }
 
 #[test]
@@ -69,6 +86,27 @@ fn only_the_owner_may_look_into_a_repository() {
     fs::set_permissions(store.path(), PermissionsExt::from_mode(0o750)).unwrap();
     DirectoryStore::create(store.path()).unwrap();
     assert_eq!(mode(store.path()), 0o750, "what the user has chosen stays");
+}
+
+#[test]
+fn what_root_makes_belongs_to_whoever_the_repository_belongs_to() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("SKIPPED: not root");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let top = folder.path().join("r");
+    fs::create_dir(&top).unwrap();
+    std::os::unix::fs::chown(&top, Some(4321), Some(8765)).unwrap();
+    let store = DirectoryStore::create(&top).unwrap();
+    store.put_new(&name(Folder::Packs, "abc"), b"x").unwrap();
+    let mut staged = store.stage().unwrap();
+    staged.write(b"y").unwrap();
+    staged.commit(&name(Folder::Index, "def")).unwrap();
+    for path in ["tmp", "repo", "packs", "packs/ab", "packs/ab/abc", "index", "index/def"] {
+        let metadata = fs::symlink_metadata(top.join(path)).unwrap();
+        assert_eq!((metadata.uid(), metadata.gid()), (4321, 8765), "{path}");
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub struct Global {
     #[arg(long, short, global = true, env = "HEARTH_KEY", hide_env_values = true, value_name = "FILE", help_heading = "Common options")]
     pub key: Option<PathBuf>,
 
-    /// sftp://: a private key, instead of those that ssh finds
+    /// sftp://: a private key, beside those that ssh finds
     #[arg(long, global = true, env = "HEARTH_IDENTITY", hide_env_values = true, value_name = "FILE", help_heading = "Common options")]
     pub identity: Option<PathBuf>,
 
@@ -29,7 +29,7 @@ pub struct Global {
     #[arg(long, global = true, env = "HEARTH_SSH", hide_env_values = true, value_name = "COMMAND", help_heading = "Common options")]
     pub ssh: Option<String>,
 
-    /// Where this machine keeps its caches and what it has seen of repositories
+    /// Where this machine keeps its caches and what it has seen of repositories [default: /var/lib/hearth-backup for root, else ~/.local/state/hearth-backup]
     #[arg(long, global = true, env = "HEARTH_CACHE", hide_env_values = true, value_name = "DIR", help_heading = "Common options")]
     pub state: Option<PathBuf>,
 
@@ -56,11 +56,11 @@ pub struct Global {
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Common options")]
     pub connections: Option<u16>,
 
-    /// Write at most so much to a repository in a second, such as 2MB
+    /// Write at most so much to a repository in a second, such as 500kB, 2MB or 2MiB
     #[arg(long, global = true, value_name = "RATE", value_parser = rate, help_heading = "Common options")]
     pub limit_upload: Option<u64>,
 
-    /// Read at most so much from a repository in a second
+    /// Read at most so much from a repository in a second, such as 500kB, 2MB or 2MiB
     #[arg(long, global = true, value_name = "RATE", value_parser = rate, help_heading = "Common options")]
     pub limit_download: Option<u64>,
 
@@ -113,13 +113,20 @@ pub fn size(text: &str) -> Result<u64, crate::model::size::SizeError> {
     parse_size(text)
 }
 
+/// Bytes a second below which a rate must have a unit.
+const SLOWEST: u64 = 1000;
+
 /// A size argument that is one second's, for clap.
 ///
 /// # Errors
-/// If it is not a size, or nothing at all.
+/// If it is not a size, nothing at all, or so few bytes that a unit was forgotten.
 pub fn rate(text: &str) -> Result<u64, String> {
     match parse_size(text) {
         Ok(0) => Err("nothing would ever move; leave it out for no limit".to_owned()),
+        // Nobody means bytes, and with so few no backup ever ends.
+        Ok(..SLOWEST) if text.trim().chars().all(|letter| letter.is_ascii_digit()) => {
+            Err(format!("that is {0} bytes a second; write the unit, such as `{0}kB`, `{0}MB` or `{0}MiB`", text.trim()))
+        }
         other => other.map_err(|error| error.to_string()),
     }
 }
@@ -157,6 +164,19 @@ fn moment_by(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, S
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_of_a_few_bytes_has_forgotten_its_unit() {
+        assert_eq!(
+            [rate("2MB"), rate("2MiB"), rate("500kB"), rate("1000"), rate("10B")].map(Result::unwrap),
+            [2_000_000, 2 << 20, 500_000, 1000, 10]
+        );
+        for text in ["2", " 999 "] {
+            let error = rate(text).unwrap_err();
+            assert!(error.contains(&format!("`{}MB`", text.trim())), "{error}");
+        }
+        assert!(rate("0").unwrap_err().contains("leave it out"));
+    }
 
     #[test]
     fn moments_are_dates_times_and_spans() {

@@ -23,7 +23,7 @@ use crate::sealed::repository::Repository;
 use crate::store::hub::read_token;
 use crate::store::object::{Bucket, Credentials, Defaults};
 use crate::store::sftp::SshOptions;
-use crate::store::{Access, Address, Place, open};
+use crate::store::{Access, Address, Place, open, warn_if_exposed};
 
 /// What every command starts from.
 #[derive(Clone)]
@@ -68,14 +68,24 @@ impl Context {
     /// How to reach repositories on servers.
     ///
     /// # Errors
-    /// If the file with the credentials holds none, or that with the token of a hub.
+    /// If the file with the credentials holds none, or that with the token of a hub, or the private key is not there.
     pub fn access(&self) -> anyhow::Result<Access> {
+        let ssh = self.ssh();
+        if let Some(identity) = &ssh.identity
+            && let Err(error) = std::fs::metadata(identity)
+        {
+            return Err(UsageError::new(format!(
+                "the private key {} cannot be used ({error}); correct the path after --identity, or in HEARTH_IDENTITY",
+                identity.display()
+            )));
+        }
         let file = self.global.credentials_file.as_deref().filter(|file| !file.as_os_str().is_empty());
         let credentials = file.map(Credentials::read).transpose()?;
         let connections = self.global.connections.map(usize::from);
-        let token = self.global.token_file.as_deref().filter(|file| !file.as_os_str().is_empty()).map(read_token).transpose()?;
+        let token = self.global.token_file.as_deref().filter(|file| !file.as_os_str().is_empty());
+        let token = token.map(|file| read_token(file).inspect(|_| warn_if_exposed(file))).transpose()?;
         let access = self.reach().with_limits(self.global.limit_upload, self.global.limit_download).with_token(token);
-        Ok(access.with_ssh(self.ssh()).with_credentials(credentials).with_connections(connections))
+        Ok(access.with_ssh(ssh).with_credentials(credentials).with_connections(connections))
     }
 
     /// What URLs leave open, and which are permitted.

@@ -9,6 +9,7 @@ use super::context::Context;
 use super::exit::UsageError;
 use crate::content::backup::state::{Seen, State};
 use crate::model::id::{RepositoryId, StatementId};
+use crate::model::shell::quoted;
 use crate::sealed::SealedError;
 use crate::sealed::repository::{Repository, Trust};
 use crate::store::Location;
@@ -85,7 +86,8 @@ fn ask(context: &Context, place: &str, repository: &Repository) -> anyhow::Resul
         return Ok(());
     }
     let id = repository.id().to_bech32();
-    let advice = format!("write {place}#{id} as the repository if that is the id you expect, or add --trust-new-repository once");
+    let whole = format!("{place}#{id}");
+    let advice = format!("give it as --repo {} if that is the id you expect, or add --trust-new-repository once", quoted(&whole));
     if context.global.json {
         bail!("{place} is repository {id}, which this machine has not seen before; {advice}");
     }

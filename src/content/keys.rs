@@ -24,6 +24,7 @@ use crate::content::ContentError;
 use crate::content::secret::{ChunkSecret, random};
 use crate::model::id::{RepositoryId, StatementId, WriterId};
 use crate::sealed::signature::{SIGNATURE, Subject, VerifyKey};
+use crate::store::warn_if_exposed;
 
 /// An Ed25519 signing key (RFC 8032).
 pub struct SigningKey {
@@ -205,7 +206,9 @@ pub fn read_key_file(path: &Path) -> Result<Zeroizing<String>, ContentError> {
         let mut text = Zeroizing::new(String::new());
         fs::File::open(path)?.take(64 << 10).read_to_string(&mut text).map(|_| text)
     };
-    read().map_err(|error| key_error(path, format!("cannot be read ({error})")))
+    let text = read().map_err(|error| key_error(path, format!("cannot be read ({error})")))?;
+    warn_if_exposed(path);
+    Ok(text)
 }
 
 /// Writes a key file with mode 0600; never over an existing one.

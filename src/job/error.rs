@@ -2,6 +2,7 @@
 
 use crate::config::{ConfigError, SecretError};
 use crate::content::ContentError;
+use crate::model::shell::quoted;
 use crate::model::span::SpanError;
 use crate::retention::Guard;
 use crate::sealed::SealedError;
@@ -28,6 +29,18 @@ pub enum JobError {
     /// The run was asked to stop while house was kept.
     #[error("stopped on request; {0}")]
     Stopped(&'static str),
+    /// A mirror's rules for a repository that no mirror has ever brought anything.
+    #[error(
+        "{location} is no mirror yet: all its snapshots were made there, and the rules would forget {forgotten} of them. If the two ends are \
+         mixed up, put the original after --from; if it shall be thinned out all the same, use `hearth-backup forget --repo {}`",
+        quoted(location)
+    )]
+    NoMirror {
+        /// The repository.
+        location: String,
+        /// Snapshots that would be forgotten, a count.
+        forgotten: usize,
+    },
     /// A pattern of what to leave out is not understood.
     #[error(transparent)]
     Exclude(#[from] ExcludeError),

@@ -125,6 +125,9 @@ pub fn mirror(
     };
     let Choice { new, kept, forgotten, unreadable, rolled_back } = mirror::choose(source, repository.as_ref(), monitor)?;
     let wanted = select(&new, &kept, state, options)?;
+    if let Some(repository) = &repository {
+        refuse_original(repository, &kept, &wanted, state, options)?;
+    }
     let mut done = Mirrored {
         created,
         statements,
@@ -159,6 +162,25 @@ pub fn mirror(
     }
     done.repository = repository;
     Ok(done)
+}
+
+/// Whoever mixes up the two ends would thin out the original by the rules of its mirror. So where no mirror has ever brought anything,
+/// its rules forget nothing.
+fn refuse_original(
+    repository: &Repository,
+    kept: &[Snapshot],
+    wanted: &[Snapshot],
+    state: &State,
+    options: &MirrorOptions,
+) -> Result<(), JobError> {
+    let Some(policy) = &options.policy else { return Ok(()) };
+    let limits = Limits { max_forget_percent: 100, ..options.limits };
+    let plan = decide(kept.iter().chain(wanted), policy, state, &limits, &options.zone)?;
+    let forgotten = plan.decisions().filter(|decision| !decision.keep).count();
+    if forgotten > 0 && mirror::is_original(repository, kept)? {
+        return Err(JobError::NoMirror { location: repository.store().location(), forgotten });
+    }
+    Ok(())
 }
 
 /// Of the new snapshots those that the mirror's retention would keep: the others would only be brought to be forgotten.

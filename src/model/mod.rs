@@ -5,5 +5,6 @@ pub mod event;
 pub mod human;
 pub mod id;
 pub mod pace;
+pub mod shell;
 pub mod size;
 pub mod span;

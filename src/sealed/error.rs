@@ -1,5 +1,6 @@
 //! What keyless work can run into.
 
+use crate::model::shell::quoted;
 use crate::sealed::codec::FormatError;
 use crate::store::StoreError;
 
@@ -27,7 +28,7 @@ pub enum SealedError {
         what: String,
     },
     /// There is no repository here.
-    #[error("{location} holds no repository; create one with `hearth-backup init --repo {location}`")]
+    #[error("{location} holds no repository; create one with `hearth-backup init --repo {}`", quoted(location))]
     NoRepository {
         /// The store.
         location: String,

@@ -8,10 +8,14 @@
 //! The repository's top directory is held open and every path below it is walked one name at a time without following
 //! symbolic links. So nobody who can write into the repository can lead us out of it, and a disk that goes away in
 //! the middle of a run cannot be mistaken for an empty one.
+//!
+//! What root makes in it belongs to whoever the top directory belongs to, so that root can look after the repository of an account
+//! that comes by SFTP without locking it out.
 
 mod direct;
 mod folders;
 mod listing;
+mod owner;
 mod staged;
 
 use std::fs::{DirBuilder, File};
@@ -57,10 +61,16 @@ impl DirectoryStore {
     pub fn create(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = absolute(path.as_ref());
         let failed = |error| StoreError::io("create a repository at", path.display(), error);
+        if let Some(outer) = repository_above(&path) {
+            let why = format!("it lies in the repository at {}", outer.display());
+            return Err(refused(&path, why, "a repository needs a place of its own; choose one that is not within another repository"));
+        }
         let missing = path.ancestors().take_while(|ancestor| !ancestor.exists()).count();
         DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
         let folders = Folders::open(&path).map_err(failed)?;
-        folders.refuse_strangers().map_err(failed)?;
+        if let Some(stranger) = folders.stranger().map_err(failed)? {
+            return Err(refused(&path, format!("it holds `{stranger}`"), "the directory is not empty; choose a new or an empty one"));
+        }
         folders.make([folders::TEMPORARY]).map_err(failed)?;
         folders.make([Folder::Repo.as_str()]).map_err(failed)?;
         sync_parents(&path, missing.max(1)).map_err(failed)?;
@@ -180,6 +190,20 @@ impl Store for DirectoryStore {
 /// The path without `.` and independent of the working directory; as it was, if there is no working directory.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Why no repository is made in a directory.
+fn refused(path: &Path, why: String, advice: &'static str) -> StoreError {
+    let source = io::Error::new(io::ErrorKind::PermissionDenied, why);
+    StoreError::io("create a repository at", path.display(), source).advising(advice)
+}
+
+/// The repository that a directory, which need not exist yet, lies in. What is written there would be strange to the one, and
+/// whoever deletes the one deletes both.
+fn repository_above(path: &Path) -> Option<PathBuf> {
+    // Links are followed as far as there is something.
+    let there = path.ancestors().skip(1).find_map(|above| above.canonicalize().ok())?;
+    there.ancestors().find(|above| above.join("repo/0").is_file()).map(Path::to_owned)
 }
 
 /// Makes the names of the `levels` lowest directories of a path durable, as far as we may open their parents.

@@ -13,6 +13,7 @@ mod attempt;
 pub mod conformance;
 pub mod directory;
 mod error;
+mod exposure;
 mod forward;
 pub mod hub;
 pub mod layer;
@@ -28,6 +29,7 @@ mod tls;
 
 pub use directory::DirectoryStore;
 pub use error::{StoreError, StoreErrorKind};
+pub use exposure::warn_if_exposed;
 pub use forward::Forward;
 pub use hub::HubStore;
 pub use memory::MemoryStore;

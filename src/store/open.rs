@@ -7,7 +7,7 @@ use super::hub::{HubAddress, HubAddressError};
 use super::layer::PacedStore;
 use super::object::{Access, AddressError, Bucket, ObjectStore, Service, ServiceError};
 use super::sftp::{SftpAddress, SftpAddressError};
-use super::{DirectoryStore, HubStore, SftpStore, Store, StoreError};
+use super::{DirectoryStore, HubStore, SftpStore, Store, StoreError, StoreErrorKind};
 use crate::model::id::{ParseRepositoryIdError, RepositoryId};
 
 /// A location as it was written: a place, and which repository is expected there.
@@ -40,6 +40,11 @@ pub enum Place {
 /// What schemes of other services begin with.
 const SERVICES: &str = "opendal+";
 
+/// What to do where a server has no repository.
+const ABSENT: &str = "there is no repository; check the path and that its disk is mounted, or make one with `hearth-backup init`";
+/// What to do where a server lets none be made.
+const UNFIT: &str = "no repository can be made there; choose a new or an empty directory in which the account may write";
+
 /// An opened store, and which repository is expected in it.
 #[derive(Debug)]
 pub struct Location {
@@ -65,6 +70,9 @@ pub enum LocationError {
         /// The kind of store.
         scheme: String,
     },
+    /// A home directory that no shell has filled in.
+    #[error("`{0}`: `~` is not expanded here; write it without quotes, the whole path, or ./{0} for a directory of that name")]
+    Tilde(String),
     /// A `file` URL that does not name a directory of this machine.
     #[error("`{0}` does not name a directory; write file:///path, with three slashes, or the plain path")]
     FileUrl(String),
@@ -96,7 +104,10 @@ pub fn open(location: &str, access: &Access) -> Result<Location, LocationError> 
     let Address { place, expected_id } = Address::parse(location, access)?;
     let store: Arc<dyn Store> = match place {
         Place::Directory(path) => local(DirectoryStore::open(path)?, access),
-        Place::Server(address) => Arc::new(SftpStore::open(address, access.ssh().clone(), access.line())?),
+        Place::Server(address) => {
+            let store = SftpStore::open(address, access.ssh().clone(), access.line());
+            Arc::new(store.map_err(|error| if error.is_not_found() { error.advising(ABSENT) } else { error })?)
+        }
         Place::Bucket(bucket) => Arc::new(ObjectStore::new(*bucket, access)?),
         Place::Service(service) => Arc::new(ObjectStore::at_service(&service, access)?),
         Place::Hub(address) => Arc::new(HubStore::new(address, access)?),
@@ -112,7 +123,10 @@ pub fn create(location: &str, access: &Access) -> Result<Location, LocationError
     let Address { place, expected_id } = Address::parse(location, access)?;
     let store: Arc<dyn Store> = match place {
         Place::Directory(path) => local(DirectoryStore::create(path)?, access),
-        Place::Server(address) => Arc::new(SftpStore::create(address, access.ssh().clone(), access.line())?),
+        Place::Server(address) => {
+            let store = SftpStore::create(address, access.ssh().clone(), access.line());
+            Arc::new(store.map_err(|error| if error.kind == StoreErrorKind::Refused { error.advising(UNFIT) } else { error })?)
+        }
         Place::Bucket(bucket) => Arc::new(ObjectStore::create(*bucket, access)?),
         Place::Service(service) => Arc::new(ObjectStore::create_at_service(&service, access)?),
         Place::Hub(address) => Arc::new(HubStore::new(address, access)?),
@@ -164,6 +178,9 @@ fn directory(place: &str) -> Result<PathBuf, LocationError> {
     }
     if let Some(rest) = place.strip_prefix("file:") {
         return url_path(rest).map(PathBuf::from).ok_or_else(|| LocationError::FileUrl(place.to_owned()));
+    }
+    if place == "~" || place.starts_with("~/") {
+        return Err(LocationError::Tilde(place.to_owned()));
     }
     match foreign_scheme(place) {
         Some(scheme) => Err(LocationError::Unsupported { location: without_password(place), scheme }),
@@ -256,6 +273,10 @@ mod tests {
         }
         assert!(error("root@nas:/srv").contains("another machine"));
         assert!(error("").contains("empty"));
+        for place in ["~", "~/backup"] {
+            assert!(error(place).contains(&format!("./{place} for a directory of that name")), "a shell has not expanded it");
+        }
+        assert_eq!(path("~backup"), Path::new("~backup"));
         assert!(error("s3://user:secret@bucket/a").contains("--credentials-file"));
         for url in ["file://nas/srv", "file:srv", "file:///a%zz", "file:///a%f"] {
             assert!(error(url).contains("three slashes"), "{url}");

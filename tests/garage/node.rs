@@ -49,7 +49,7 @@ fn ports() -> [u16; 2] {
 impl Node {
     /// Starts a server whose files lie in `dir`. `changes` are made to the document's configuration.
     pub fn start(program: &Path, dir: &Path, secret: &str, changes: &[(&str, &str)]) -> Self {
-        fs::create_dir_all(dir.join("hearth-backup")).unwrap();
+        fs::create_dir_all(dir).unwrap();
         let [s3, rpc] = ports().map(|port| format!("127.0.0.1:{port}"));
         let [config, make_secret, ..] = recipe();
         let config = changes.iter().fold(config, |config, (from, to)| {

@@ -15,6 +15,7 @@ use crate::cli::render::text;
 use crate::content::admin::{InitOptions, KeyRecipient, NewRepository};
 use crate::content::keys::write_key_file;
 use crate::model::id::RepositoryId;
+use crate::model::shell::quoted;
 use crate::sealed::repository::Repository;
 use crate::sealed::statement::Chunking;
 use crate::store::{Store, open};
@@ -125,7 +126,8 @@ fn summary(repository: &Repository, writer: &Path, restore: Option<&Path>) -> St
             rows.extend(recipients);
         }
     }
-    format!("{}\nNext: hearth-backup backup --repo {location} --key {} PATH...\n", text::fields(&rows), writer.display())
+    let (place, key) = (quoted(&location), writer.display().to_string());
+    format!("{}\nNext: hearth-backup backup --repo {place} --key {} PATH...\n", text::fields(&rows), quoted(&key))
 }
 
 /// Key files are refused before anything is written: over existing files, and inside the repository.

@@ -64,7 +64,9 @@ struct Record {
     dry_run: bool,
     grace_seconds: u64,
     stored_before: u64,
+    stored_after: u64,
     unused_after: u64,
+    unused_young: u64,
     blocks_needed: u64,
     freed_later: u64,
     condemn: Vec<FateRecord>,
@@ -89,6 +91,8 @@ struct Done {
     bytes_condemned: u64,
     packs_deleted: u64,
     packs_refused: u64,
+    bytes_deleted: u64,
+    bytes_written: u64,
     bytes_freed: u64,
     bytes_copied: u64,
     objects_deleted: u64,
@@ -111,7 +115,9 @@ impl Record {
             dry_run: pruned.options.dry_run,
             grace_seconds: pruned.options.grace.as_secs(),
             stored_before: pruned.stored_before,
+            stored_after: pruned.stored_after(),
             unused_after: pruned.unused_after,
+            unused_young: pruned.unused_young,
             blocks_needed: pruned.blocks_needed,
             freed_later: pruned.freed_later,
             condemn: fates(&pruned.condemn),
@@ -140,12 +146,25 @@ impl Record {
         if done.bytes_copied > 0 {
             rows.push(("Rewritten", human::size(done.bytes_copied)));
         }
-        let stored = self.stored_before.saturating_sub(done.bytes_freed);
-        rows.push(("Stored", format!("{} in packs, {} of it unused", human::size(stored), human::size(self.unused_after))));
+        rows.push(("Stored", format!("{} in packs, {} of it unused", human::size(self.stored_after), human::size(self.unused_after))));
+        if self.unused_young > 0 {
+            rows.push(("Young", self.young()));
+        }
         if done.snapshots_expired > 0 {
             rows.push(("Gone", format!("{} can no longer be brought back", text::count(done.snapshots_expired, "forgotten snapshot"))));
         }
         format!("{}\n{}", if nothing { "Nothing to prune" } else { "Pruned" }, text::indent(&text::fields(&rows)))
+    }
+}
+
+impl Record {
+    /// Why what is unused stays for now.
+    fn young(&self) -> String {
+        let grace = human::duration(Duration::from_secs(self.grace_seconds));
+        format!(
+            "{} of the unused in packs that are younger than the grace period of {grace}, which a prune does not touch; prune again then",
+            human::size(self.unused_young)
+        )
     }
 }
 
@@ -157,6 +176,8 @@ impl Done {
             bytes_condemned: outcome.bytes_condemned,
             packs_deleted: outcome.packs_deleted,
             packs_refused: outcome.packs_refused,
+            bytes_deleted: outcome.bytes_deleted,
+            bytes_written: outcome.bytes_written,
             bytes_freed: outcome.bytes_freed,
             bytes_copied: outcome.bytes_copied,
             objects_deleted: outcome.objects_deleted,

@@ -108,8 +108,14 @@ impl Restore {
         for note in &summary.incomplete {
             tracing::warn!("{note}");
         }
+        for include in &summary.unmatched {
+            tracing::warn!(
+                "nothing in the snapshot matches --include {include}, so nothing was restored by it; `hearth-backup ls` shows what there is"
+            );
+        }
         self.report(context, &listed, &target, &summary, differences.as_deref())?;
-        let whole = summary.lost.is_empty() && summary.incomplete.is_empty() && differences.is_none_or(|found| found.is_empty());
+        let complete = summary.lost.is_empty() && summary.incomplete.is_empty() && summary.unmatched.is_empty();
+        let whole = complete && differences.is_none_or(|found| found.is_empty());
         Ok(if whole { context.end(&progress) } else { Exit::Warnings })
     }
 

@@ -45,6 +45,7 @@ pub struct Record {
     started: Timestamp,
     finished: Timestamp,
     received: Timestamp,
+    /// Always false of forgotten ones, whose commits are gone.
     committed: bool,
     pinned: bool,
     /// `known`, `unknown` or `closed`.
@@ -107,14 +108,15 @@ impl SnapshotsCommand {
         let folder = if self.forgotten { Folder::Forgotten } else { Folder::Snapshots };
         let list = listing::load(&repository, folder, &opener, &self.filter)?;
         context.document(&List { repository: repository.id().to_bech32(), snapshots: list.iter().map(Record::new).collect() })?;
-        context.say(&render(&repository, &list, key.is_some()))?;
+        context.say(&render(&repository, &list, folder, key.is_some()))?;
         Ok(Exit::Done)
     }
 }
 
-fn render(repository: &Repository, list: &[Listed], key: bool) -> String {
+fn render(repository: &Repository, list: &[Listed], folder: Folder, key: bool) -> String {
+    let forgotten = folder == Folder::Forgotten;
     if list.is_empty() {
-        return format!("No snapshots in {}\n", repository.store().location());
+        return format!("No {}snapshots in {}\n", if forgotten { "forgotten " } else { "" }, repository.store().location());
     }
     let now = Timestamp::now();
     let mut table = Table::new(&[
@@ -151,7 +153,7 @@ fn render(repository: &Repository, list: &[Listed], key: bool) -> String {
             human::size(snapshot.envelope.sizes.added),
             label(&|labels| text::path(labels.tags.join(",").as_bytes())),
             label(&paths),
-            remarks(snapshot),
+            remarks(snapshot, forgotten),
         ]);
     }
     let mut text = table.render();
@@ -177,14 +179,15 @@ fn paths(labels: &crate::content::payload::Payload) -> String {
 const LATE: i64 = 3600;
 
 /// What is out of the ordinary about a snapshot.
-fn remarks(snapshot: &Snapshot) -> String {
+fn remarks(snapshot: &Snapshot, forgotten: bool) -> String {
     let mut remarks = Vec::new();
     match snapshot.signer {
         Signer::Known => {}
         Signer::Unknown => remarks.push("unknown writer, not counted".to_owned()),
         Signer::Closed => remarks.push("closed writer, not counted".to_owned()),
     }
-    if !snapshot.committed {
+    // To forget a snapshot takes its commit away, which says nothing of what it holds.
+    if !snapshot.committed && !forgotten {
         remarks.push("incomplete".into());
     }
     if snapshot.pinned {

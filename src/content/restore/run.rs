@@ -59,6 +59,8 @@ pub struct RestoreSummary {
     pub lost: Vec<(String, String)>,
     /// Metadata that could not be restored, in words.
     pub incomplete: Vec<String>,
+    /// Includes that nothing in the snapshot matches, or only what is excluded.
+    pub unmatched: Vec<String>,
     /// Seconds that it took.
     pub seconds: f64,
 }
@@ -82,6 +84,7 @@ pub fn restore(
     }
     let mut summary = if options.dry_run { rehearse(snapshot, options, monitor)? } else { perform(vault, snapshot, options, monitor)? };
     summary.lost.extend(snapshot.map.damage.iter().map(|damage| ("repository".to_owned(), damage.clone())));
+    summary.unmatched = options.selection.unmatched();
     summary.seconds = begun.elapsed().as_secs_f64();
     Ok(summary)
 }

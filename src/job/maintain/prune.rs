@@ -19,6 +19,8 @@ pub struct Pruned {
     pub stored_before: u64,
     /// What stays in them and is not needed.
     pub unused_after: u64,
+    /// What of that lies in packs that are younger than the grace period.
+    pub unused_young: u64,
     /// Blocks that are needed, a count.
     pub blocks_needed: u64,
     /// What later prunes give back, once the grace period is over.
@@ -67,6 +69,11 @@ pub fn prune(repository: &Repository, options: &Options, monitor: &dyn Monitor) 
 }
 
 impl Pruned {
+    /// Size of all packs afterwards, but for what others stored or deleted meanwhile.
+    pub fn stored_after(&self) -> u64 {
+        (self.stored_before + self.outcome.bytes_written).saturating_sub(self.outcome.bytes_deleted)
+    }
+
     fn planned(plan: &Plan) -> Self {
         Self {
             options: plan.options.clone(),
@@ -74,6 +81,7 @@ impl Pruned {
             nothing: plan.is_empty(),
             stored_before: plan.stored,
             unused_after: plan.unused,
+            unused_young: plan.unused_young,
             blocks_needed: plan.blocks,
             freed_later: plan.freed_later(),
             condemn: plan.condemn.clone(),

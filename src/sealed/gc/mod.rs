@@ -75,6 +75,10 @@ pub struct Outcome {
     pub packs_deleted: u64,
     /// Packs that the store refused to delete, such as a bucket with object lock; the next prune tries again.
     pub packs_refused: u64,
+    /// Size of the packs deleted.
+    pub bytes_deleted: u64,
+    /// Size of the packs written, with what was copied.
+    pub bytes_written: u64,
     /// Bytes given back: deleted packs less the packs written.
     pub bytes_freed: u64,
     /// Sealed bytes copied out of deleted packs.

@@ -85,6 +85,8 @@ pub struct Plan {
     pub stored: u64,
     /// Sealed bytes in packs that stay and are not needed, after all of this.
     pub unused: u64,
+    /// What of it lies in packs that are younger than the grace period, which stay whatever is needed of them.
+    pub unused_young: u64,
     /// Blocks that must stay, a count.
     pub blocks: u64,
     pub(super) run: RunId,
@@ -148,7 +150,12 @@ pub(super) fn decide(run: RunId, survey: Survey, options: Options) -> Plan {
         delete.extend(condemn.iter().copied());
     }
     let staying = survey.packs.iter().filter(|(id, entry)| !entry.condemned && !decision.condemned.packs.contains(id));
-    let unused = staying.filter_map(|(_, entry)| entry.known).map(|known| known.content.saturating_sub(known.needed)).sum();
+    let (mut unused, mut unused_young) = (0, 0);
+    for entry in staying.map(|(_, entry)| entry) {
+        let dead = entry.known.map_or(0, |known| known.content.saturating_sub(known.needed));
+        unused += dead;
+        unused_young += if survey.age(entry.stored) < options.grace { dead } else { 0 };
+    }
     let named = &decision.condemned;
     Plan {
         lists: (named.indexes.len() + named.refs.len() + named.checkpoints.len() + named.maps.len()) as u64,
@@ -156,6 +163,7 @@ pub(super) fn decide(run: RunId, survey: Survey, options: Options) -> Plan {
         stored: survey.packs.values().map(|entry| entry.size).sum(),
         blocks: survey.live.len() as u64,
         unused,
+        unused_young,
         condemn,
         delete,
         waiting,

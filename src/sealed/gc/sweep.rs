@@ -47,6 +47,8 @@ pub(super) fn sweep(
     monitor.event(Event::Expect { files: doomed.len() as u64, bytes: doomed.iter().map(|(_, entry)| entry.size).sum() });
     let relocator = Relocator::new(store, run);
     Sweeper { store, live, relocator, waiting: Default::default(), useless: Vec::new(), monitor, outcome }.packs(&doomed)?;
+    // Only now: copies are written before what they were copied from is deleted.
+    outcome.bytes_freed = outcome.bytes_deleted.saturating_sub(outcome.bytes_written);
     if outcome.cancelled {
         return Ok(());
     }
@@ -162,7 +164,7 @@ impl Sweeper<'_> {
     /// Finishes the open pack of a class, then deletes the packs whose blocks are safe by that.
     fn flush(&mut self, class: Class) -> Result<(), SealedError> {
         if let Some(stored) = self.relocator.finish(class)? {
-            self.outcome.bytes_freed = self.outcome.bytes_freed.saturating_sub(stored.size);
+            self.outcome.bytes_written += stored.size;
         }
         let safe = std::mem::take(&mut self.waiting[usize::from(class.code())]);
         self.delete(&safe)
@@ -180,7 +182,7 @@ impl Sweeper<'_> {
         for ((_, size), gone) in packs.iter().zip(gone) {
             if gone {
                 self.outcome.packs_deleted += 1;
-                self.outcome.bytes_freed += size;
+                self.outcome.bytes_deleted += size;
             } else {
                 self.outcome.packs_refused += 1;
             }

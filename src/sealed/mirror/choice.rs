@@ -52,9 +52,24 @@ pub(super) fn choose(source: &Repository, mirror: Option<&Repository>, monitor: 
     Ok(choice)
 }
 
+/// Whether none of these snapshots of a repository was brought by a mirror, though there are some: it is an original.
+pub(super) fn is_original(repository: &Repository, snapshots: &[Snapshot]) -> Result<bool, SealedError> {
+    for snapshot in snapshots {
+        if was_brought(repository.store(), &snapshot.id)? {
+            return Ok(false);
+        }
+    }
+    Ok(!snapshots.is_empty())
+}
+
+/// Whether a mirror has brought a snapshot, which may be gone by now.
+fn was_brought(store: &dyn Store, id: &SnapshotId) -> Result<bool, SealedError> {
+    Ok(marks::read_received(store, id)?.is_some_and(|record| record.mirrored))
+}
+
 /// Whether the mirror had a snapshot that is not there any more.
 fn was_forgotten(store: &dyn Store, id: &SnapshotId) -> Result<bool, SealedError> {
-    Ok(marks::read_received(store, id)?.is_some_and(|record| record.mirrored))
+    was_brought(store, id)
 }
 
 /// Removes records of snapshots that neither side has any more, so that they do not pile up.

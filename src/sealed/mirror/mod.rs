@@ -114,6 +114,14 @@ pub fn choose(source: &Repository, mirror: Option<&Repository>, monitor: &dyn Mo
     choice::choose(source, mirror, monitor)
 }
 
+/// Whether none of these snapshots of a repository was brought by a mirror, though there are some: it is an original.
+///
+/// # Errors
+/// If the store fails.
+pub fn is_original(repository: &Repository, snapshots: &[Snapshot]) -> Result<bool, SealedError> {
+    choice::is_original(repository, snapshots)
+}
+
 /// Copies snapshots with all they need. Damage at the source is told as events, and costs the snapshots concerned only.
 ///
 /// # Errors

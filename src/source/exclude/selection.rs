@@ -1,6 +1,8 @@
 //! What a restore takes out of a snapshot.
 
 use std::ffi::OsStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use globset::{Candidate, GlobSet};
 
@@ -35,6 +37,17 @@ struct Includes {
     ancestors: GlobSet,
     /// A pattern without anchor may match below any directory.
     anywhere: bool,
+    /// One for each pattern; clones share what they find.
+    each: Arc<[Include]>,
+}
+
+/// An include by itself, to tell when it matches nothing.
+#[derive(Debug)]
+struct Include {
+    /// As it was written.
+    text: String,
+    pattern: PatternSet,
+    matched: AtomicBool,
 }
 
 impl Selection {
@@ -47,7 +60,8 @@ impl Selection {
         I: IntoIterator<Item: AsRef<OsStr>>,
         E: IntoIterator<Item: AsRef<OsStr>>,
     {
-        let includes = includes.into_iter().map(|text| parse_include(text.as_ref())).collect::<Result<Vec<_>, _>>()?;
+        let parse = |text: &OsStr| Ok((text.to_string_lossy().into_owned(), parse_include(text)?));
+        let includes = includes.into_iter().map(|text| parse(text.as_ref())).collect::<Result<Vec<_>, _>>()?;
         let excludes = excludes.into_iter().map(|text| Pattern::parse(text.as_ref())).collect::<Result<Vec<_>, _>>()?;
         let includes = if includes.is_empty() { None } else { Some(Includes::new(includes)?) };
         Ok(Self { includes, excludes: PatternSet::new(excludes)? })
@@ -64,10 +78,15 @@ impl Selection {
         if parent == Verdict::No || self.excludes.decide(path, name, is_dir) == Some(true) {
             return Verdict::No;
         }
-        match &self.includes {
-            Some(includes) if parent != Verdict::Yes => includes.judge(path, name, is_dir),
-            _ => Verdict::Yes,
-        }
+        let Some(includes) = &self.includes else { return Verdict::Yes };
+        includes.note(path, name, is_dir);
+        if parent == Verdict::Yes { Verdict::Yes } else { includes.judge(path, name, is_dir) }
+    }
+
+    /// The includes that have matched nothing of all that was judged so far, as they were written.
+    pub fn unmatched(&self) -> Vec<String> {
+        let each = self.includes.iter().flat_map(|includes| includes.each.iter());
+        each.filter(|include| !include.matched.load(Ordering::Relaxed)).map(|include| include.text.clone()).collect()
     }
 
     /// The verdict on the root directory, from which a walk through a snapshot starts.
@@ -77,12 +96,26 @@ impl Selection {
 }
 
 impl Includes {
-    fn new(patterns: Vec<Pattern>) -> Result<Self, ExcludeError> {
+    fn new(includes: Vec<(String, Pattern)>) -> Result<Self, ExcludeError> {
         let too_large = |error: globset::Error| ExcludeError::TooLarge { problem: error.kind().to_string() };
+        let each = includes.iter().map(|(text, pattern)| {
+            Ok(Include { text: text.clone(), pattern: PatternSet::new(vec![pattern.clone()])?, matched: AtomicBool::new(false) })
+        });
+        let each = each.collect::<Result<Vec<_>, ExcludeError>>()?.into();
+        let patterns: Vec<Pattern> = includes.into_iter().map(|(_, pattern)| pattern).collect();
         let anywhere = patterns.iter().any(|pattern| pattern.anchored().is_none());
         let ancestors = patterns.iter().filter_map(Pattern::anchored).flat_map(ancestors);
         let ancestors = ancestors.map(|glob| compile(&glob)).collect::<Result<Vec<_>, _>>().map_err(too_large)?;
-        Ok(Self { ancestors: GlobSet::new(ancestors).map_err(too_large)?, anywhere, wanted: PatternSet::new(patterns)? })
+        Ok(Self { ancestors: GlobSet::new(ancestors).map_err(too_large)?, anywhere, wanted: PatternSet::new(patterns)?, each })
+    }
+
+    /// Notes which includes match. Each is looked for only until it is found.
+    fn note(&self, path: &[u8], name: &[u8], is_dir: bool) {
+        for include in self.each.iter().filter(|include| !include.matched.load(Ordering::Relaxed)) {
+            if include.pattern.decide(path, name, is_dir) == Some(true) {
+                include.matched.store(true, Ordering::Relaxed);
+            }
+        }
     }
 
     fn judge(&self, path: &[u8], name: &[u8], is_dir: bool) -> Verdict {
@@ -207,6 +240,17 @@ mod tests {
         ] {
             assert_eq!(walk(&selection, path), verdict, "{path}");
         }
+    }
+
+    #[test]
+    fn an_include_that_matches_nothing_is_told_and_one_below_another_is_not() {
+        let selection = selection(&["/srv", "/srv/a/", "*.txt", "/srv/excluded/b", "/nothere"], &["excluded"]);
+        assert_eq!(selection.unmatched().len(), 5);
+        for path in ["/srv/a/c.txt", "/srv/excluded/b", "/srv/nothere"] {
+            walk(&selection.clone(), path);
+        }
+        assert_eq!(selection.unmatched(), ["/srv/excluded/b", "/nothere"]);
+        assert_eq!(Selection::default().unmatched(), [""; 0]);
     }
 
     #[test]

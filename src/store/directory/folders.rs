@@ -11,6 +11,8 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fstatat, mkdirat};
 
+use super::owner::Owner;
+
 use crate::store::{Folder, ObjectName};
 
 /// Where files are written before they are published.
@@ -23,6 +25,7 @@ const LOST_AND_FOUND: &str = "lost+found";
 #[derive(Debug)]
 pub(super) struct Folders {
     top: OwnedFd,
+    owner: Owner,
     /// Directories whose own names are known to be on the disk.
     durable: Mutex<BTreeSet<String>>,
 }
@@ -32,7 +35,13 @@ impl Folders {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let top = nix::fcntl::open(path, flags, Mode::empty())?;
-        Ok(Self { top, durable: Mutex::default() })
+        let owner = Owner::of(&top)?;
+        Ok(Self { top, owner, durable: Mutex::default() })
+    }
+
+    /// Whose the repository is.
+    pub(super) fn owner(&self) -> Owner {
+        self.owner
     }
 
     /// Opens the directory that an object lies in.
@@ -57,7 +66,7 @@ impl Folders {
         steps.into_iter().try_fold(self.top.try_clone()?, |parent, name| {
             path.push('/');
             path.push_str(name);
-            let folder = child_or_new(&parent, name)?;
+            let folder = child_or_new(&parent, name, self.owner)?;
             if !self.durable().contains(&path) {
                 sync(&parent)?;
                 self.durable().insert(path.clone());
@@ -72,15 +81,9 @@ impl Folders {
         Ok(folders.map(|(name, _)| name).collect())
     }
 
-    /// Fails if the top directory holds anything that is neither ours nor the file system's own.
-    pub(super) fn refuse_strangers(&self) -> io::Result<()> {
-        match entries(self.top.try_clone()?)?.into_iter().find(|(name, _)| is_stranger(name)) {
-            None => Ok(()),
-            Some((name, _)) => Err(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                format!("the directory is not empty, it holds `{name}`; choose a new or an empty one"),
-            )),
-        }
+    /// Something in the top directory that is neither ours nor the file system's own.
+    pub(super) fn stranger(&self) -> io::Result<Option<String>> {
+        Ok(entries(self.top.try_clone()?)?.into_iter().map(|(name, _)| name).find(|name| is_stranger(name)))
     }
 
     fn is_folder(&self, name: &str, kind: Option<Type>) -> bool {
@@ -118,13 +121,18 @@ pub(super) fn child(parent: &impl AsFd, name: &str) -> io::Result<OwnedFd> {
     openat(parent, name, flags, Mode::empty()).map_err(explain)
 }
 
-fn child_or_new(parent: &impl AsFd, name: &str) -> io::Result<OwnedFd> {
+fn child_or_new(parent: &impl AsFd, name: &str, owner: Owner) -> io::Result<OwnedFd> {
     match child(parent, name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         done => return done,
     }
     match mkdirat(parent, name, Mode::S_IRWXU) {
-        Ok(()) | Err(Errno::EEXIST) => child(parent, name),
+        Ok(()) => {
+            let folder = child(parent, name)?;
+            owner.receives(&folder);
+            Ok(folder)
+        }
+        Err(Errno::EEXIST) => child(parent, name),
         Err(error) => Err(error.into()),
     }
 }

@@ -92,6 +92,7 @@ impl Temporary {
         let name = unique_name();
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let file = File::from(openat(&folder, name.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
+        folders.owner().receives(&file);
         // Tells `sweep` that somebody is at work. Where locks do not work, age must do.
         let _ = file.try_lock_shared();
         Ok(Self { folder, name, file, published: false })

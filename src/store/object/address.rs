@@ -235,6 +235,13 @@ impl Bucket {
         &self.prefix
     }
 
+    /// The prefixes above its own in the same bucket, the nearest first; the last is the bucket itself.
+    pub fn above(&self) -> impl Iterator<Item = Self> {
+        let ends = self.prefix.rmatch_indices('/').map(|(end, _)| end);
+        let prefixes = ends.chain((!self.prefix.is_empty()).then_some(0));
+        prefixes.map(|end| Self { prefix: self.prefix.get(..end).unwrap_or_default().to_owned(), ..self.clone() })
+    }
+
     /// The server, as a URL.
     pub fn endpoint(&self) -> &str {
         &self.endpoint

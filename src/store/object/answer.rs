@@ -54,7 +54,7 @@ impl From<Silence> for Failure {
 impl Failing for Failure {
     fn may_pass(&self) -> bool {
         match self {
-            Self::Answer(error) => error.is_temporary() && !is_untrusted(error),
+            Self::Answer(error) => error.is_temporary() && !is_untrusted(error) && !is_plain(error),
             Self::Silence(_) => true,
         }
     }
@@ -120,13 +120,10 @@ fn judge(error: &Error) -> (StoreErrorKind, Option<&'static str>) {
             return (Kind::Other, Some("there is no such bucket; make it at the service, or correct its name or the endpoint"));
         }
         "InvalidAccessKeyId" | "NotSignedUp" | "InvalidToken" | "TokenRefreshRequired" => {
-            return (
-                Kind::Refused,
-                Some("the server does not know this access key; check the credentials, and that they are for this service"),
-            );
+            return (Kind::Refused, Some(UNKNOWN_KEY));
         }
         "SignatureDoesNotMatch" | "AuthorizationHeaderMalformed" => {
-            return (Kind::Refused, Some("the secret key is not the access key's, or the region is another one; check both"));
+            return (Kind::Refused, Some(WRONG_SECRET));
         }
         "ExpiredToken" => return (Kind::Refused, Some("the credentials have expired; bring new ones and run this again")),
         "RequestTimeTooSkewed" => return (Kind::Refused, Some("the clock of this machine is wrong; set it")),
@@ -137,9 +134,11 @@ fn judge(error: &Error) -> (StoreErrorKind, Option<&'static str>) {
     match error.kind() {
         ErrorKind::NotFound => (Kind::NotFound, None),
         ErrorKind::RangeNotSatisfied => (Kind::Truncated, None),
-        ErrorKind::PermissionDenied => {
-            (Kind::Refused, Some("the credentials do not permit this; check their rights (docs/stores.md lists those that are needed)"))
-        }
+        ErrorKind::PermissionDenied => (Kind::Refused, Some(judge_refusal(&text))),
+        _ if is_plain(error) => (
+            Kind::Other,
+            Some("the server speaks plain HTTP, not HTTPS; if that is as it shall be, write `http://` before the endpoint's host"),
+        ),
         _ if is_untrusted(error) => {
             (Kind::Other, Some("this machine does not trust the server's certificate; install its authority, or correct the endpoint"))
         }
@@ -153,11 +152,30 @@ fn judge(error: &Error) -> (StoreErrorKind, Option<&'static str>) {
     }
 }
 
+/// What a refusal means. Garage has no codes of its own for wrong keys, and says it in words.
+fn judge_refusal(text: &str) -> &'static str {
+    if text.contains("no such key") {
+        UNKNOWN_KEY
+    } else if text.contains("invalid signature") {
+        WRONG_SECRET
+    } else {
+        "the credentials do not permit this; check that the access key id and the secret are the right ones, and then their rights \
+         (docs/stores.md lists those that are needed)"
+    }
+}
+
+const UNKNOWN_KEY: &str = "the server does not know this access key id; check the credentials, and that they are for this service";
+const WRONG_SECRET: &str = "the secret is not that of the access key id, or the region is another one; check these";
 const NO_CREDENTIALS: &str = "no credentials were found; give a file with --credentials-file or as `credentials` in the configuration, \
                               or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
 
 fn is_untrusted(error: &Error) -> bool {
     causes(error).iter().any(|cause| cause.contains("invalid peer certificate"))
+}
+
+/// Whether the server answers what opens an encrypted connection with something else.
+fn is_plain(error: &Error) -> bool {
+    causes(error).iter().any(|cause| cause.contains("InvalidContentType"))
 }
 
 /// The number of the answer. The library tells it only in words.

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::address::Defaults;
 use crate::model::pace::Pace;
+use crate::store::exposure::warn_if_exposed;
 use crate::store::line::{Line, Paces};
 use crate::store::sftp::SshOptions;
 
@@ -166,6 +167,7 @@ impl Credentials {
         let mut text = Zeroizing::new(String::new());
         let file = std::fs::File::open(path).map_err(|error| CredentialsFileError::Unreadable(shown(), error))?;
         file.take(LARGEST).read_to_string(&mut text).map_err(|error| CredentialsFileError::Unreadable(shown(), error))?;
+        warn_if_exposed(path);
         Self::parse(&text).map_err(|error| CredentialsFileError::Wrong(shown(), error))
     }
 

@@ -61,6 +61,10 @@ const AT_ONCE: usize = 2;
 const PART: usize = 16 << 20;
 const PARTS_AT_ONCE: usize = 2;
 
+/// Why no repository is made where one is around it, or something else is.
+const WITHIN: &str = "a repository must not lie within another one";
+const STRANGERS: &str = "the place is not empty";
+
 /// A store in a bucket. Clones share connections and counts.
 #[derive(Clone)]
 pub struct ObjectStore(Arc<Inner>);
@@ -141,7 +145,19 @@ impl ObjectStore {
     /// # Errors
     /// If the server cannot be reached or does not let us in, or if the prefix holds something else.
     pub fn create(bucket: Bucket, access: &Access) -> Result<Self, StoreError> {
-        Self::new(bucket, access)?.unless_used()
+        let store = Self::new(bucket.clone(), access)?.unless_used()?;
+        for above in bucket.above() {
+            // A key that may not look there is no reason to refuse.
+            if Self::new(above.clone(), access)?.holds_repository() {
+                let why = format!("it lies in the repository at {above}; give the repository a prefix of its own");
+                return Err(StoreError::io("create a repository in", &bucket, std::io::Error::other(why)).advising(WITHIN));
+            }
+        }
+        Ok(store)
+    }
+
+    fn holds_repository(&self) -> bool {
+        ObjectName::new(Folder::Repo, "0").is_some_and(|first| self.exists(&first).unwrap_or(false))
     }
 
     /// Opens another service for a new repository.
@@ -156,7 +172,7 @@ impl ObjectStore {
         let strangers = self.unknown_folders()?;
         if let Some(stranger) = strangers.first() {
             let why = format!("it holds `{stranger}/`, which no repository has; give the repository a prefix of its own");
-            return Err(StoreError::io("create a repository in", self.location(), std::io::Error::other(why)));
+            return Err(StoreError::io("create a repository in", self.location(), std::io::Error::other(why)).advising(STRANGERS));
         }
         Ok(self)
     }

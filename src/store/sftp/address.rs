@@ -33,6 +33,14 @@ pub enum SftpAddressError {
     Path(String),
 }
 
+impl SftpAddress {
+    /// Whether it is the directory of another address, or one below it, as far as the addresses tell.
+    pub fn lies_in(&self, other: &Self) -> bool {
+        let same = (&self.user, &self.host, self.port) == (&other.user, &other.host, other.port);
+        same && self.path.strip_prefix(&other.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
 impl FromStr for SftpAddress {
     type Err = SftpAddressError;
 
@@ -116,6 +124,13 @@ mod tests {
         let expected = SftpAddress { user: Some("me".into()), host: "nas".into(), port: Some(2222), path: "/srv/backup".into() };
         assert_eq!(address, expected);
         assert_eq!("nas/~/q".parse::<SftpAddress>().unwrap().path, "q");
+    }
+
+    #[test]
+    fn a_directory_lies_in_itself_and_in_those_above_it() {
+        let lies_in = |inner: &str, outer: &str| inner.parse::<SftpAddress>().unwrap().lies_in(&outer.parse().unwrap());
+        assert!(lies_in("nas/srv/q", "nas/srv/q/") && lies_in("nas/srv/q/below", "nas/srv/q"));
+        assert!(!lies_in("nas/srv/q2", "nas/srv/q") && !lies_in("nas/srv", "nas/srv/q") && !lies_in("other/srv/q", "nas/srv/q"));
     }
 
     #[test]

@@ -19,6 +19,7 @@ use tokio::runtime::Runtime;
 use super::Layout;
 use super::address::SftpAddress;
 use super::files::make_dir;
+use crate::model::shell::quoted;
 use crate::store::ObjectName;
 use crate::store::line::Line;
 
@@ -41,7 +42,7 @@ const SAID: usize = 2000;
 pub struct SshOptions {
     /// The program, and what stands before its other arguments: `ssh`, or one that behaves so.
     pub program: Vec<String>,
-    /// A private key, instead of those that `ssh` finds.
+    /// A private key that is offered besides those that the user's configuration of `ssh` names.
     pub identity: Option<std::path::PathBuf>,
     /// Whether `ssh` may ask on the terminal.
     pub interactive: bool,
@@ -136,7 +137,8 @@ impl Session {
             Ok(Ok(sftp)) => Ok(Self { sftp, _ssh: ssh, said, heard, patience, line }),
             Ok(Err(error)) => {
                 let _ = tokio::time::timeout(Duration::from_secs(5), listening).await;
-                Err(io::Error::other(with_words(error.to_string(), &said)))
+                let said = with_words(error.to_string(), &said);
+                Err(io::Error::other(if is_unknown_host(&said) { format!("{said}; {}", introduction(address, options)) } else { said }))
             }
             Err(_) => {
                 let text = format!("no answer within {} seconds", patience.as_secs_f32());
@@ -245,6 +247,22 @@ fn with_words(error: String, said: &Mutex<Vec<u8>>) -> String {
     if words.is_empty() { error } else { words }
 }
 
+/// Whether `ssh` knows no key of the host at all. One that has another key than the known one is a different matter.
+fn is_unknown_host(said: &str) -> bool {
+    said.contains("host key is known for")
+}
+
+/// How a host is made known, by whoever can tell whether its key is the right one.
+fn introduction(address: &SftpAddress, options: &SshOptions) -> String {
+    let mut words: Vec<String> = options.program.clone();
+    if let Some(port) = address.port {
+        words.extend(["-p".to_owned(), port.to_string()]);
+    }
+    words.push(address.user.as_ref().map_or_else(|| address.host.clone(), |user| format!("{user}@{}", address.host)));
+    let command = words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+    format!("to make the host known, run `{command}` once, by hand and as the same user, and compare the key that it shows")
+}
+
 /// Connections made anew when one breaks.
 pub(super) struct Sessions {
     pub(super) runtime: Runtime,
@@ -258,6 +276,12 @@ pub(super) struct Sessions {
 
 impl Sessions {
     pub(super) fn new(address: SftpAddress, options: SshOptions, line: Line) -> io::Result<Self> {
+        // ssh would only say so, and try other keys.
+        if let Some(identity) = &options.identity
+            && let Err(error) = std::fs::metadata(identity)
+        {
+            return Err(io::Error::other(format!("the private key {} cannot be used: {error}", identity.display())));
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().thread_name("sftp").build()?;
         Ok(Self { runtime, address, options, line, open: Mutex::new(None), folders: Mutex::default() })
     }
@@ -305,6 +329,16 @@ impl std::fmt::Debug for Sessions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_command_that_makes_a_host_known_fits_the_location() {
+        let command = |address: &str, program: &[&str]| {
+            let program = program.iter().map(|word| (*word).to_owned()).collect();
+            introduction(&address.parse().unwrap(), &SshOptions { program, ..SshOptions::default() })
+        };
+        assert!(command("me@friend.example:2222/srv/q", &["ssh"]).contains("`ssh -p 2222 me@friend.example`"));
+        assert!(command("friend/srv/q", &["ssh", "-F", "my config"]).contains("`ssh -F 'my config' friend`"));
+    }
 
     #[test]
     fn what_the_users_configuration_says_is_left_alone() {

@@ -174,7 +174,14 @@ impl Forget {
         if text == "latest" {
             return Err(UsageError::new("--undo needs an id; `snapshots --forgotten` lists them"));
         }
-        let listed = listing::resolve(&list, text)?;
+        let listed = match listing::resolve(&list, text) {
+            Ok(listed) => listed,
+            Err(error) => {
+                let visible = listing::load(repository, Folder::Snapshots, &Opener::default(), &SnapshotFilter::default())?;
+                let Ok(listed) = listing::resolve(&visible, text) else { return Err(error) };
+                anyhow::bail!("{} is not forgotten, so there is nothing to bring back", listed.describe());
+            }
+        };
         if !self.dry_run {
             forget::unforget(repository, &listed.snapshot.id)?;
         }

@@ -13,6 +13,7 @@ use crate::content::backup::Summary;
 use crate::content::check::DataReport;
 use crate::content::restore::{Difference, RestoreSummary};
 use crate::model::human;
+use crate::model::shell::quoted;
 use crate::sealed::gc::Outcome;
 
 /// As many differences as are shown.
@@ -168,9 +169,13 @@ impl<'a> Report<'a> {
     }
 
     fn next(&self) -> String {
-        let dir = self.dir.display();
+        let within = |name: &str| quoted(&self.dir.join(name).display().to_string()).into_owned();
         let kept = match self.kept {
-            true => format!("Kept for you to look around:\n  hearth-backup snapshots --repo {dir}/repository --key {dir}/restore.key\n"),
+            true => format!(
+                "Kept for you to look around:\n  hearth-backup snapshots --repo {} --key {}\n",
+                within("repository"),
+                within("restore.key")
+            ),
             false => "All of it is removed again; --keep DIR keeps it.\n".to_owned(),
         };
         format!(
