@@ -82,6 +82,7 @@ pub fn read_token(path: &Path) -> Result<String, TokenFileError> {
     let failed = |error| TokenFileError::Unreadable(path.to_owned(), error);
     let mut text = String::new();
     std::fs::File::open(path).map_err(failed)?.take(LONGEST_TOKEN).read_to_string(&mut text).map_err(failed)?;
+    super::warn_if_exposed(path);
     let token = text.trim();
     let whole = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
     if whole { Ok(token.to_owned()) } else { Err(TokenFileError::NoToken(path.to_owned())) }
