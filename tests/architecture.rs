@@ -43,7 +43,8 @@ const CRATES: &[(&[&str], &[&str], &str)] = &[
     (&["ureq"], &["notify/http.rs"], "one place speaks HTTP to others' servers"),
     (&["opendal", "opendal_http_transport_reqwest"], &["store/object/"], "the store of buckets"),
     (&["reqwest"], &["store/object/", "store/hub/"], "the stores of buckets and of hubs speak HTTP"),
-    (&["hyper", "hyper_util", "http_body_util", "sd_notify", "listenfd", "tokio_rustls", "subtle"], &["hub/"], "one layer serves"),
+    (&["hyper", "hyper_util", "http_body_util"], &["hub/", "store/hub/wire.rs"], "the hub, and the way to it through ssh"),
+    (&["sd_notify", "listenfd", "tokio_rustls", "subtle"], &["hub/"], "one layer serves"),
     (&["openssh_sftp_client"], &["store/sftp/"], "the store of other machines speaks SFTP"),
     (
         &["bytes"],
@@ -52,7 +53,7 @@ const CRATES: &[(&[&str], &[&str], &str)] = &[
     ),
     (
         &["tokio", "futures_util"],
-        &["store/object/", "store/sftp/", "store/hub/", "store/attempt.rs", "store/line.rs", "hub/"],
+        &["store/object/", "store/sftp/", "store/hub/", "store/ssh/", "store/attempt.rs", "store/line.rs", "hub/"],
         "stores wait for servers, and for the pace of their line; the hub waits for clients",
     ),
     (

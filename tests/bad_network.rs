@@ -99,7 +99,7 @@ fn a_key_that_is_revoked_half_way_costs_nothing_that_was_stored() {
     cloud.bench.write("source/large", &noise(1, 140 << 20));
     server.refuse_after(2, REVOKED);
     let error = cloud.backup_fails();
-    assert!(error.contains("the server does not know this access key; check the credentials"), "{error}");
+    assert!(error.contains("the server does not know this access key id; check the credentials"), "{error}");
     assert!(error.contains("403 InvalidAccessKeyId"), "{error}");
     assert!(server.files().join("hosts/bench/packs").exists(), "nothing was stored before");
     server.relent();

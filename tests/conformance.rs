@@ -15,7 +15,7 @@ use hearth_backup::model::pace::Pace;
 use hearth_backup::store::conformance::Subject;
 use hearth_backup::store::layer::{CountingStore, FaultStore, PacedStore};
 use hearth_backup::store::line::{Line, Paces};
-use hearth_backup::store::sftp::SshOptions;
+use hearth_backup::store::ssh::SshOptions;
 use hearth_backup::store::{DirectoryStore, MemoryStore, SftpStore};
 use hearth_backup::store_conformance;
 

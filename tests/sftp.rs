@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use cli_common::{Bench, expect, tree};
 use hearth_backup::store::line::Line;
-use hearth_backup::store::sftp::SshOptions;
+use hearth_backup::store::ssh::SshOptions;
 use hearth_backup::store::{Folder, ObjectName, SftpStore, Store as _, StoreErrorKind};
 use server::Server;
 

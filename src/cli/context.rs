@@ -22,7 +22,7 @@ use crate::model::id::RepositoryId;
 use crate::sealed::repository::Repository;
 use crate::store::hub::read_token;
 use crate::store::object::{Bucket, Credentials, Defaults};
-use crate::store::sftp::SshOptions;
+use crate::store::ssh::SshOptions;
 use crate::store::{Access, Address, Place, open, warn_if_exposed};
 
 /// What every command starts from.

@@ -11,7 +11,7 @@ use crate::content::keys::WriterKey;
 use crate::model::pace::Pace;
 use crate::sealed::repository::Repository;
 use crate::store::object::Credentials as StoreCredentials;
-use crate::store::sftp::SshOptions;
+use crate::store::ssh::SshOptions;
 use crate::store::{Access, open};
 
 /// A repository that this host may write to.

@@ -25,6 +25,7 @@ pub mod open;
 mod pieces;
 pub mod requests;
 pub mod sftp;
+pub mod ssh;
 mod tls;
 
 pub use directory::DirectoryStore;

@@ -152,7 +152,7 @@ impl Address {
         };
         let place = match place.split_once("://") {
             Some(("s3", rest)) => Place::Bucket(Box::new(Bucket::parse(rest, access.defaults())?)),
-            Some((scheme @ ("https" | "http"), rest)) => Place::Hub(HubAddress::parse(scheme, rest, access.allows_plain_http())?),
+            Some((scheme @ ("https" | "http" | "ssh"), rest)) => Place::Hub(HubAddress::parse(scheme, rest, access.allows_plain_http())?),
             Some(("sftp", rest)) => Place::Server(rest.parse()?),
             Some((scheme, rest)) if scheme.starts_with(SERVICES) => {
                 Place::Service(Box::new(Service::parse(scheme.trim_start_matches(SERVICES), rest)?))
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn other_kinds_of_stores_are_refused_by_name_and_without_their_passwords() {
-        for scheme in ["ftp", "ssh"] {
+        for scheme in ["ftp", "rsync"] {
             let text = error(&format!("{scheme}://user:secret@host/a"));
             assert!(text.contains(&format!("not at {scheme}://")), "{text}");
             assert!(text.contains("user@host/a") && !text.contains("secret"), "{text}");

@@ -10,6 +10,7 @@ mod tls;
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -38,6 +40,8 @@ const HANDSHAKE: Duration = Duration::from_secs(20);
 const BUFFER: usize = 128 << 10;
 /// What HTTP/2 lets a client send before it waits for the hub, in bytes.
 const WINDOW: u32 = 1 << 20;
+/// Bytes of a frame.
+const FRAME: u32 = 256 << 10;
 /// Streams in a connection of HTTP/2.
 const STREAMS: u32 = 32;
 /// How long a stop waits for what is under way.
@@ -78,6 +82,27 @@ pub fn run(hub: Hub, listen: &[Listen], certificate: Option<Certificate>, ready:
         watchdog.abort();
         served
     })
+}
+
+/// Serves one connection over two pipes or the like, as `ssh` has them, until its other end closes it.
+///
+/// # Errors
+/// If the connection breaks.
+pub fn run_over(input: OwnedFd, output: OwnedFd, hub: Hub, peer: Peer) -> io::Result<()> {
+    let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("hub").enable_all().build()?;
+    let served = runtime.block_on(async {
+        let hub = Arc::new(hub);
+        let service = service_fn(move |request| {
+            let (hub, peer) = (Arc::clone(&hub), peer.clone());
+            async move { Ok::<_, std::convert::Infallible>(http::answer(hub, peer, request).await) }
+        });
+        let [input, output] = [input, output].map(|end| File::from_std(end.into()));
+        let stream = tokio::io::join(input, output);
+        builder().http2_only().serve_connection(TokioIo::new(stream), service).await.map_err(io::Error::other)
+    });
+    // An end cannot be given up while it is read.
+    runtime.shutdown_background();
+    served
 }
 
 /// Serves until `stop` ends, and then waits for what is under way.
@@ -174,7 +199,8 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
         .initial_stream_window_size(WINDOW)
-        .initial_connection_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW * 4)
+        .max_frame_size(FRAME)
         .keep_alive_interval(Some(HEAD))
         .max_header_list_size(16 << 10);
     builder

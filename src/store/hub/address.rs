@@ -1,24 +1,44 @@
-//! `https://hub/NAME`: where a hub is, and which of its repositories is meant.
+//! `https://hub/NAME` and `ssh://user@host/NAME`: where a hub is, and which of its repositories is meant.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use http::Uri;
 
+use crate::store::ssh::{SshHost, SshHostError};
+
 /// A repository at a hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubAddress {
-    /// What stands before the repository's name, without a slash at its end.
-    pub base: String,
+    /// How the hub is reached.
+    pub way: Way,
     /// The repository's name there.
     pub repository: String,
+}
+
+/// How a hub is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Way {
+    /// By HTTP, at what stands before the repository's name, without a slash at its end.
+    Http(String),
+    /// Over the standard input and output of `ssh` to this machine.
+    Ssh(SshHost),
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Way::Http(base) => f.write_str(base),
+            Way::Ssh(host) => write!(f, "ssh://{host}"),
+        }
+    }
 }
 
 /// Why a URL names no repository at a hub.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HubAddressError {
     /// Not of the form that is needed.
-    #[error("`{0}` names no repository at a hub; write https://HOST/NAME, without `?`")]
+    #[error("`{0}` names no repository at a hub; write https://HOST/NAME or ssh://USER@HOST/NAME, without `?`")]
     Form(String),
     /// A password in the URL.
     #[error("a URL ends up in logs and lists of processes and must hold no password; put the hub's token into a file for --token-file")]
@@ -28,7 +48,7 @@ pub enum HubAddressError {
     Name(String),
     /// Tokens and backups would be read on the way.
     #[error(
-        "http://{0} would show the token to everybody on the way; use https://, or add --allow-plain-http if the line is protected otherwise, such as by WireGuard"
+        "http://{0} would show the token to everybody on the way; use https:// or ssh://, or add --allow-plain-http if the line is protected otherwise, such as by WireGuard"
     )]
     Plain(String),
 }
@@ -42,7 +62,7 @@ pub fn is_name(name: &str) -> bool {
 }
 
 impl HubAddress {
-    /// Reads a URL whose scheme is `https` or `http`. Plain HTTP leads to this machine only, unless it is allowed.
+    /// Reads a URL whose scheme is `https`, `http` or `ssh`. Plain HTTP leads to this machine only, unless it is allowed.
     ///
     /// # Errors
     /// If it names no repository.
@@ -56,6 +76,11 @@ impl HubAddress {
         if !is_name(repository) {
             return Err(HubAddressError::Name(repository.to_owned()));
         }
+        let repository = repository.to_owned();
+        if scheme == "ssh" {
+            let host = before.parse().map_err(|error| if error == SshHostError::Password { HubAddressError::Secret } else { form() })?;
+            return if before.contains('/') { Err(form()) } else { Ok(Self { way: Way::Ssh(host), repository }) };
+        }
         let uri: Uri = format!("{scheme}://{before}/").parse().map_err(|_| form())?;
         let authority = uri.authority().ok_or_else(form)?;
         if authority.as_str().contains('@') {
@@ -64,7 +89,7 @@ impl HubAddress {
         if scheme == "http" && !plain && !is_loopback(authority.host()) {
             return Err(HubAddressError::Plain(authority.host().to_owned()));
         }
-        Ok(Self { base: format!("{scheme}://{before}"), repository: repository.to_owned() })
+        Ok(Self { way: Way::Http(format!("{scheme}://{before}")), repository })
     }
 }
 
@@ -75,7 +100,7 @@ fn is_loopback(host: &str) -> bool {
 
 impl fmt::Display for HubAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.base, self.repository)
+        write!(f, "{}/{}", self.way, self.repository)
     }
 }
 
@@ -90,7 +115,14 @@ mod tests {
 
     #[test]
     fn urls_are_read_and_shown_again() {
-        for url in ["https://hub/home", "https://hub:8420/backup/home", "http://127.0.0.1:8420/a.b-c_1", "http://[::1]:1/a"] {
+        for url in [
+            "https://hub/home",
+            "https://hub:8420/backup/home",
+            "http://127.0.0.1:8420/a.b-c_1",
+            "http://[::1]:1/a",
+            "ssh://me@hub:22/x",
+            "ssh://nas/x",
+        ] {
             assert_eq!(parse(url).unwrap().to_string(), url);
         }
         assert_eq!(parse("https://hub/home/").unwrap().to_string(), "https://hub/home");
@@ -98,7 +130,7 @@ mod tests {
 
     #[test]
     fn what_names_no_repository_is_refused_with_what_to_write() {
-        for url in ["https://hub", "https://hub/", "https:///home", "https://hub/home?x=1"] {
+        for url in ["https://hub", "https://hub/", "https:///home", "https://hub/home?x=1", "ssh://hub/a/b", "ssh://hub", "ssh://-oX/a"] {
             assert!(matches!(parse(url), Err(HubAddressError::Form(_))), "{url}: {:?}", parse(url));
         }
         for url in ["https://hub/..", "https://hub/A", "https://hub/a%2fb", "https://hub/-a", "https://hub/.a"] {
@@ -108,7 +140,9 @@ mod tests {
 
     #[test]
     fn nothing_secret_is_in_a_url_or_goes_over_a_plain_line() {
-        assert_eq!(parse("https://me:secret@hub/home"), Err(HubAddressError::Secret));
+        for url in ["https://me:secret@hub/home", "ssh://me:secret@hub/home"] {
+            assert_eq!(parse(url), Err(HubAddressError::Secret));
+        }
         assert!(matches!(parse("http://hub.lan/home"), Err(HubAddressError::Plain(_))));
         assert!(HubAddress::parse("http", "hub.lan/home", true).is_ok());
     }

@@ -20,7 +20,7 @@ pub(super) enum Failure {
     /// The hub, or a proxy before it, answered so.
     Answer(StatusCode, Refusal),
     /// The hub could not be reached, or the line broke.
-    Line(reqwest::Error),
+    Line(Break),
     /// It said nothing for so long.
     Silence(Duration),
     /// It said what no hub says.
@@ -42,9 +42,53 @@ impl Failure {
     }
 }
 
+/// How a line failed.
+#[derive(Debug)]
+pub(super) struct Break {
+    text: String,
+    kind: BreakKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BreakKind {
+    /// Nobody was there, or did not let us in.
+    Unreached,
+    /// It broke.
+    Broken,
+    /// The certificate is none to be trusted, which it will be no more the next time.
+    Untrusted,
+    /// No request can be made of what is given.
+    Unusable,
+}
+
+impl Break {
+    /// A line that was there and broke; what was said of it.
+    pub(super) fn broken(text: impl Into<String>) -> Self {
+        Self { text: text.into(), kind: BreakKind::Broken }
+    }
+
+    /// A line that never came to be.
+    pub(super) fn unreached(text: impl Into<String>) -> Self {
+        Self { text: text.into(), kind: BreakKind::Unreached }
+    }
+}
+
 impl From<reqwest::Error> for Failure {
     fn from(error: reqwest::Error) -> Self {
-        Self::Line(error.without_url())
+        let error = error.without_url();
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        let kind = match () {
+            () if text.contains("invalid peer certificate") => BreakKind::Untrusted,
+            () if error.is_builder() => BreakKind::Unusable,
+            () if error.is_connect() => BreakKind::Unreached,
+            () => BreakKind::Broken,
+        };
+        Self::Line(Break { text, kind })
     }
 }
 
@@ -58,7 +102,7 @@ impl Failing for Failure {
     fn may_pass(&self) -> bool {
         match self {
             Self::Answer(status, _) => matches!(status.as_u16(), 408 | 429 | 502 | 503 | 504),
-            Self::Line(error) => !error.is_builder() && !is_untrusted(error),
+            Self::Line(line) => matches!(line.kind, BreakKind::Unreached | BreakKind::Broken),
             Self::Silence(_) => true,
             Self::Strange(_) => false,
         }
@@ -67,7 +111,7 @@ impl Failing for Failure {
     fn is_reached(&self) -> bool {
         match self {
             Self::Answer(..) | Self::Strange(_) => true,
-            Self::Line(error) => !error.is_connect(),
+            Self::Line(line) => line.kind != BreakKind::Unreached,
             Self::Silence(_) => false,
         }
     }
@@ -77,32 +121,12 @@ impl Failing for Failure {
     }
 }
 
-/// Whether the certificate is the reason: it will be no better the next time.
-fn is_untrusted(error: &reqwest::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if error.to_string().contains("invalid peer certificate") {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Answer(status, Refusal { message, .. }) if message.is_empty() => write!(f, "{status}"),
             Self::Answer(status, Refusal { message, .. }) => write!(f, "{}: {message}", status.as_u16()),
-            Self::Line(error) => {
-                write!(f, "{error}")?;
-                let mut cause = error.source();
-                while let Some(error) = cause {
-                    write!(f, ": {error}")?;
-                    cause = error.source();
-                }
-                Ok(())
-            }
+            Self::Line(line) => f.write_str(&line.text),
             Self::Silence(time) => write!(f, "no answer for {} seconds", time.as_secs()),
             Self::Strange(what) => f.write_str(what),
         }
@@ -120,7 +144,7 @@ fn judge(failure: &Failure) -> (StoreErrorKind, Option<&'static str>) {
     use StoreErrorKind as Kind;
     let Failure::Answer(status, refusal) = failure else {
         return match failure {
-            Failure::Line(error) if is_untrusted(error) => (Kind::Refused, Some("the hub's certificate is not to be trusted")),
+            Failure::Line(line) if line.kind == BreakKind::Untrusted => (Kind::Refused, Some("the hub's certificate is not to be trusted")),
             Failure::Strange(_) => (Kind::Other, Some("no hub speaks so; is the URL right?")),
             _ => (Kind::Temporary, Some("the hub cannot be reached, or not for long enough; nothing stored so far is lost")),
         };

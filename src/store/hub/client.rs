@@ -1,33 +1,26 @@
 //! HTTP to a hub: one client for all requests of a store, which counts them and keeps the pace of the line.
 
-use std::convert::Infallible;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{TryStream, stream};
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue, RANGE};
+use futures_util::{StreamExt as _, stream};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, RANGE};
 use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 
-use super::HubAddress;
 use super::answer::Failure;
 use super::protocol::{ERROR, STORED, VERSION};
+use super::wire::{Answer, Bytestream, Message, Wire};
+use super::{HubAddress, Way};
 use crate::store::Access;
-use crate::store::attempt::Held;
+use crate::store::attempt::{ANSWER, Held};
 use crate::store::line::{Line, Paces};
 use crate::store::pieces;
 use crate::store::requests::{Counter, RequestKind, Requests};
-use crate::store::tls::tls;
 
-/// How long a connection may take to be made.
-const CONNECT: Duration = Duration::from_secs(20);
-/// How long what was sent may stay unacknowledged before the line counts as dead.
-const DEAD: Duration = Duration::from_secs(60);
-/// How often a silent connection is probed.
-const PROBE: Duration = Duration::from_secs(20);
 /// Most bytes that are handed to a socket at once where a pace is kept, or out of a file.
 const STRETCH: usize = 64 << 10;
 const FILE_STRETCH: usize = 1 << 20;
@@ -74,28 +67,20 @@ impl Content<'_> {
 
 impl Content<'static> {
     /// How many bytes there are, and these as they come.
-    fn into_body(self, up: Paces) -> Option<(u64, reqwest::Body)> {
+    fn into_body(self, up: Paces) -> Option<(u64, Bytestream)> {
         let (size, parts): (u64, Box<dyn Iterator<Item = Bytes> + Send>) = match self {
             Self::Empty | Self::File(..) => return None,
             Self::Pieces(pieces) => (pieces.iter().map(|piece| piece.len() as u64).sum(), Box::new(pieces.into_iter())),
             Self::Parts(parts, size) => (size, parts),
         };
-        let body = if up.is_empty() {
-            reqwest::Body::wrap_stream(stream::iter(parts.map(Ok::<_, Infallible>)))
-        } else {
-            reqwest::Body::wrap_stream(in_stretches(parts, up, Held::here()))
-        };
-        Some((size, body))
+        let bytes = if up.is_empty() { stream::iter(parts.map(Ok)).boxed() } else { in_stretches(parts, up, Held::here()) };
+        Some((size, bytes))
     }
 }
 
 /// Bytes that wait for their turn before they leave.
-fn in_stretches(
-    parts: Box<dyn Iterator<Item = Bytes> + Send>,
-    up: Paces,
-    held: Held,
-) -> impl TryStream<Ok = Bytes, Error = Infallible> + Send {
-    stream::unfold((parts, Bytes::new(), up, held), |(mut parts, mut part, up, held)| async move {
+fn in_stretches(parts: Box<dyn Iterator<Item = Bytes> + Send>, up: Paces, held: Held) -> Bytestream {
+    let next = |(mut parts, mut part, up, held): (Box<dyn Iterator<Item = Bytes> + Send>, Bytes, Paces, Held)| async move {
         if part.is_empty() {
             part = parts.next()?;
         }
@@ -103,12 +88,13 @@ fn in_stretches(
         up.hold(length, |nap| held.add(nap)).await;
         let now = part.split_to(length);
         Some((Ok(now), (parts, part, up, held)))
-    })
+    };
+    stream::unfold((parts, Bytes::new(), up, held), next).boxed()
 }
 
 /// The client of one repository.
 pub(super) struct Client {
-    http: reqwest::Client,
+    wire: Wire,
     /// What all paths begin with.
     root: String,
     headers: HeaderMap,
@@ -119,26 +105,18 @@ pub(super) struct Client {
 impl Client {
     /// Nothing is asked yet.
     pub(super) fn new(address: &HubAddress, access: &Access) -> io::Result<Self> {
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls(&address.base)?)
-            .connect_timeout(CONNECT)
-            .tcp_keepalive(PROBE)
-            .tcp_user_timeout(DEAD)
-            .tcp_nodelay(true)
-            // With one connection for all, its window would slow uploads down.
-            .http1_only()
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("hearth-backup/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(io::Error::other)?;
+        let wire = match &address.way {
+            Way::Http(base) => Wire::http(base)?,
+            Way::Ssh(host) => Wire::ssh(host.clone(), access.ssh().clone(), &address.repository)?,
+        };
         let mut headers = HeaderMap::new();
         if let Some(token) = access.token() {
             let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(io::Error::other)?;
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        let root = format!("{}/{VERSION}/{}", address.base, address.repository);
-        Ok(Self { http, root, headers, line: access.line(), counter: Counter::default() })
+        let root = format!("/{VERSION}/{}", address.repository);
+        Ok(Self { wire, root, headers, line: access.line(), counter: Counter::default() })
     }
 
     /// The requests so far.
@@ -154,19 +132,31 @@ impl Client {
         path: &str,
         headers: HeaderMap,
         content: Content<'static>,
-    ) -> Result<reqwest::Response, Failure> {
+    ) -> Result<Answer, Failure> {
         self.counter.add(kind);
         tracing::trace!("{method} {}{path}", self.root);
-        let mut request = self.http.request(method, format!("{}{path}", self.root)).headers(self.headers.clone()).headers(headers);
-        if let Some((size, body)) = content.into_body(self.line.up.clone()) {
-            request = request.header(CONTENT_LENGTH, size).body(body);
-        }
-        let answer = request.send().await?;
+        let mut all = self.headers.clone();
+        all.extend(headers);
+        let body = content.into_body(self.line.up.clone());
+        let waits_for_us = body.is_some();
+        let sent = self.wire.send(Message { method, path: format!("{}{path}", self.root), headers: all, body });
+        let answer = if waits_for_us {
+            sent.await?
+        } else {
+            // However large the answer may be, its head comes soon.
+            match tokio::time::timeout(ANSWER, sent).await {
+                Ok(answer) => answer?,
+                Err(_) => {
+                    self.wire.give_up().await;
+                    return Err(Failure::Silence(ANSWER));
+                }
+            }
+        };
         if answer.status().is_success() {
             return Ok(answer);
         }
         let status = answer.status();
-        let word = answer.headers().get(ERROR).and_then(|word| Some(word.to_str().ok()?.to_owned()));
+        let word = answer.header(ERROR).map(str::to_owned);
         let mut answer = self.arriving(answer);
         let mut said = BytesMut::new();
         while said.len() < LONGEST_REFUSAL
@@ -177,7 +167,7 @@ impl Client {
         Err(Failure::of(status, word.as_deref(), &said))
     }
 
-    fn arriving(&self, answer: reqwest::Response) -> Arriving {
+    fn arriving(&self, answer: Answer) -> Arriving {
         Arriving { answer, down: self.line.down.clone(), held: Held::here() }
     }
 
@@ -199,7 +189,7 @@ impl Client {
     /// All of them, unless there are more than `limit`.
     pub(super) async fn bytes(&self, path: &str, range: Option<Range<u64>>, limit: u64) -> Result<Option<Vec<u8>>, Failure> {
         let mut arriving = self.get(path, range).await?;
-        let size = arriving.answer.content_length().unwrap_or_default();
+        let size = arriving.answer.length().unwrap_or_default();
         if size > limit {
             return Ok(None);
         }
@@ -216,9 +206,8 @@ impl Client {
     /// Size and time of an object.
     pub(super) async fn head(&self, path: &str) -> Result<(u64, SystemTime), Failure> {
         let answer = self.ask(RequestKind::Head, Method::HEAD, path, HeaderMap::new(), Content::Empty).await?;
-        let header = |name: &str| answer.headers().get(name)?.to_str().ok();
-        let size = header(CONTENT_LENGTH.as_str()).and_then(|size| size.parse().ok());
-        let stored = header(STORED).and_then(|stored| stored.parse::<jiff::Timestamp>().ok());
+        let size = answer.length();
+        let stored = answer.header(STORED).and_then(|stored| stored.parse::<jiff::Timestamp>().ok());
         size.zip(stored.map(SystemTime::from)).ok_or_else(|| Failure::Strange("it says neither size nor time of an object".to_owned()))
     }
 
@@ -269,7 +258,7 @@ fn strange(error: impl std::fmt::Display) -> Failure {
 
 /// An answer that is being read.
 pub(super) struct Arriving {
-    answer: reqwest::Response,
+    answer: Answer,
     down: Paces,
     held: Held,
 }

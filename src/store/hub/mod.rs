@@ -1,7 +1,7 @@
 //! A store at a hub: the hub's protocol over HTTP (`docs/hub-protocol.md`).
 //!
 //! ```text
-//!   Store (synchronous) --> attempts (retries, time-outs, connections) --> client (HTTP, counts, paces) --> hub
+//!   Store (synchronous) --> attempts (retries, time-outs, connections) --> client (counts, paces) --> wire (HTTP, or ssh) --> hub
 //! ```
 //!
 //! An object is uploaded by one request once its name is known: packs stay in memory until then, so that they can be sent again if the line
@@ -13,6 +13,7 @@ mod client;
 mod download;
 pub mod protocol;
 mod staged;
+mod wire;
 
 use std::io::Read;
 use std::ops::Range;
@@ -23,7 +24,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::Method;
 
-pub use self::address::{HubAddress, HubAddressError, is_name};
+pub use self::address::{HubAddress, HubAddressError, Way, is_name};
 use self::answer::{Failure, explain};
 use self::client::{Client, Content};
 use self::protocol::{About, Deleted, Listed, Reason, Stored};
@@ -59,7 +60,7 @@ struct Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        tracing::debug!("requests to {}: {}", self.address.base, self.client.requests());
+        tracing::debug!("requests to {}: {}", self.address.way, self.client.requests());
     }
 }
 
@@ -110,7 +111,7 @@ impl HubStore {
     }
 
     fn failed(&self, action: &'static str, object: impl ToString, failure: &Failure) -> StoreError {
-        explain(action, object.to_string(), &self.0.address.base, failure)
+        explain(action, object.to_string(), &self.0.address.way.to_string(), failure)
     }
 
     fn put(&self, name: &ObjectName, content: &Content<'_>, size: u64) -> Result<Put, StoreError> {

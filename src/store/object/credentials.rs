@@ -12,7 +12,7 @@ use super::address::Defaults;
 use crate::model::pace::Pace;
 use crate::store::exposure::warn_if_exposed;
 use crate::store::line::{Line, Paces};
-use crate::store::sftp::SshOptions;
+use crate::store::ssh::SshOptions;
 
 /// Connections, if nobody says how many.
 const CONNECTIONS: usize = 8;

@@ -3,15 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::store::ssh::{SshHost, SshHostError};
+
 /// A directory on another machine. Host, user and port may be left to the user's `ssh` configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SftpAddress {
-    /// The user, if it is said.
-    pub user: Option<String>,
-    /// The host, or a name in the user's `ssh` configuration.
-    pub host: String,
-    /// The port, if it is said.
-    pub port: Option<u16>,
+    /// The machine.
+    pub host: SshHost,
     /// The directory: absolute, or relative to where the server begins.
     pub path: String,
 }
@@ -36,8 +34,7 @@ pub enum SftpAddressError {
 impl SftpAddress {
     /// Whether it is the directory of another address, or one below it, as far as the addresses tell.
     pub fn lies_in(&self, other: &Self) -> bool {
-        let same = (&self.user, &self.host, self.port) == (&other.user, &other.host, other.port);
-        same && self.path.strip_prefix(&other.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        self.host == other.host && self.path.strip_prefix(&other.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }
 
@@ -47,28 +44,11 @@ impl FromStr for SftpAddress {
     /// From what stands behind `sftp://`.
     fn from_str(text: &str) -> Result<Self, SftpAddressError> {
         let (authority, path) = text.split_once('/').ok_or_else(|| SftpAddressError::Path(shown(text)))?;
-        let (user, machine) = match authority.rsplit_once('@') {
-            Some((user, machine)) => (Some(user), machine),
-            None => (None, authority),
-        };
-        if user.is_some_and(|user| user.contains(':')) {
-            return Err(SftpAddressError::Password(shown(text)));
-        }
-        // An address of IPv6 stands in brackets.
-        let (host, port) = match machine.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Some((host, "")) => (host, None),
-            // What is no port is told as one.
-            Some((host, rest)) => (host, Some(rest.strip_prefix(':').unwrap_or_default())),
-            None => machine.split_once(':').map_or((machine, None), |(host, port)| (host, Some(port))),
-        };
-        if host.is_empty() || host.starts_with('-') || user.is_some_and(|user| user.is_empty() || user.starts_with('-')) {
-            return Err(SftpAddressError::Host(shown(text)));
-        }
-        let number = |port: &str| port.parse::<u16>().ok().filter(|port| *port > 0);
-        let port = match port {
-            Some(port) => Some(number(port).ok_or_else(|| SftpAddressError::Port(shown(text)))?),
-            None => None,
-        };
+        let host = authority.parse().map_err(|error| match error {
+            SshHostError::Password => SftpAddressError::Password(shown(text)),
+            SshHostError::Name => SftpAddressError::Host(shown(text)),
+            SshHostError::Port => SftpAddressError::Port(shown(text)),
+        })?;
         let path = match path.strip_prefix("~/") {
             Some(below_home) => below_home.to_owned(),
             None => format!("/{path}"),
@@ -77,7 +57,7 @@ impl FromStr for SftpAddress {
         if path.is_empty() {
             return Err(SftpAddressError::Path(shown(text)));
         }
-        Ok(Self { user: user.map(str::to_owned), host: host.to_owned(), port, path: path.to_owned() })
+        Ok(Self { host, path: path.to_owned() })
     }
 }
 
@@ -92,17 +72,7 @@ fn shown(text: &str) -> String {
 
 impl fmt::Display for SftpAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("sftp://")?;
-        if let Some(user) = &self.user {
-            write!(f, "{user}@")?;
-        }
-        match self.host.contains(':') {
-            true => write!(f, "[{}]", self.host)?,
-            false => f.write_str(&self.host)?,
-        }
-        if let Some(port) = self.port {
-            write!(f, ":{port}")?;
-        }
+        write!(f, "sftp://{}", self.host)?;
         match self.path.starts_with('/') {
             true => f.write_str(&self.path),
             false => write!(f, "/~/{}", self.path),
@@ -121,7 +91,7 @@ mod tests {
             assert_eq!(address.to_string(), format!("sftp://{text}"));
         }
         let address: SftpAddress = "me@nas:2222/srv/backup/".parse().unwrap();
-        let expected = SftpAddress { user: Some("me".into()), host: "nas".into(), port: Some(2222), path: "/srv/backup".into() };
+        let expected = SftpAddress { host: "me@nas:2222".parse().unwrap(), path: "/srv/backup".into() };
         assert_eq!(address, expected);
         assert_eq!("nas/~/q".parse::<SftpAddress>().unwrap().path, "q");
     }

@@ -25,12 +25,12 @@ use tokio::task::JoinSet;
 
 pub use address::{SftpAddress, SftpAddressError};
 use files::{Found, disk, entries, explain, is_broken, make_dir, modified, read, status};
-pub use session::SshOptions;
 use session::{Session, Sessions};
 use staged::StagedFile;
 
 use super::line::Line;
 use super::pieces::{Collected, Memory, Whole};
+use super::ssh::SshOptions;
 use super::{Folder, ObjectInfo, ObjectName, Packing, Put, StagedObject, Store, StoreError, StoreErrorKind};
 
 /// Where files are until they have their names.
@@ -81,7 +81,7 @@ impl Sessions {
         let object = object.to_string();
         let object = format!("{object}{}at {}", if object.is_empty() { "" } else { " " }, self.address);
         if is_broken(&error) {
-            let (said, host) = (session.said(), &self.address.host);
+            let (said, host) = (session.said(), &self.address.host.name);
             let why = if said.is_empty() { error.to_string() } else { said };
             let failure = StoreError::new(StoreErrorKind::Temporary, action, object);
             if error.kind() == io::ErrorKind::TimedOut {

@@ -1,6 +1,7 @@
 //! `hub`: the server that keeps the backups of many hosts.
 
 mod serve;
+mod stdio;
 mod token;
 
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use crate::cli::exit::Exit;
 #[derive(Debug, Subcommand)]
 pub enum HubCommand {
     Serve(serve::Serve),
+    Stdio(stdio::Stdio),
     #[command(subcommand)]
     Token(token::TokenCommand),
 }
@@ -26,6 +28,7 @@ impl HubCommand {
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self {
             HubCommand::Serve(command) => command.run(context),
+            HubCommand::Stdio(command) => command.run(),
             HubCommand::Token(command) => command.run(context),
         }
     }
