@@ -18,6 +18,7 @@ use cluster::Cluster;
 use hearth_backup::hub::{Quota, Role, Tokens};
 use hearth_backup::store::{Folder, ObjectName, Put, Store as _, StoreErrorKind};
 use hub::Server;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use raw::{ask, exchange};
 
 fn hashed(folder: Folder, bytes: &[u8]) -> ObjectName {
@@ -209,6 +210,9 @@ fn who_guesses_tokens_has_to_wait() {
 
 #[test]
 fn five_hundred_connections_at_once_are_all_answered() {
+    // Both ends of each are in this process.
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
     let server = Server::start();
     let store = Arc::new(server.store("nas", &server.token("admin", Role::Maintainer, "nas")));
     let bytes = raw::noise(3, 50_000);
