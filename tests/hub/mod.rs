@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use hearth_backup::hub::serve::{Listen, serve};
+use hearth_backup::config::Listen;
+use hearth_backup::hub::serve::serve;
 use hearth_backup::hub::{Hub, Quota, Repositories, Role, Tokens};
 use hearth_backup::store::hub::HubAddress;
 use hearth_backup::store::{Access, HubStore};

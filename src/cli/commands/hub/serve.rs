@@ -1,6 +1,5 @@
 //! `hub serve`.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -9,7 +8,8 @@ use super::Data;
 use crate::cli::args;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, UsageError};
-use crate::hub::serve::{Certificate, Listen, run};
+use crate::config::Listen;
+use crate::hub::serve::{Certificate, run};
 use crate::hub::{Hub, Quota};
 
 /// Answer hosts until told to stop
@@ -19,7 +19,7 @@ pub struct Serve {
     data: Data,
 
     /// Where to listen: ADDRESS:PORT, unix:PATH for a proxy on this machine, or `systemd` for the sockets of a .socket unit
-    #[arg(long, value_name = "WHERE", value_parser = place, default_value = "127.0.0.1:8420")]
+    #[arg(long, value_name = "WHERE", default_value = "127.0.0.1:8420")]
     listen: Vec<Listen>,
 
     /// The certificate in PEM, with those between it and its authority; read again when it changes
@@ -49,8 +49,7 @@ impl Serve {
     /// # Errors
     /// If it cannot listen.
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let open = |place: &&Listen| matches!(place, Listen::Tcp(address) if !address.ip().is_loopback());
-        if let Some(Listen::Tcp(address)) = self.listen.iter().find(open)
+        if let Some(address) = self.listen.iter().find_map(Listen::reached_by_others)
             && self.tls_certificate.is_none()
             && !(self.plain_http || context.global.allow_plain_http)
         {
@@ -72,15 +71,4 @@ impl Serve {
         run(hub, &self.listen, certificate, ready)?;
         Ok(Exit::Done)
     }
-}
-
-fn place(text: &str) -> Result<Listen, String> {
-    if text == "systemd" {
-        return Ok(Listen::Systemd);
-    }
-    if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
-        return Ok(Listen::Unix(PathBuf::from(path)));
-    }
-    let address = text.parse::<SocketAddr>().map(Listen::Tcp);
-    address.map_err(|_| "write ADDRESS:PORT such as 127.0.0.1:8420 or [::]:8420, unix:/run/hearth/hub.sock, or systemd".to_owned())
 }
