@@ -1,12 +1,15 @@
 //! Arguments that several commands share.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::builder::TypedValueParser;
+use clap::{Arg, Args, Command};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+use crate::model::shell::quoted;
 use crate::model::size::parse_size;
 use crate::model::span::Span;
 
@@ -138,6 +141,35 @@ pub fn rate(text: &str) -> Result<u64, String> {
 pub fn percent(text: &str) -> Result<u8, String> {
     let number = text.trim().trim_end_matches('%');
     number.parse().ok().filter(|percent| *percent <= 100).ok_or_else(|| "a whole number from 0 to 100 is needed".to_owned())
+}
+
+/// A percentage for clap, of an option that may also stand alone. It takes the next word, whatever was meant by that; so the error says how
+/// the two are kept apart.
+#[derive(Debug, Clone, Copy)]
+pub struct OptionalPercent;
+
+impl TypedValueParser for OptionalPercent {
+    type Value = u8;
+
+    fn parse_ref(&self, command: &Command, option: Option<&Arg>, value: &OsStr) -> Result<u8, clap::Error> {
+        let name = option.and_then(Arg::get_long).unwrap_or_default().to_owned();
+        let takes_words = command.get_positionals().next().is_some();
+        let parse = move |text: &str| percent(text).map_err(|why| format!("{why}{}", instead(text, &name, takes_words)));
+        parse.parse_ref(command, option, value)
+    }
+}
+
+/// What to write instead of a word behind an option that takes it for a percentage; nothing of what looks like a number.
+fn instead(text: &str, option: &str, takes_words: bool) -> String {
+    if !text.contains(|letter: char| letter.is_alphabetic() || letter == '/') {
+        return String::new();
+    }
+    let word = quoted(text);
+    if takes_words {
+        format!(", and the next word is taken for it; write `--{option}=100 {word}`, or `{word} --{option}`")
+    } else {
+        format!(", and the next word is taken for it; write `--{option}=100`, and a repository as `--repo {word}`")
+    }
 }
 
 /// A moment in the past for clap: a date, with a time if wanted, by this machine's clock or with an offset; or how long ago.

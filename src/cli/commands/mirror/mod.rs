@@ -33,8 +33,8 @@ use crate::store::{Access, Address, Location, LocationError, Place, Store, open}
 /// forgotten in the original stays until the copy's own rules forget it. Backups and prunes may run on either side meanwhile.
 #[derive(Debug, Args)]
 pub struct Mirror {
-    /// A mirror of the configuration; its retention, prune and verify stand there
-    #[arg(value_name = "NAME", conflicts_with_all = ["from", "to", "policy", "prune", "verify"])]
+    /// A mirror of the configuration; its retention and prune stand there, and verify unless --verify says otherwise
+    #[arg(value_name = "NAME", conflicts_with_all = ["from", "to", "policy", "prune"])]
     name: Option<String>,
 
     #[command(flatten)]
@@ -56,7 +56,7 @@ pub struct Mirror {
     prune: bool,
 
     /// Read back and hash what the mirror has, or so many percent of its packs, others every day
-    #[arg(long, value_name = "PERCENT", num_args = 0..=1, default_missing_value = "100", value_parser = args::percent)]
+    #[arg(long, value_name = "PERCENT", num_args = 0..=1, default_missing_value = "100", value_parser = args::OptionalPercent)]
     verify: Option<u8>,
 
     /// Change nothing, say what would be done
@@ -167,7 +167,7 @@ impl Mirror {
             limits: self.limits(),
             zone: TimeZone::system(),
             prune: wanted.prune.then(|| prune::options(to, self.dry_run)).transpose()?,
-            verify: Some(wanted.verify.get()).filter(|share| *share > 0),
+            verify: Some(self.verify.unwrap_or(wanted.verify.get())).filter(|share| *share > 0),
             dry_run: self.dry_run,
         };
         let usual = context.access()?;
