@@ -24,7 +24,7 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 
 pub use address::{SftpAddress, SftpAddressError};
-use files::{Found, disk, entries, explain, is_broken, make_dir, modified, read, status};
+use files::{Found, disk, entries, explain, is_broken, make_dir, modified, read, repository_above, status};
 use session::{Session, Sessions};
 use staged::StagedFile;
 
@@ -153,11 +153,15 @@ impl SftpStore {
     /// Makes an empty repository, or opens one that a crashed `create` left.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Refused`] if the directory holds something else.
+    /// [`StoreErrorKind::Refused`] if the directory holds something else, or lies in another repository.
     pub fn create(address: SftpAddress, options: SshOptions, line: Line) -> Result<Self, StoreError> {
         let store = Self::connect(address, options, line)?;
         store.run("create a repository", "", |session, layout| async move {
             let sftp = &session.sftp;
+            let refused = |why| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+            if let Some(outer) = repository_above(sftp, &layout.0).await? {
+                return refused(format!("it lies in the repository at {outer}; a repository needs a place of its own"));
+            }
             let mut way = String::new();
             for name in layout.0.split('/') {
                 way = if way.is_empty() && !name.is_empty() { name.to_owned() } else { format!("{way}/{name}") };
@@ -167,8 +171,7 @@ impl SftpStore {
             }
             let strangers = entries(sftp, &layout.0).await?.into_iter().filter(|found| !is_ours(&found.name));
             if let Some(stranger) = strangers.into_iter().next() {
-                let why = format!("it holds `{}`, which is no part of a repository; choose an empty directory", stranger.name);
-                return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+                return refused(format!("it holds `{}`, which is no part of a repository; choose an empty directory", stranger.name));
             }
             make_dir(sftp, &layout.at(TEMPORARY)).await?;
             make_dir(sftp, &layout.at(Folder::Repo.as_str())).await

@@ -24,7 +24,7 @@ use crate::job::mirror::{MirrorOptions, mirror};
 use crate::retention::{Limits, Policy};
 use crate::sealed::gc;
 use crate::sealed::repository::Repository;
-use crate::store::{Access, Address, Location, LocationError, Place, Store, open};
+use crate::store::{Access, Address, Location, LocationError, Store, open};
 
 /// Copy a repository to another place, or bring the copy up to date; needs no key
 ///
@@ -104,7 +104,6 @@ impl Mirror {
         let location = open::open(&task.from.url, &task.from.access)?;
         let seen = task.key.as_ref().and_then(Key::seen);
         let source = trust::open(context, location, task.key.as_ref().and_then(Key::repository), seen)?;
-        refuse_within(&task)?;
         let store = place(context, &task.to, &source, task.options.dry_run)?;
         let state = context.state(&source.id())?;
         let progress = context.progress()?;
@@ -176,19 +175,6 @@ impl Mirror {
         };
         Ok(Task { from: end(from)?, to: end(to)?, key, options })
     }
-}
-
-/// Directories and buckets tell of the repository around them themselves, when a mirror is to be made there; servers do not.
-fn refuse_within(task: &Task) -> anyhow::Result<()> {
-    let of = |end: &End| anyhow::Ok(Address::parse(&end.url, &end.access)?.place);
-    if let (Place::Server(to), Place::Server(from)) = (of(&task.to)?, of(&task.from)?)
-        && to.lies_in(&from)
-    {
-        return Err(UsageError::new(format!(
-            "{to} lies in the repository itself; a mirror needs a place of its own, which is not within it"
-        )));
-    }
-    Ok(())
 }
 
 /// The store of the mirror; an empty one is made, unless a mirror is known to have been there: its disk may not be mounted.
