@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+use crate::model::rate::{RateError, parse_rate};
 use crate::model::shell::quoted;
 use crate::model::size::parse_size;
 use crate::model::span::Span;
@@ -116,22 +117,12 @@ pub fn size(text: &str) -> Result<u64, crate::model::size::SizeError> {
     parse_size(text)
 }
 
-/// Bytes a second below which a rate must have a unit.
-const SLOWEST: u64 = 1000;
-
 /// A size argument that is one second's, for clap.
 ///
 /// # Errors
 /// If it is not a size, nothing at all, or so few bytes that a unit was forgotten.
-pub fn rate(text: &str) -> Result<u64, String> {
-    match parse_size(text) {
-        Ok(0) => Err("nothing would ever move; leave it out for no limit".to_owned()),
-        // Nobody means bytes, and with so few no backup ever ends.
-        Ok(..SLOWEST) if text.trim().chars().all(|letter| letter.is_ascii_digit()) => {
-            Err(format!("that is {0} bytes a second; write the unit, such as `{0}kB`, `{0}MB` or `{0}MiB`", text.trim()))
-        }
-        other => other.map_err(|error| error.to_string()),
-    }
+pub fn rate(text: &str) -> Result<u64, RateError> {
+    parse_rate(text)
 }
 
 /// A percentage argument from 0 to 100, with or without `%`, for clap.
@@ -196,19 +187,6 @@ fn moment_by(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, S
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_rate_of_a_few_bytes_has_forgotten_its_unit() {
-        assert_eq!(
-            [rate("2MB"), rate("2MiB"), rate("500kB"), rate("1000"), rate("10B")].map(Result::unwrap),
-            [2_000_000, 2 << 20, 500_000, 1000, 10]
-        );
-        for text in ["2", " 999 "] {
-            let error = rate(text).unwrap_err();
-            assert!(error.contains(&format!("`{}MB`", text.trim())), "{error}");
-        }
-        assert!(rate("0").unwrap_err().contains("leave it out"));
-    }
 
     #[test]
     fn moments_are_dates_times_and_spans() {

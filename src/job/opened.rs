@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::JobError;
-use crate::config::{ByteSize, Credentials, Repository as Configured};
+use crate::config::{ByteRate, Credentials, Repository as Configured};
 use crate::content::backup::open_for_writer;
 use crate::content::backup::state::State;
 use crate::content::keys::WriterKey;
@@ -60,7 +60,7 @@ pub fn access_to(configured: &Configured, credentials: &Credentials, access: &Ac
     let identity = configured.identity.as_ref().map(|identity| identity.locate(credentials)).transpose()?;
     let identity = identity.or_else(|| access.ssh().identity.clone());
     let ssh = SshOptions { identity, ..access.ssh().clone() };
-    let rate = |size: Option<ByteSize>| size.map(|size| size.0);
+    let rate = |rate: Option<ByteRate>| rate.map(ByteRate::get);
     let access = access.clone().with_limits(rate(configured.limit_upload), rate(configured.limit_download));
     Ok(access.with_ssh(ssh).with_credentials(keys).with_connections(connections))
 }
