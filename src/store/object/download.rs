@@ -29,7 +29,8 @@ pub(super) struct Download {
 impl Download {
     /// Nothing is asked for before the first read.
     pub(super) fn new(store: ObjectStore, name: &ObjectName, range: Range<u64>) -> Self {
-        Self { store, name: name.clone(), path: name.path(), left: range, answer: Arc::default(), piece: Bytes::new() }
+        let path = store.key(name);
+        Self { store, name: name.clone(), path, left: range, answer: Arc::default(), piece: Bytes::new() }
     }
 
     /// The next piece; empty at the end.

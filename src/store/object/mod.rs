@@ -89,6 +89,9 @@ struct Place {
     location: String,
     /// As a URL.
     server: String,
+    /// What all keys of the repository begin with: nothing, or a prefix with its `/`. The library is not told of it, as it would cut so many
+    /// bytes off whatever name a server lists, and die of one that is shorter.
+    root: String,
     /// Whether the server is believed to refuse replacements when it is asked to.
     conditional: bool,
     listing_lag: Duration,
@@ -109,6 +112,7 @@ impl ObjectStore {
         let place = Place {
             location: bucket.to_string(),
             server: bucket.endpoint().to_owned(),
+            root: root(bucket.prefix()),
             conditional: bucket.conditional_writes(),
             listing_lag: bucket.listing_lag(),
         };
@@ -123,9 +127,10 @@ impl ObjectStore {
     /// # Errors
     /// If the service does not know what is given, or no client can be made of it.
     pub fn at_service(service: &Service, access: &Access) -> Result<Self, ServiceError> {
-        let operator = service.operator(access.credentials())?;
+        let (operator, prefix) = service.operator(access.credentials())?;
         let conditional = operator.info().capability().write_with_if_not_exists;
-        let place = Place { location: service.to_string(), server: service.server(), conditional, listing_lag: Duration::ZERO };
+        let (location, server, root) = (service.to_string(), service.server(), root(&prefix));
+        let place = Place { location, server, root, conditional, listing_lag: Duration::ZERO };
         Ok(Self::over(operator, place, access)?)
     }
 
@@ -181,6 +186,16 @@ impl ObjectStore {
         answer::explain(action, format!("{object} in {}", self.location()), &self.0.place.server, failure)
     }
 
+    /// The key of an object.
+    fn key(&self, name: &ObjectName) -> String {
+        self.below(&name.path())
+    }
+
+    /// The key of what has this path in the repository.
+    fn below(&self, path: &str) -> String {
+        format!("{}{path}", self.0.place.root)
+    }
+
     /// Stores `bytes` unless the name is taken.
     fn put(&self, name: &ObjectName, bytes: Buffer) -> Result<Put, StoreError> {
         let failed = |failure: &Failure| self.error("store", name, failure);
@@ -197,7 +212,7 @@ impl ObjectStore {
                 return Ok(Put::Exists);
             }
             let size = bytes.len() as u64;
-            let path = name.path();
+            let path = self.key(name);
             let (operator, path, bytes) = (&self.0.operator, &path, &bytes);
             let write = |attempt| async move {
                 // An earlier attempt may have come through. A server that knows it from the head of a request need not read the
@@ -225,7 +240,7 @@ impl ObjectStore {
 
     /// Deletes by one request. If the server leaves some of them, the library does not tell which; they are then asked for one by one.
     fn delete_batch(&self, names: &[ObjectName]) -> Vec<Result<(), StoreError>> {
-        let delete = |_| self.0.operator.delete_iter(names.iter().map(ObjectName::path).collect::<Vec<_>>());
+        let delete = |_| self.0.operator.delete_iter(names.iter().map(|name| self.key(name)).collect::<Vec<_>>());
         match self.0.attempts.run(0, delete).0 {
             Ok(()) => names.iter().map(|_| Ok(())).collect(),
             Err(failure) if failure.may_pass() || failure.is_refusal() => {
@@ -243,7 +258,7 @@ impl ObjectStore {
         if self.exists(name)? {
             return Ok(Put::Exists);
         }
-        let path = name.path();
+        let path = self.key(name);
         let failed = |error: std::io::Error| opendal::Error::new(ErrorKind::Unexpected, "read a temporary file").set_source(error);
         let write = |_| async {
             pieces::rewind(file).map_err(failed)?;
@@ -301,6 +316,11 @@ impl ObjectStore {
     }
 }
 
+/// What keys below a prefix begin with.
+fn root(prefix: &str) -> String {
+    prefix.split('/').filter(|part| !part.is_empty()).map(|part| format!("{part}/")).collect()
+}
+
 /// Size and time of an object; whole seconds, as answers about single objects tell no more.
 fn info(name: ObjectName, metadata: &Metadata) -> ObjectInfo {
     let seconds = metadata.last_modified().map_or(0, |time| time.into_inner().as_second());
@@ -309,7 +329,7 @@ fn info(name: ObjectName, metadata: &Metadata) -> ObjectInfo {
 }
 
 fn builder(bucket: &Bucket, access: &Access) -> Result<S3, CredentialsError> {
-    let mut builder = S3::default().bucket(bucket.name()).root(bucket.prefix()).endpoint(bucket.endpoint()).region(bucket.region());
+    let mut builder = S3::default().bucket(bucket.name()).endpoint(bucket.endpoint()).region(bucket.region());
     if bucket.is_virtual_style() {
         builder = builder.enable_virtual_host_style();
     }
@@ -343,7 +363,7 @@ impl Store for ObjectStore {
     }
 
     fn get(&self, name: &ObjectName, limit: u64) -> Result<Vec<u8>, StoreError> {
-        let path = name.path();
+        let path = self.key(name);
         let (result, _) = self.0.attempts.run(limit.min(LARGEST), |_| Self::read_whole(&self.0.operator, &path, limit));
         match result {
             Ok(Some(bytes)) => Ok(bytes),
@@ -360,7 +380,7 @@ impl Store for ObjectStore {
             // No request asks for nothing.
             return if self.stat(name)?.size >= offset { Ok(()) } else { Err(truncated()) };
         }
-        let path = name.path();
+        let path = self.key(name);
         let read = |_| async { self.0.operator.reader(&path).await?.read(offset..end).await };
         let bytes = match self.0.attempts.run(length as u64, read).0 {
             Ok(bytes) => bytes,
@@ -387,12 +407,12 @@ impl Store for ObjectStore {
     }
 
     fn stat(&self, name: &ObjectName) -> Result<ObjectInfo, StoreError> {
-        let metadata = self.head(&name.path()).map_err(|failure| self.error("look up", name, &failure))?;
+        let metadata = self.head(&self.key(name)).map_err(|failure| self.error("look up", name, &failure))?;
         Ok(info(name.clone(), &metadata))
     }
 
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
-        let path = name.path();
+        let path = self.key(name);
         let (result, _) = self.0.attempts.run(0, |_| self.0.operator.delete(&path));
         match result {
             Err(Failure::Answer(error)) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -418,7 +438,7 @@ impl Store for ObjectStore {
     /// cost three requests and a right to delete.
     fn now(&self) -> Result<SystemTime, StoreError> {
         let failed = |failure: &Failure| self.error("read the clock", "the server", failure);
-        match self.head("repo/0") {
+        match self.head(&self.below("repo/0")) {
             Err(failure) if !failure.is_absence() => return Err(failed(&failure)),
             _ => {}
         }
