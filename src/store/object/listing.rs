@@ -16,7 +16,7 @@ use opendal::{Entry, Error, ErrorKind};
 
 use super::answer::Failure;
 use super::{ObjectStore, TEMPORARY, info};
-use crate::store::attempt::{ANSWER, LISTING};
+use crate::store::attempt::{ANSWER, LISTING, Silence};
 use crate::store::name::by_name;
 use crate::store::{Folder, ObjectInfo, ObjectName};
 
@@ -103,8 +103,7 @@ impl ObjectStore {
                 Ok(Some(Ok(entry))) => entry,
                 Ok(Some(Err(error))) => return last.map(|key| (found, Stretch::From(key))).ok_or(error),
                 Err(_) => {
-                    let silent =
-                        || Error::new(ErrorKind::Unexpected, format!("no answer for {} seconds", ANSWER.as_secs())).set_temporary();
+                    let silent = || Error::new(ErrorKind::Unexpected, Silence(ANSWER).to_string()).set_temporary();
                     return last.map(|key| (found, Stretch::From(key))).ok_or_else(silent);
                 }
             };

@@ -19,24 +19,22 @@
 mod address;
 mod answer;
 mod credentials;
-mod download;
 mod listing;
 mod renamed;
 mod service;
-mod staged;
 mod transport;
 
 use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use opendal::services::S3;
-use opendal::{Buffer, ErrorKind, Metadata, OperationContext, Operator};
+use opendal::{Buffer, BufferStream, ErrorKind, Metadata, OperationContext, Operator};
 
 pub use self::address::{AddressError, Bucket, Checksum, Defaults};
 use self::answer::Failure;
@@ -45,14 +43,14 @@ use self::renamed::TEMPORARY;
 pub use self::service::{Service, ServiceError};
 use self::transport::Transport;
 use super::attempt::{Attempts, Failing as _};
-use super::pieces::{self, Memory};
+use super::download::{self, Download, Stretch};
+use super::pieces::{self, Memory, Whole};
 use super::requests::Requests;
-use super::{Folder, ObjectInfo, ObjectName, Packing, Put, StagedObject, Store, StoreError, StoreErrorKind};
+use super::upload::{Staged, Upload};
+use super::{Folder, ObjectInfo, ObjectName, Packing, Put, StagedObject, Store, StoreError};
 
 /// Objects that one request deletes; the protocol allows no more.
 const BATCH: usize = 1000;
-/// Bytes for which a read that knows no limit is given time.
-const LARGEST: u64 = 1 << 30;
 /// A pack in a bucket, in bytes: it is sent from memory by one request, while another is sent and a third filled.
 const PACK: u64 = 40 << 20;
 /// Packs on their way at once.
@@ -300,19 +298,48 @@ impl ObjectStore {
     fn head(&self, path: &str) -> Result<Metadata, Failure> {
         self.0.attempts.run(0, |_| self.0.operator.stat(path)).0
     }
+}
 
-    /// Reads the whole of an object, up to a limit; `None` above it.
-    async fn read_whole(operator: &Operator, path: &str, limit: u64) -> opendal::Result<Option<Vec<u8>>> {
-        let mut stream = pin!(operator.reader(path).await?.into_stream(..).await?);
-        let mut bytes = Vec::new();
-        while let Some(piece) = stream.next().await {
-            let piece = piece?;
-            if (bytes.len() + piece.len()) as u64 > limit {
-                return Ok(None);
-            }
-            bytes.extend_from_slice(&piece.to_bytes());
+impl Upload for ObjectStore {
+    fn memory(&self) -> &Arc<Memory> {
+        &self.0.memory
+    }
+
+    fn upload(&self, name: &ObjectName, whole: Whole) -> Result<Put, StoreError> {
+        match whole {
+            Whole::File(file, size) => self.put_parts(name, &file, size),
+            Whole::Pieces(pieces) => self.put(name, pieces.into_iter().collect()),
         }
-        Ok(Some(bytes))
+    }
+}
+
+impl Download for ObjectStore {
+    type Failure = Failure;
+    type Answer = BufferStream;
+
+    fn attempts(&self) -> &Attempts<Failure> {
+        &self.0.attempts
+    }
+
+    fn not_read(&self, name: &ObjectName, failure: &Failure) -> StoreError {
+        self.error("read", name, failure)
+    }
+
+    async fn ask(&self, name: &ObjectName, range: Option<Range<u64>>) -> Result<BufferStream, Failure> {
+        let reader = self.0.operator.reader(&self.key(name)).await?;
+        Ok(match range {
+            Some(range) => reader.into_stream(range).await?,
+            None => reader.into_stream(..).await?,
+        })
+    }
+
+    /// The library keeps it to itself.
+    fn announced(_: &BufferStream) -> Option<u64> {
+        None
+    }
+
+    async fn next(answer: &mut BufferStream) -> Result<Option<Bytes>, Failure> {
+        Ok(answer.next().await.transpose()?.map(|piece| piece.to_bytes()))
     }
 }
 
@@ -359,43 +386,19 @@ impl Store for ObjectStore {
     }
 
     fn stage(&self) -> Result<Box<dyn StagedObject>, StoreError> {
-        Ok(Box::new(staged::Staged::new(self.clone())))
+        Ok(Box::new(Staged::new(self)))
     }
 
     fn get(&self, name: &ObjectName, limit: u64) -> Result<Vec<u8>, StoreError> {
-        let path = self.key(name);
-        let (result, _) = self.0.attempts.run(limit.min(LARGEST), |_| Self::read_whole(&self.0.operator, &path, limit));
-        match result {
-            Ok(Some(bytes)) => Ok(bytes),
-            Ok(None) => Err(StoreError::new(StoreErrorKind::TooLarge, "read", name)),
-            Err(failure) => Err(self.error("read", name, &failure)),
-        }
+        download::get(self, name, limit)
     }
 
     fn get_range(&self, name: &ObjectName, offset: u64, length: usize, buffer: &mut Vec<u8>) -> Result<(), StoreError> {
-        buffer.clear();
-        let truncated = || StoreError::new(StoreErrorKind::Truncated, "read", name);
-        let end = offset.checked_add(length as u64).ok_or_else(truncated)?;
-        if length == 0 {
-            // No request asks for nothing.
-            return if self.stat(name)?.size >= offset { Ok(()) } else { Err(truncated()) };
-        }
-        let path = self.key(name);
-        let read = |_| async { self.0.operator.reader(&path).await?.read(offset..end).await };
-        let bytes = match self.0.attempts.run(length as u64, read).0 {
-            Ok(bytes) => bytes,
-            Err(Failure::Answer(error)) if answer::is_short(&error) => return Err(truncated()),
-            Err(failure) => return Err(self.error("read", name, &failure)),
-        };
-        if bytes.len() != length {
-            return Err(truncated());
-        }
-        Iterator::for_each(bytes, |part| buffer.extend_from_slice(&part));
-        Ok(())
+        download::get_range(self, name, offset, length, buffer)
     }
 
     fn stream<'a>(&'a self, name: &ObjectName, range: Range<u64>) -> Option<Box<dyn Read + Send + 'a>> {
-        Some(Box::new(download::Download::new(self.clone(), name, range)))
+        Some(Box::new(Stretch::new(self, name, range)))
     }
 
     fn list(&self, folder: Folder) -> Result<Vec<ObjectInfo>, StoreError> {

@@ -29,8 +29,9 @@ use session::{Session, Sessions};
 use staged::StagedFile;
 
 use super::line::Line;
-use super::pieces::{Collected, Memory, Whole};
+use super::pieces::{Memory, Whole};
 use super::ssh::SshOptions;
+use super::upload::{Staged, Upload};
 use super::{Folder, ObjectInfo, ObjectName, Packing, Put, StagedObject, Store, StoreError, StoreErrorKind};
 
 /// Where files are until they have their names.
@@ -95,27 +96,6 @@ impl Sessions {
             Some(kind) => StoreError { source: Some(error), ..StoreError::new(kind, action, object) },
             None => StoreError::io(action, object, error),
         }
-    }
-}
-
-/// What will be an object: in memory, so that it can be sent again.
-struct Staged {
-    store: SftpStore,
-    bytes: Collected,
-}
-
-impl StagedObject for Staged {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.bytes.add(bytes)
-    }
-
-    fn commit(self: Box<Self>, name: &ObjectName) -> Result<Put, StoreError> {
-        let Self { store, bytes } = *self;
-        let whole = bytes.whole();
-        let _sending = store.memory.sending();
-        let put = store.put(name, &whole);
-        drop(whole);
-        put
     }
 }
 
@@ -222,15 +202,6 @@ impl SftpStore {
         Err(StoreError::new(StoreErrorKind::Temporary, action, object))
     }
 
-    /// Stores an object. If the line breaks, all of it is sent once more.
-    fn put(&self, name: &ObjectName, whole: &Whole) -> Result<Put, StoreError> {
-        match self.try_put(name, whole) {
-            // The server says no more than that it failed. Another object may have filled the disk, and be gone by now.
-            Err(error) if error.kind == StoreErrorKind::Other => self.try_put(name, whole),
-            put => put,
-        }
-    }
-
     fn try_put(&self, name: &ObjectName, whole: &Whole) -> Result<Put, StoreError> {
         let sessions = &self.sessions;
         let put = self.run("store", name, |session, layout| async move {
@@ -304,17 +275,32 @@ async fn open(session: &Session, path: &str) -> io::Result<(openssh_sftp_client:
     Ok((file, metadata.len().unwrap_or_default()))
 }
 
+impl Upload for SftpStore {
+    fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    /// If the line breaks, all of it is sent once more.
+    fn upload(&self, name: &ObjectName, whole: Whole) -> Result<Put, StoreError> {
+        match self.try_put(name, &whole) {
+            // The server says no more than that it failed. Another object may have filled the disk, and be gone by now.
+            Err(error) if error.kind == StoreErrorKind::Other => self.try_put(name, &whole),
+            put => put,
+        }
+    }
+}
+
 impl Store for SftpStore {
     fn location(&self) -> String {
         self.sessions.address.to_string()
     }
 
     fn put_new(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StoreError> {
-        self.put(name, &Whole::Pieces(vec![Bytes::copy_from_slice(bytes)]))
+        self.upload(name, Whole::Pieces(vec![Bytes::copy_from_slice(bytes)]))
     }
 
     fn stage(&self) -> Result<Box<dyn StagedObject>, StoreError> {
-        Ok(Box::new(Staged { store: self.clone(), bytes: Collected::new(&self.memory) }))
+        Ok(Box::new(Staged::new(self)))
     }
 
     fn get(&self, name: &ObjectName, limit: u64) -> Result<Vec<u8>, StoreError> {
