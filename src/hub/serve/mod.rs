@@ -9,9 +9,7 @@ mod systemd;
 mod tls;
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +27,7 @@ use self::listener::{Connection, Listener};
 pub use self::tls::{Certificate, CertificateError};
 use super::Hub;
 use super::http::{self, Peer};
+use crate::config::Listen;
 
 /// Connections at the same time; others wait to be accepted.
 const CONNECTIONS: usize = 1024;
@@ -46,17 +45,6 @@ const FRAME: u32 = 256 << 10;
 const STREAMS: u32 = 32;
 /// How long a stop waits for what is under way.
 const FAREWELL: Duration = Duration::from_secs(60);
-
-/// Where a hub listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Listen {
-    /// At an address.
-    Tcp(SocketAddr),
-    /// At a socket in the file system, for a proxy on this machine.
-    Unix(PathBuf),
-    /// At the sockets that systemd has opened.
-    Systemd,
-}
 
 /// Serves until the process is told to stop by SIGTERM or SIGINT, and then ends what is under way. `ready` is told where it listens.
 ///
