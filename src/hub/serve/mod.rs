@@ -23,7 +23,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use self::listener::{Connection, Listener};
 pub use self::tls::{Certificate, CertificateError};
@@ -58,7 +58,8 @@ pub enum Listen {
     Systemd,
 }
 
-/// Serves until the process is told to stop by SIGTERM or SIGINT, and then ends what is under way. `ready` is told where it listens.
+/// Serves until the process is told to stop by SIGTERM or SIGINT, and then ends what is under way; not if it is told twice. `ready` is told
+/// where it listens.
 ///
 /// # Errors
 /// If it cannot listen.
@@ -66,19 +67,32 @@ pub fn run(hub: Hub, listen: &[Listen], certificate: Option<Certificate>, ready:
     let runtime = Builder::new_multi_thread().thread_name("hub").enable_all().build()?;
     runtime.block_on(async {
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let stop = async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+        let (stop, stopped) = oneshot::channel();
+        let signals = async {
+            for stop in [Some(stop), None] {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                if let Some(stop) = stop {
+                    systemd::stopping();
+                    let _ = stop.send(());
+                }
             }
-            systemd::stopping();
+            tracing::warn!("stopped at once; requests that were under way are broken off");
         };
         let watchdog = tokio::spawn(systemd::watchdog());
         let told = |names: &[String]| {
             systemd::ready(names);
             ready(names);
         };
-        let served = serve(Arc::new(hub), listen, certificate, told, stop).await;
+        let stopped = async {
+            let _ = stopped.await;
+        };
+        let served = tokio::select! {
+            served = serve(Arc::new(hub), listen, certificate, told, stopped) => served,
+            () = signals => Ok(()),
+        };
         watchdog.abort();
         served
     })
