@@ -12,6 +12,7 @@
 mod door;
 pub mod http;
 mod login;
+mod patience;
 mod receive;
 mod repository;
 mod role;
@@ -19,6 +20,7 @@ pub mod serve;
 mod token;
 
 pub use door::Grant;
+pub use patience::Patience;
 pub use repository::{Quota, Repositories};
 pub use role::Role;
 pub use token::{NewToken, Token, TokenError, Tokens};
@@ -39,6 +41,7 @@ pub struct Hub {
     tokens: Tokens,
     logins: Logins,
     uploads: Arc<Semaphore>,
+    patience: Patience,
     checked: bool,
 }
 
@@ -53,6 +56,7 @@ impl Hub {
             tokens: Tokens::open(data)?,
             logins: Logins::default(),
             uploads: Arc::new(Semaphore::new(UPLOADS)),
+            patience: Patience::default(),
             checked: true,
         })
     }
@@ -62,5 +66,12 @@ impl Hub {
     #[must_use]
     pub fn unchecked(self) -> Self {
         Self { checked: false, ..self }
+    }
+
+    /// One that waits longer or shorter. Only for tests, which have no minutes.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn patient(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 }
