@@ -226,7 +226,7 @@ async fn converse(hub: Arc<Hub>, watcher: Watcher, stream: impl AsyncRead + Asyn
 
 fn builder(patience: &Patience) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(patience.head).max_buf_size(BUFFER);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(patience.head).max_buf_size(BUFFER).half_close(true);
     builder
         .http2()
         .timer(TokioTimer::new())
