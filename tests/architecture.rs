@@ -21,9 +21,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("content", &["sealed", "source", "store", "model"]),
     ("config", &["model"]),
     ("notify", &["config", "model"]),
-    ("job", &["notify", "content", "sealed", "source", "store", "retention", "config", "model"]),
-    ("hub", &["sealed", "store", "model"]),
-    ("cli", &["hub", "job", "notify", "config", "content", "sealed", "source", "store", "retention", "model"]),
+    ("job", &["notify", "keep", "content", "sealed", "source", "store", "retention", "config", "model"]),
+    ("keep", &["sealed", "store", "retention", "model"]),
+    ("hub", &["keep", "config", "sealed", "store", "retention", "model"]),
+    ("cli", &["hub", "job", "keep", "notify", "config", "content", "sealed", "source", "store", "retention", "model"]),
     ("lib", &[]),
     ("main", &["cli"]),
 ];

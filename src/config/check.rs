@@ -3,10 +3,12 @@
 use super::Config;
 use super::database::{Databases, DumpFormat, Mariadb, Postgresql};
 use super::error::ConfigError;
+use super::hub;
 use super::job::Job;
 use super::mirror::Mirror;
 use super::notify;
 use super::read_from;
+use super::reporting;
 use super::repository::Repository;
 use super::retention::Retention;
 
@@ -41,6 +43,12 @@ pub(super) fn check(config: &Config, file: &str) -> Result<(), ConfigError> {
             return wrong(format!("mirrors.{name}.{key}"), why);
         }
     }
+    if let Some((key, why)) = config.report_to.as_ref().and_then(reporting::check) {
+        return wrong(format!("reportTo.{key}"), why.to_owned());
+    }
+    if let Some((key, why)) = config.hub.as_ref().and_then(hub::check) {
+        return wrong(format!("hub.{key}"), why);
+    }
     Ok(())
 }
 
@@ -56,8 +64,12 @@ fn check_repository(repository: &Repository) -> Option<(&'static str, String)> {
             "are for buckets and other services (s3://..., opendal+...), and the url names none; leave them out".into(),
         ));
     }
-    if repository.identity.is_some() && !repository.url.starts_with("sftp://") {
-        return Some(("identity", "is for servers (sftp://...), and the url names none; leave it out".into()));
+    let begins = |schemes: &[&str]| schemes.iter().any(|scheme| repository.url.starts_with(scheme));
+    if repository.identity.is_some() && !begins(&["sftp://", "ssh://"]) {
+        return Some(("identity", "is for servers (sftp://..., ssh://...), and the url names none; leave it out".into()));
+    }
+    if repository.token.is_some() && !begins(&["https://", "http://"]) {
+        return Some(("token", "is for hubs (https://...), and the url names none; leave it out".into()));
     }
     if repository.connections.is_some_and(|connections| !(1..=256).contains(&connections)) {
         return Some(("connections", "must be from 1 to 256".into()));
@@ -92,7 +104,7 @@ fn check_mirror(config: &Config, mirror: &Mirror) -> Option<(String, String)> {
 }
 
 /// What a retention must not do.
-const KEEPS_NOTHING: &str =
+pub(super) const KEEPS_NOTHING: &str =
     "keeps nothing; give at least one of last, hourly, daily, weekly, monthly, yearly or within, or leave it out to keep all";
 
 /// The key of a job that is wrong, and why.

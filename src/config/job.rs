@@ -14,6 +14,7 @@ use super::quiesce::{Containers, Quiesce};
 use super::retention::Retention;
 use super::size::ByteSize;
 use super::snapshot::FilesystemSnapshots;
+use super::span::TimeSpan;
 use super::sqlite::Sqlite;
 use super::stream::{CommandStream, Device};
 
@@ -78,6 +79,9 @@ pub struct Job {
     /// The time of day in which the job may run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
+    /// How often it shall run, for those who watch over it; without it the job's systemd timer says when it runs next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub every: Option<TimeSpan>,
     /// Names of repositories.
     pub repositories: Vec<String>,
     /// Which of its snapshots stay when `maintain` keeps house; all if absent.

@@ -12,8 +12,10 @@ mod check;
 mod database;
 mod error;
 mod hook;
+mod hub;
 mod job;
 mod limits;
+mod listen;
 mod mirror;
 mod notify;
 mod parse;
@@ -21,6 +23,7 @@ mod percent;
 mod quiesce;
 mod read_from;
 mod recipient;
+mod reporting;
 mod repository;
 mod retention;
 mod secret;
@@ -39,13 +42,16 @@ use serde::{Deserialize, Serialize};
 pub use database::{Databases, DumpFormat, Mariadb, Postgresql};
 pub use error::ConfigError;
 pub use hook::{Hook, Hooks};
+pub use hub::{Hub, HubHost, HubMirror, HubRepository, HubRole, Tls};
 pub use job::{Job, Preset};
 pub use limits::{IoClass, Limits, TimeOfDay, Window};
+pub use listen::Listen;
 pub use mirror::Mirror;
 pub use notify::{Notify, Ntfy};
 pub use percent::Percent;
 pub use quiesce::{ContainerEngine, ContainerQuiesce, Containers, Quiesce};
 pub use recipient::Recipient;
+pub use reporting::Reporting;
 pub use repository::{Checking, CopyKind, Pruning, Repository};
 pub use retention::Retention;
 pub use secret::{Credentials, SecretError, SecretFile};
@@ -82,6 +88,12 @@ pub struct Config {
     /// Which repositories are copied to other places, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub mirrors: BTreeMap<String, Mirror>,
+    /// The hub that is told of every run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report_to: Option<Reporting>,
+    /// The hub that runs on this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hub: Option<Hub>,
 }
 
 impl Config {

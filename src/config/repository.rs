@@ -12,7 +12,7 @@ use super::span::TimeSpan;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Repository {
-    /// Where it lies: a directory, `sftp://user@host:port/path`, `s3://BUCKET/PREFIX?...` or `opendal+SERVICE://...`, with `#hb1...` at the end to say which one it must be.
+    /// Where it lies: a directory, a hub's `https://HUB/NAME` or `ssh://user@hub/NAME`, `sftp://user@host:port/path`, `s3://BUCKET/PREFIX?...` or `opendal+SERVICE://...`, with `#hb1...` at the end to say which one it must be.
     pub url: String,
     /// The file with the access key of its bucket, for which else the standard variables and files of AWS speak, or the secret options of its service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,7 +29,13 @@ pub struct Repository {
     /// The file with this host's writer key. Only a mirror can do without: whoever keeps it needs no key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub writer_key: Option<SecretFile>,
-    /// The private key for `sftp://`, instead of those that `ssh` finds.
+    /// The file with the token that a hub (`https://...`) knows this host by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<SecretFile>,
+    /// Speak to a hub on another machine by `http://`; whoever listens learns the token.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_plain_http: bool,
+    /// The private key for `sftp://` and `ssh://`, instead of those that `ssh` finds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<SecretFile>,
     /// What kind of copy it is, to count copies, media and places.

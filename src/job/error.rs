@@ -8,6 +8,7 @@ use crate::retention::Guard;
 use crate::sealed::SealedError;
 use crate::source::exclude::ExcludeError;
 use crate::store::LocationError;
+use crate::store::hub::TokenFileError;
 use crate::store::object::CredentialsFileError;
 
 /// A job, or its part for one repository, that failed.
@@ -95,6 +96,9 @@ pub enum JobError {
     /// The keys to a bucket are not to be had.
     #[error(transparent)]
     BucketCredentials(#[from] CredentialsFileError),
+    /// The token for a hub is not to be had.
+    #[error(transparent)]
+    Token(#[from] TokenFileError),
     /// The repository's location is not understood, or nothing is there.
     #[error(transparent)]
     Location(#[from] LocationError),

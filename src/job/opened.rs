@@ -10,6 +10,7 @@ use crate::content::backup::state::State;
 use crate::content::keys::WriterKey;
 use crate::model::pace::Pace;
 use crate::sealed::repository::Repository;
+use crate::store::hub::read_token;
 use crate::store::object::Credentials as StoreCredentials;
 use crate::store::ssh::SshOptions;
 use crate::store::{Access, open};
@@ -61,6 +62,9 @@ pub fn access_to(configured: &Configured, credentials: &Credentials, access: &Ac
     let identity = identity.or_else(|| access.ssh().identity.clone());
     let ssh = SshOptions { identity, ..access.ssh().clone() };
     let rate = |size: Option<ByteSize>| size.map(|size| size.0);
+    let token = configured.token.as_ref().map(|file| file.locate(credentials)).transpose()?;
+    let token = token.map(|file| read_token(&file)).transpose()?;
     let access = access.clone().with_limits(rate(configured.limit_upload), rate(configured.limit_download));
-    Ok(access.with_ssh(ssh).with_credentials(keys).with_connections(connections))
+    let access = if configured.allow_plain_http { access.allowing_plain_http(true) } else { access };
+    Ok(access.with_token(token).with_ssh(ssh).with_credentials(keys).with_connections(connections))
 }

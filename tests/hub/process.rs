@@ -128,7 +128,7 @@ impl Drop for Process {
 pub fn token(folder: &Path, name: &str, role: Role, repository: &str) -> String {
     let data = folder.join("data");
     Repositories::new(&data, Quota::default()).make(repository).unwrap();
-    Tokens::open(&data).unwrap().add(name, role, repository).unwrap().text.to_string()
+    Tokens::open(&data).unwrap().add(name, role, Some(repository)).unwrap().text.to_string()
 }
 
 /// The program, without what a user's environment may say.

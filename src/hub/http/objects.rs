@@ -172,7 +172,7 @@ pub(super) async fn put(ask: Ask, name: ObjectName, request: Request<Incoming>) 
         Ok(Some(upload)) => (upload, Arc::clone(&ask.hub)),
         Ok(None) => {
             body.drain(length).await;
-            return json(&Stored { created: false });
+            return json(&Stored { created: false, warning: None });
         }
         Err(refusal) => {
             body.drain(length).await;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-use super::Listen;
+use crate::config::Listen;
 use crate::hub::http::Peer;
 
 /// A socket that connections come to.

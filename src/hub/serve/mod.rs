@@ -13,9 +13,7 @@ mod systemd;
 mod tls;
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +35,7 @@ pub use self::tls::{Certificate, CertificateError};
 use super::Hub;
 use super::http::{self, Peer};
 use super::patience::Patience;
+use crate::config::Listen;
 
 /// Connections at the same time; others wait to be accepted.
 const CONNECTIONS: usize = 1024;
@@ -48,17 +47,6 @@ const WINDOW: u32 = 1 << 20;
 const FRAME: u32 = 256 << 10;
 /// Streams in a connection of HTTP/2.
 const STREAMS: u32 = 32;
-
-/// Where a hub listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Listen {
-    /// At an address.
-    Tcp(SocketAddr),
-    /// At a socket in the file system, for a proxy on this machine.
-    Unix(PathBuf),
-    /// At the sockets that systemd has opened.
-    Systemd,
-}
 
 /// Serves until the process is told to stop by SIGTERM or SIGINT, and then ends what is under way; not if it is told twice. `ready` is told
 /// where it listens.
