@@ -6,6 +6,7 @@
 //!   cli                       commands, progress, output for people and --json
 //!    |    \
 //!    |     hub                 the server that receives, keeps and hands out; it stands on sealed
+//!    |     agent               has systemd run what a hub asks for; it stands on store
 //!    |
 //!   job       config          what a host's configuration says shall be saved, and doing it
 //!    |        /
@@ -24,6 +25,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod agent;
 pub mod cli;
 pub mod config;
 pub mod content;

@@ -12,6 +12,7 @@
 mod door;
 pub mod http;
 mod login;
+mod orders;
 mod receive;
 mod repository;
 mod role;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use self::login::Logins;
+use self::orders::Orders;
 
 /// Uploads that are received at the same time; others wait. Each takes a thread and about two megabytes.
 const UPLOADS: usize = 64;
@@ -38,6 +40,7 @@ pub struct Hub {
     repositories: Repositories,
     tokens: Tokens,
     logins: Logins,
+    orders: Orders,
     uploads: Arc<Semaphore>,
     checked: bool,
 }
@@ -52,6 +55,7 @@ impl Hub {
             repositories: Repositories::new(data, quota),
             tokens: Tokens::open(data)?,
             logins: Logins::default(),
+            orders: Orders::new(data),
             uploads: Arc::new(Semaphore::new(UPLOADS)),
             checked: true,
         })

@@ -31,18 +31,16 @@ impl Server {
     pub fn with(quota: Quota, change: impl FnOnce(Hub) -> Hub) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let hub = change(Hub::open(folder.path(), quota).unwrap());
-        let (stop, stopped) = oneshot::channel();
-        let (ready, base) = std::sync::mpsc::channel();
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-            let listen = [Listen::Tcp("127.0.0.1:0".parse().unwrap())];
-            let told = |names: &[String]| ready.send(names[0].clone()).unwrap();
-            let stopped = async {
-                let _ = stopped.await;
-            };
-            runtime.block_on(serve(Arc::new(hub), &listen, None, told, stopped)).unwrap();
-        });
-        Self { folder, base: base.recv().unwrap(), stop: Some(stop), thread: Some(thread) }
+        let (base, stop, thread) = listen(hub);
+        Self { folder, base, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// Ends it, and begins anew with what it has kept, at another port.
+    pub fn restart(&mut self) {
+        drop(self.stop.take());
+        self.thread.take().unwrap().join().unwrap();
+        let (base, stop, thread) = listen(Hub::open(self.folder.path(), Quota::default()).unwrap());
+        (self.base, self.stop, self.thread) = (base, Some(stop), Some(thread));
     }
 
     /// Where a repository lies.
@@ -62,6 +60,22 @@ impl Server {
         let address = HubAddress::parse("http", &format!("{}/{repository}", self.base.trim_start_matches("http://")), false).unwrap();
         HubStore::new(address, &Access::default().with_token(Some(token.to_owned()))).unwrap()
     }
+}
+
+/// Where it listens, what ends it, and what then ends.
+fn listen(hub: Hub) -> (String, oneshot::Sender<()>, JoinHandle<()>) {
+    let (stop, stopped) = oneshot::channel();
+    let (ready, base) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let listen = [Listen::Tcp("127.0.0.1:0".parse().unwrap())];
+        let told = |names: &[String]| ready.send(names[0].clone()).unwrap();
+        let stopped = async {
+            let _ = stopped.await;
+        };
+        runtime.block_on(serve(Arc::new(hub), &listen, None, told, stopped)).unwrap();
+    });
+    (base.recv().unwrap(), stop, thread)
 }
 
 impl Drop for Server {

@@ -9,7 +9,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Frame;
 use serde::Serialize;
-use tokio::sync::mpsc::{self, Sender};
+use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use crate::hub::repository::refusal;
 use crate::store::hub::protocol::{ERROR, Reason, Refusal};
@@ -33,6 +33,11 @@ pub(super) fn made(make: impl FnOnce(&Sender<io::Result<Bytes>>) -> io::Result<(
             let _ = sender.blocking_send(Err(error));
         }
     });
+    streamed(receiver)
+}
+
+/// A body of pieces that somebody sends.
+pub(super) fn streamed(receiver: Receiver<io::Result<Bytes>>) -> Body {
     let frames = futures_util::stream::unfold(receiver, |mut receiver| async move {
         let piece: Option<io::Result<Bytes>> = receiver.recv().await;
         piece.map(|piece| (piece.map(Frame::data), receiver))
@@ -78,6 +83,7 @@ fn status(reason: Reason) -> StatusCode {
         Reason::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Reason::Range => StatusCode::RANGE_NOT_SATISFIABLE,
         Reason::Mismatch | Reason::Incomplete | Reason::Signature => StatusCode::UNPROCESSABLE_ENTITY,
+        Reason::Conflict => StatusCode::CONFLICT,
         Reason::TooMany => StatusCode::TOO_MANY_REQUESTS,
         Reason::Quota | Reason::Full => StatusCode::INSUFFICIENT_STORAGE,
         Reason::Failed | Reason::Other => StatusCode::INTERNAL_SERVER_ERROR,

@@ -7,6 +7,9 @@
 //!   PUT    /v1/NAME/objects/PATH       a new object
 //!   DELETE /v1/NAME/objects/PATH       removes one
 //!   POST   /v1/NAME/delete             removes many
+//!   GET    /v1/NAME/orders             what the host shall run, as it comes
+//!   POST   /v1/NAME/orders/ID          what became of it
+//!   POST   /backup-trigger             asks a host for a run; GET: how far it is
 //!   GET    /health                     whether the hub answers; without a token
 //! ```
 //!
@@ -14,7 +17,9 @@
 //! `docs/hub-protocol.md` has.
 
 mod answer;
+mod body;
 mod objects;
+mod orders;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,7 +33,7 @@ use self::answer::{Body, json, refused, spawn};
 use super::door::Grant;
 use super::login::WINDOW;
 use super::repository::{Kept, refusal};
-use super::{Hub, Role};
+use super::{Hub, Role, Token};
 use crate::store::Store as _;
 use crate::store::hub::protocol::{About, Reason, Refusal, VERSION};
 
@@ -84,6 +89,10 @@ async fn route(hub: &Arc<Hub>, peer: &Peer, request: Request<Incoming>) -> Resul
     if version == "health" && repository.is_none() {
         return json(&serde_json::json!({ "healthy": true }));
     }
+    if version == "backup-trigger" && repository.is_none() {
+        let caller = who(hub, peer, request.headers()).await?;
+        return orders::trigger(Arc::clone(hub), caller, request).await;
+    }
     let nothing = || refusal(Reason::NotFound, "nothing is there; see docs/hub-protocol.md for what is");
     let repository = repository.filter(|_| version == VERSION).ok_or_else(nothing)?;
     let (grant, kept) = let_in(hub, peer, repository, request.headers()).await?;
@@ -91,7 +100,14 @@ async fn route(hub: &Arc<Hub>, peer: &Peer, request: Request<Incoming>) -> Resul
     match (request.method(), rest) {
         (&Method::GET, None) => about(&ask).await,
         (&Method::GET, Some("objects")) => objects::list(ask, request.uri().query().unwrap_or_default()).await,
+        (&Method::GET, Some("orders")) => orders::listen(ask).await,
         (&Method::POST, Some("delete")) => objects::delete_many(ask, request.into_body()).await,
+        (method, Some(rest)) if rest.starts_with("orders") => match rest.strip_prefix("orders/") {
+            Some(id) if *method == Method::POST => orders::note(ask, id.to_owned(), request.into_body()).await,
+            Some(_) => Err(refusal(Reason::Method, "an order knows POST")),
+            None if rest == "orders" => Err(refusal(Reason::Method, "orders know GET")),
+            None => Err(nothing()),
+        },
         (method, Some(rest)) => match rest.strip_prefix("objects/") {
             Some(object) => {
                 let name = crate::store::hub::protocol::object_name(object)
@@ -124,7 +140,27 @@ async fn let_in(hub: &Arc<Hub>, peer: &Peer, repository: &str, headers: &HeaderM
     Ok((grant, kept))
 }
 
+/// Who asks something that is of no repository.
+async fn who(hub: &Arc<Hub>, peer: &Peer, headers: &HeaderMap) -> Result<orders::Caller, Refusal> {
+    match orders::Caller::admitted(peer) {
+        Some(caller) => Ok(caller),
+        None => {
+            let Token { name, role, repository, .. } = known_token(hub, peer, headers).await?;
+            Ok(orders::Caller { name, role, repository })
+        }
+    }
+}
+
 async fn log_in(hub: &Arc<Hub>, peer: &Peer, repository: &str, headers: &HeaderMap) -> Result<Grant, Refusal> {
+    let found = known_token(hub, peer, headers).await?;
+    if found.repository != repository {
+        return Err(refusal(Reason::NoRepository, "there is no such repository for this token"));
+    }
+    Ok(Grant { name: found.name, token: Some(found.id), role: found.role, writer: found.writer })
+}
+
+/// The token that a request brings.
+async fn known_token(hub: &Arc<Hub>, peer: &Peer, headers: &HeaderMap) -> Result<Token, Refusal> {
     let from = peer.address();
     if !hub.logins.may_try(from, Instant::now()) {
         return Err(refusal(Reason::TooMany, "too many failed logins from this address; wait a minute"));
@@ -144,10 +180,7 @@ async fn log_in(hub: &Arc<Hub>, peer: &Peer, repository: &str, headers: &HeaderM
         tracing::warn!("a login with an unknown token failed, from {}", from.map_or("this machine".to_owned(), |from| from.to_string()));
         return Err(refusal(Reason::Unauthorized, "the hub does not know this token; it may have been revoked"));
     };
-    if found.repository != repository {
-        return Err(refusal(Reason::NoRepository, "there is no such repository for this token"));
-    }
-    Ok(Grant { name: found.name, token: Some(found.id), role: found.role, writer: found.writer })
+    Ok(found)
 }
 
 async fn about(ask: &objects::Ask) -> Result<Response<Body>, Refusal> {

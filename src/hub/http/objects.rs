@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
@@ -258,19 +258,8 @@ pub(super) async fn delete(ask: Ask, name: ObjectName) -> Result<Response<Body>,
 }
 
 /// Removes many.
-pub(super) async fn delete_many(ask: Ask, mut body: Incoming) -> Result<Response<Body>, Refusal> {
-    let mut text = BytesMut::new();
-    loop {
-        match tokio::time::timeout(PATIENCE, body.frame()).await {
-            Ok(None) => break,
-            Ok(Some(Ok(frame))) => text.extend_from_slice(frame.data_ref().map_or(&[][..], |bytes| bytes)),
-            Ok(Some(Err(error))) => return Err(refusal(Reason::Malformed, format!("the body broke off: {error}"))),
-            Err(_) => return Err(refusal(Reason::Slow, format!("nothing came for {} seconds", PATIENCE.as_secs()))),
-        }
-        if text.len() > LONGEST_LIST {
-            return Err(refusal(Reason::TooLarge, format!("a list of names has at most {LONGEST_LIST} bytes")));
-        }
-    }
+pub(super) async fn delete_many(ask: Ask, body: Incoming) -> Result<Response<Body>, Refusal> {
+    let text = super::body::small(body, LONGEST_LIST, "a list of names").await?;
     ask.grant.may_delete()?;
     let paths: Vec<String> =
         serde_json::from_slice(&text).map_err(|error| refusal(Reason::Malformed, format!("no list of paths: {error}")))?;

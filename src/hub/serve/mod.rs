@@ -43,6 +43,8 @@ const WINDOW: u32 = 1 << 20;
 const FRAME: u32 = 256 << 10;
 /// Streams in a connection of HTTP/2.
 const STREAMS: u32 = 32;
+/// How long streams may take to give back what is theirs after their connections ended.
+const AFTERWARDS: Duration = Duration::from_secs(2);
 /// How long a stop waits for what is under way.
 const FAREWELL: Duration = Duration::from_secs(60);
 
@@ -80,13 +82,17 @@ pub fn run_over(input: OwnedFd, output: OwnedFd, hub: Hub, peer: Peer) -> io::Re
     let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("hub").enable_all().build()?;
     let served = runtime.block_on(async {
         let hub = Arc::new(hub);
+        let served = Arc::clone(&hub);
         let service = service_fn(move |request| {
-            let (hub, peer) = (Arc::clone(&hub), peer.clone());
+            let (hub, peer) = (Arc::clone(&served), peer.clone());
             async move { Ok::<_, std::convert::Infallible>(http::answer(hub, peer, request).await) }
         });
         let [input, output] = [input, output].map(|end| File::from_std(end.into()));
         let stream = tokio::io::join(input, output);
-        builder().http2_only().serve_connection(TokioIo::new(stream), service).await.map_err(io::Error::other)
+        let served = builder().http2_only().serve_connection(TokioIo::new(stream), service).await;
+        hub.orders.stop();
+        let _ = tokio::time::timeout(AFTERWARDS, hub.orders.left()).await;
+        served.map_err(io::Error::other)
     });
     // An end cannot be given up while it is read.
     runtime.shutdown_background();
@@ -143,6 +149,8 @@ pub async fn serve(
         });
     }
     stop.await;
+    // Streams that have no end do not keep the hub from ending.
+    hub.orders.stop();
     let _ = stopping.send(());
     drop(stopped);
     while accepting.join_next().await.is_some() {}
@@ -150,6 +158,7 @@ pub async fn serve(
     if tokio::time::timeout(FAREWELL, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests did not end within {} seconds and are broken off", FAREWELL.as_secs());
     }
+    let _ = tokio::time::timeout(AFTERWARDS, hub.orders.left()).await;
     Ok(())
 }
 
