@@ -54,7 +54,9 @@ pub(super) struct UnitState {
 impl UnitState {
     /// Whether the unit runs, or is about to.
     pub(super) fn is_busy(&self) -> bool {
-        self.queued || matches!(self.active.as_str(), "activating" | "reloading" | "deactivating") || self.active == "active" && self.sub != "exited"
+        self.queued
+            || matches!(self.active.as_str(), "activating" | "reloading" | "deactivating")
+            || self.active == "active" && self.sub != "exited"
     }
 }
 

@@ -6,10 +6,10 @@ use crate::agent::{self, Permission};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, UsageError};
 use crate::config::{Config, Credentials, Reporting};
+use crate::store::Access;
 use crate::store::hub::{HubAddress, read_token};
 use crate::store::open::{Address, Place};
 use crate::store::ssh::SshOptions;
-use crate::store::Access;
 
 /// The service that has the credentials, for advice.
 const UNIT: &str = "hearth-backup-agent.service";

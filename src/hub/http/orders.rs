@@ -37,7 +37,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) struct Caller {
     pub(super) name: String,
     pub(super) role: Role,
-    pub(super) repository: String,
+    /// None for who looks after the whole hub.
+    pub(super) repository: Option<String>,
 }
 
 /// Asks a host for a run, or how far one is.
@@ -70,12 +71,13 @@ fn may_trigger(hub: &Hub, caller: &Caller, host: &str) -> Result<(), Refusal> {
         tracing::error!("{error}");
         refusal(Reason::Failed, "the hub cannot read its tokens; its log says why")
     })?;
-    let mut repositories = tokens.iter().filter(|token| token.role == Role::Writer && token.name == host).map(|token| &token.repository);
-    let is_host = |repository: &str| caller.role.may_trigger(repository == caller.repository);
+    let mut repositories =
+        tokens.iter().filter(|token| token.role == Role::Writer && token.name == host).map(|token| token.repository.as_deref());
+    let is_host = |repository: Option<&str>| caller.role.may_trigger(repository == caller.repository.as_deref());
     let known = match repositories.next() {
         Some(first) => is_host(first) || repositories.any(|repository| is_host(repository)),
         // Behind ssh a host is called as its repository.
-        None => hub.repositories.get(host).is_ok() && is_host(host),
+        None => hub.repositories.get(host).is_ok() && is_host(Some(host)),
     };
     if known { Ok(()) } else { Err(refusal(Reason::NotFound, format!("no host `{host}` is known to this hub, or not to this token"))) }
 }
@@ -217,7 +219,9 @@ impl Caller {
     /// Whom `ssh` has let in.
     pub(super) fn admitted(peer: &Peer) -> Option<Self> {
         match peer {
-            Peer::Admitted { repository, role, name } => Some(Self { name: name.clone(), role: *role, repository: repository.clone() }),
+            Peer::Admitted { repository, role, name } => {
+                Some(Self { name: name.clone(), role: *role, repository: Some(repository.clone()) })
+            }
             Peer::Address(_) | Peer::Local => None,
         }
     }
