@@ -52,7 +52,8 @@ pub(super) async fn carry_out(client: &OrderClient, order: Order) {
 
 async fn run(client: &OrderClient, order: &Order) -> Result<News, String> {
     let job = &order.job;
-    let names = [format!("hearth-backup-{job}.service"), format!("hearth-backup@{job}.service")];
+    // The template first: where there is one, a job may be called as another of our services is.
+    let names = [format!("hearth-backup@{job}.service"), format!("hearth-backup-{job}.service")];
     let unreached = |error: BusError| error.to_string();
     let systemd = Systemd::connect().await.map_err(unreached)?;
     let unit = systemd.first_of(&names).await.map_err(unreached)?;

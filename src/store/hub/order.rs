@@ -155,7 +155,7 @@ pub enum OrderLine {
         /// Always true.
         alive: bool,
     },
-    /// The hub ends the stream.
+    /// The hub ends the stream, and there is no hurry to come again.
     Ended {
         /// Why.
         ended: String,
