@@ -102,10 +102,10 @@ fn a_file_that_is_no_order_is_none() {
     let (orders, folder) = orders();
     let order = orders.ask("nas", "state", "me", at(0)).unwrap();
     let folder = folder.path().join("orders/nas");
-    fs::write(folder.join("20270115-080000-000.json"), "{").unwrap();
-    fs::copy(path(&folder, &order.id), path(&folder, "20270115-080000-001")).unwrap();
+    fs::write(folder.join("20270115-075959-000.json"), "{").unwrap();
+    fs::copy(path(&folder, &order.id), path(&folder, "20270115-075959-001")).unwrap();
     assert_eq!(orders.open("nas", at(0)).unwrap(), std::slice::from_ref(&order));
-    assert_eq!(orders.get("nas", "20270115-080000-001", at(0)).unwrap_err().error, Reason::Failed);
+    assert_eq!(orders.get("nas", "20270115-075959-001", at(0)).unwrap_err().error, Reason::Failed);
 }
 
 #[test]
