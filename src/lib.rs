@@ -6,6 +6,7 @@
 //!   cli                       commands, progress, output for people and --json
 //!    |    \
 //!    |     hub                 the server that receives, keeps and hands out
+//!    |     agent               has systemd run what a hub asks for; it stands on store
 //!    |    /   |
 //!    |   /   keep              forget, prune, check, mirror: what whoever stores backups does, without a key
 //!    |  /   /   |
@@ -26,6 +27,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod agent;
 pub mod cli;
 pub mod config;
 pub mod content;

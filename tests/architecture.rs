@@ -23,8 +23,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("notify", &["config", "model"]),
     ("job", &["notify", "keep", "content", "sealed", "source", "store", "retention", "config", "model"]),
     ("keep", &["config", "sealed", "store", "retention", "model"]),
+    ("agent", &["store", "model"]),
     ("hub", &["keep", "config", "sealed", "store", "retention", "model"]),
-    ("cli", &["hub", "job", "keep", "notify", "config", "content", "sealed", "source", "store", "retention", "model"]),
+    ("cli", &["agent", "hub", "job", "keep", "notify", "config", "content", "sealed", "source", "store", "retention", "model"]),
     ("lib", &[]),
     ("main", &["cli"]),
 ];
@@ -45,7 +46,9 @@ const CRATES: &[(&[&str], &[&str], &str)] = &[
     (&["opendal", "opendal_http_transport_reqwest"], &["store/object/"], "the store of buckets"),
     (&["reqwest"], &["store/object/", "store/hub/"], "the stores of buckets and of hubs speak HTTP"),
     (&["hyper", "hyper_util", "http_body_util"], &["hub/", "store/hub/wire.rs"], "the hub, and the way to it through ssh"),
-    (&["sd_notify", "listenfd", "tokio_rustls", "subtle"], &["hub/"], "one layer serves"),
+    (&["listenfd", "tokio_rustls", "subtle"], &["hub/"], "one layer serves"),
+    (&["sd_notify"], &["hub/", "agent/", "cli/unit_status.rs"], "services, and runs that are units, speak with systemd"),
+    (&["zbus"], &["agent/systemd.rs"], "one place asks systemd to start what the host runs"),
     (&["openssh_sftp_client"], &["store/sftp/"], "the store of other machines speaks SFTP"),
     (
         &["bytes"],
@@ -54,8 +57,18 @@ const CRATES: &[(&[&str], &[&str], &str)] = &[
     ),
     (
         &["tokio", "futures_util"],
-        &["store/object/", "store/sftp/", "store/hub/", "store/ssh/", "store/attempt.rs", "store/download.rs", "store/line.rs", "hub/"],
-        "stores wait for servers, and for the pace of their line; the hub waits for clients",
+        &[
+            "store/object/",
+            "store/sftp/",
+            "store/hub/",
+            "store/ssh/",
+            "store/attempt.rs",
+            "store/download.rs",
+            "store/line.rs",
+            "hub/",
+            "agent/",
+        ],
+        "stores wait for servers, and for the pace of their line; the hub waits for clients, and the agent for the hub",
     ),
     (
         &["rustls", "rustls_native_certs"],

@@ -14,6 +14,7 @@
 mod door;
 pub mod http;
 mod login;
+mod orders;
 mod patience;
 mod quota;
 mod receive;
@@ -35,6 +36,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use self::login::Logins;
+use self::orders::Orders;
 use crate::config::{self, Credentials};
 use crate::store::StoreError;
 
@@ -59,6 +61,7 @@ pub struct Hub {
     repositories: Repositories,
     tokens: Tokens,
     logins: Logins,
+    orders: Orders,
     uploads: Arc<Semaphore>,
     patience: Patience,
     checked: bool,
@@ -80,6 +83,7 @@ impl Hub {
             repositories,
             tokens,
             logins: Logins::default(),
+            orders: Orders::new(&settings.data_dir),
             uploads: Arc::new(Semaphore::new(UPLOADS)),
             patience: Patience::default(),
             checked: true,

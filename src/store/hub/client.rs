@@ -105,9 +105,15 @@ pub(super) struct Client {
 impl Client {
     /// Nothing is asked yet.
     pub(super) fn new(address: &HubAddress, access: &Access) -> io::Result<Self> {
-        let wire = match &address.way {
+        let client = Self::of_hub(&address.way, &address.repository, access)?;
+        Ok(Self { root: format!("/{VERSION}/{}", address.repository), ..client })
+    }
+
+    /// That of a hub, whatever repository is meant; `ssh` is told one. Nothing is asked yet.
+    pub(super) fn of_hub(way: &Way, repository: &str, access: &Access) -> io::Result<Self> {
+        let wire = match way {
             Way::Http(base) => Wire::http(base)?,
-            Way::Ssh(host) => Wire::ssh(host.clone(), access.ssh().clone(), &address.repository)?,
+            Way::Ssh(host) => Wire::ssh(host.clone(), access.ssh().clone(), repository)?,
         };
         let mut headers = HeaderMap::new();
         if let Some(token) = access.token() {
@@ -115,8 +121,7 @@ impl Client {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        let root = format!("/{VERSION}/{}", address.repository);
-        Ok(Self { wire, root, headers, line: access.line(), counter: Counter::default() })
+        Ok(Self { wire, root: String::new(), headers, line: access.line(), counter: Counter::default() })
     }
 
     /// The requests so far.
@@ -165,6 +170,11 @@ impl Client {
             said.extend_from_slice(&piece);
         }
         Err(Failure::of(status, word.as_deref(), &said))
+    }
+
+    /// The hub says nothing: what is asked next shall go another way.
+    pub(super) async fn give_up(&self) {
+        self.wire.give_up().await;
     }
 
     fn arriving(&self, answer: Answer) -> Arriving {

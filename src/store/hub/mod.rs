@@ -10,6 +10,8 @@
 mod address;
 mod answer;
 mod client;
+pub mod order;
+mod orders;
 pub mod protocol;
 mod wire;
 
@@ -25,6 +27,7 @@ use http::Method;
 pub use self::address::{HubAddress, HubAddressError, Way, is_name};
 use self::answer::{Failure, explain};
 use self::client::{Arriving, Client, Content};
+pub use self::orders::{Listening, OrderClient, Trigger};
 use self::protocol::{About, Deleted, Listed, Reason, Stored};
 use super::attempt::{Attempts, LISTING};
 use super::download::{self, Download, Stretch};
