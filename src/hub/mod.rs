@@ -14,13 +14,16 @@ pub mod http;
 mod login;
 mod quota;
 mod receive;
+mod reports;
 mod repository;
 mod role;
 pub mod serve;
+pub mod status;
 mod token;
 
 pub use door::Grant;
 pub use quota::{Quota, Quotas};
+pub use reports::Kept as KeptReport;
 pub use repository::Repositories;
 pub use role::Role;
 pub use token::{NewToken, Token, TokenError, Tokens, hash_of};
@@ -30,6 +33,8 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use self::login::Logins;
+use self::reports::Reports;
+use self::status::Counts;
 use crate::config::{self, Credentials};
 use crate::store::StoreError;
 
@@ -54,6 +59,8 @@ pub struct Hub {
     repositories: Repositories,
     tokens: Tokens,
     logins: Logins,
+    reports: Reports,
+    counts: Counts,
     uploads: Arc<Semaphore>,
     checked: bool,
 }
@@ -74,6 +81,8 @@ impl Hub {
             repositories,
             tokens,
             logins: Logins::default(),
+            reports: Reports::new(&settings.data_dir, settings.keep_reports.map(|keep| keep.0)),
+            counts: Counts::default(),
             uploads: Arc::new(Semaphore::new(UPLOADS)),
             checked: true,
         })

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Beside it [`maintain`] keeps house in a repository of the configuration: forget, prune, check; and [`mirror`] brings a copy of it up to
-//! date and keeps house there. [`cost`] estimates what a repository costs in a bucket.
+//! date and keeps house there. Each run ends in a [`report`]. [`cost`] estimates what a repository costs in a bucket.
 //!
 //! May import everything but `cli`. Each repository of a job succeeds or fails by itself.
 
@@ -27,6 +27,7 @@ mod names;
 mod opened;
 mod quiet;
 mod recipients;
+pub mod report;
 mod restore_database;
 mod run;
 mod standstill;

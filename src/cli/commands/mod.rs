@@ -1,6 +1,7 @@
 //! One file per command: its arguments, and what it does with them.
 
 mod backup;
+mod backup_list;
 mod check;
 mod config;
 mod cost;
@@ -25,6 +26,7 @@ mod run;
 mod settle;
 mod snapshots;
 mod stats;
+mod status;
 mod trial;
 
 use clap::Subcommand;
@@ -57,6 +59,8 @@ pub enum Command {
     Mirror(mirror::Mirror),
     Settle(settle::Settle),
     Notify(notify::Notify),
+    Status(status::StatusCommand),
+    BackupList(backup_list::BackupListCommand),
     #[command(subcommand)]
     Config(config::ConfigCommand),
     #[command(subcommand)]
@@ -96,6 +100,8 @@ impl Command {
             Command::Mirror(command) => command.run(context),
             Command::Settle(command) => command.run(context),
             Command::Notify(command) => command.run(context),
+            Command::Status(command) => command.run(context),
+            Command::BackupList(command) => command.run(context),
             Command::Config(command) => command.run(context),
             Command::Key(command) => command.run(context),
             Command::Hub(command) => command.run(context),

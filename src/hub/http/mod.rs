@@ -7,6 +7,11 @@
 //!   PUT    /v1/NAME/objects/PATH       a new object
 //!   DELETE /v1/NAME/objects/PATH       removes one
 //!   POST   /v1/NAME/delete             removes many
+//!   POST   /v1/NAME/reports            takes the report of a run
+//!   GET    /v1/NAME/reports?job=..     the newest of them
+//!   GET    /status, /metrics           how everything fares, for programs and for Prometheus
+//!   GET    /backup-status?host=..&job= the same in short
+//!   GET    /backup-list?host=..        snapshots by what their envelopes show
 //!   GET    /health                     whether the hub answers; without a token
 //! ```
 //!
@@ -14,7 +19,11 @@
 //! `docs/hub-protocol.md` has.
 
 mod answer;
+mod body;
 mod objects;
+mod query;
+mod reports;
+mod status;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -87,6 +96,11 @@ async fn route(hub: &Arc<Hub>, peer: &Peer, request: Request<Incoming>) -> Resul
     if version == "health" && repository.is_none() {
         return json(&serde_json::json!({ "healthy": true }));
     }
+    if repository.is_none()
+        && let Some(answered) = status::answer(hub, peer, &request, version).await
+    {
+        return answered;
+    }
     let nothing = || refusal(Reason::NotFound, "nothing is there; see docs/hub-protocol.md for what is");
     let repository = repository.filter(|_| version == VERSION).ok_or_else(nothing)?;
     let (grant, kept) = let_in(hub, peer, repository, request.headers()).await?;
@@ -95,6 +109,8 @@ async fn route(hub: &Arc<Hub>, peer: &Peer, request: Request<Incoming>) -> Resul
         (&Method::GET, None) => about(&ask).await,
         (&Method::GET, Some("objects")) => objects::list(ask, request.uri().query().unwrap_or_default()).await,
         (&Method::POST, Some("delete")) => objects::delete_many(ask, request.into_body()).await,
+        (&Method::POST, Some("reports")) => reports::receive(ask, request).await,
+        (&Method::GET, Some("reports")) => reports::list(ask, request.uri().query().unwrap_or_default()).await,
         (method, Some(rest)) => match rest.strip_prefix("objects/") {
             Some(object) => {
                 let name = crate::store::hub::protocol::object_name(object)
@@ -106,7 +122,9 @@ async fn route(hub: &Arc<Hub>, peer: &Peer, request: Request<Incoming>) -> Resul
                     _ => Err(refusal(Reason::Method, "objects know GET, HEAD, PUT and DELETE")),
                 }
             }
-            None if matches!(rest, "objects" | "delete") => Err(refusal(Reason::Method, "lists know GET, and `delete` knows POST")),
+            None if matches!(rest, "objects" | "delete" | "reports") => {
+                Err(refusal(Reason::Method, "lists know GET, `delete` knows POST, and `reports` knows both"))
+            }
             None => Err(nothing()),
         },
         (_, None) => Err(refusal(Reason::Method, "a repository knows GET")),

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
@@ -14,6 +14,7 @@ use tokio::sync::mpsc::{self, Sender};
 
 use super::PATIENCE;
 use super::answer::{Body, json, made, spawn, whole, with_type};
+use super::body::{self, drain};
 use crate::hub::Hub;
 use crate::hub::door::{self, Grant};
 use crate::hub::receive::Upload;
@@ -32,8 +33,6 @@ const WAITING: usize = 2;
 const LONGEST_FOOTER: u64 = 1 << 20;
 /// Most bytes of a list of names.
 const LONGEST_LIST: usize = 1 << 20;
-/// What is read of an upload that is refused, so that the client comes to read why.
-const DRAINED: u64 = 64 << 20;
 
 /// A request that was let in.
 pub(super) struct Ask {
@@ -236,19 +235,6 @@ async fn pump(body: &mut Incoming, sender: Sender<Result<Bytes, Refusal>>) {
     }
 }
 
-/// Reads what nobody wants, within bounds: a client that is still sending would not see the answer.
-async fn drain(mut body: Incoming, length: Option<u64>) {
-    if length.is_some_and(|length| length > DRAINED) {
-        return;
-    }
-    let mut left = DRAINED;
-    while let Ok(Some(Ok(frame))) = tokio::time::timeout(PATIENCE, body.frame()).await {
-        let read = frame.data_ref().map_or(0, |bytes| bytes.len() as u64);
-        let Some(less) = left.checked_sub(read) else { return };
-        left = less;
-    }
-}
-
 /// Removes an object; an absent one is a success.
 pub(super) async fn delete(ask: Ask, name: ObjectName) -> Result<Response<Body>, Refusal> {
     ask.grant.may_delete()?;
@@ -259,18 +245,7 @@ pub(super) async fn delete(ask: Ask, name: ObjectName) -> Result<Response<Body>,
 
 /// Removes many.
 pub(super) async fn delete_many(ask: Ask, mut body: Incoming) -> Result<Response<Body>, Refusal> {
-    let mut text = BytesMut::new();
-    loop {
-        match tokio::time::timeout(PATIENCE, body.frame()).await {
-            Ok(None) => break,
-            Ok(Some(Ok(frame))) => text.extend_from_slice(frame.data_ref().map_or(&[][..], |bytes| bytes)),
-            Ok(Some(Err(error))) => return Err(refusal(Reason::Malformed, format!("the body broke off: {error}"))),
-            Err(_) => return Err(refusal(Reason::Slow, format!("nothing came for {} seconds", PATIENCE.as_secs()))),
-        }
-        if text.len() > LONGEST_LIST {
-            return Err(refusal(Reason::TooLarge, format!("a list of names has at most {LONGEST_LIST} bytes")));
-        }
-    }
+    let text = body::whole(&mut body, LONGEST_LIST).await?;
     ask.grant.may_delete()?;
     let paths: Vec<String> =
         serde_json::from_slice(&text).map_err(|error| refusal(Reason::Malformed, format!("no list of paths: {error}")))?;

@@ -40,6 +40,9 @@ pub enum HubAddressError {
     /// Not of the form that is needed.
     #[error("`{0}` names no repository at a hub; write https://HOST/NAME or ssh://USER@HOST/NAME, without `?`")]
     Form(String),
+    /// Not the URL of a hub.
+    #[error("`{0}` is no hub; write https://HOST, or ssh://USER@HOST/NAME")]
+    Hub(String),
     /// A password in the URL.
     #[error("a URL ends up in logs and lists of processes and must hold no password; put the hub's token into a file for --token-file")]
     Secret,
@@ -62,6 +65,25 @@ pub fn is_name(name: &str) -> bool {
 }
 
 impl HubAddress {
+    /// Reads the URL of a hub itself: `https://HOST`, or `http` as [`Self::parse`] has it; with `ssh`, whose key opens one repository, that is named. The repository of the others is
+    /// empty.
+    ///
+    /// # Errors
+    /// If it names none.
+    pub(super) fn of_hub(url: &str, plain: bool) -> Result<Self, HubAddressError> {
+        let shown = url.rsplit_once('@').map_or(url, |(_, rest)| rest);
+        let (scheme, rest) = url.split_once("://").ok_or_else(|| HubAddressError::Hub(shown.to_owned()))?;
+        match scheme {
+            "ssh" => Self::parse(scheme, rest, plain),
+            // What holds of a URL of a repository holds of this one.
+            "https" | "http" => {
+                let way = Self::parse(scheme, &format!("{}/x", rest.trim_end_matches('/')), plain)?.way;
+                Ok(Self { way, repository: String::new() })
+            }
+            _ => Err(HubAddressError::Hub(shown.to_owned())),
+        }
+    }
+
     /// Reads a URL whose scheme is `https`, `http` or `ssh`. Plain HTTP leads to this machine only, unless it is allowed.
     ///
     /// # Errors
@@ -126,6 +148,24 @@ mod tests {
             assert_eq!(parse(url).unwrap().to_string(), url);
         }
         assert_eq!(parse("https://hub/home/").unwrap().to_string(), "https://hub/home");
+    }
+
+    #[test]
+    fn a_hub_itself_has_a_url_as_well() {
+        let way = |url| HubAddress::of_hub(url, false).map(|address| address.way.to_string());
+        for (url, expected) in [
+            ("https://hub", "https://hub"),
+            ("https://hub:8420/backup/", "https://hub:8420/backup"),
+            ("http://127.0.0.1:1/", "http://127.0.0.1:1"),
+            ("ssh://me@hub/nas", "ssh://me@hub"),
+        ] {
+            assert_eq!(way(url).unwrap(), expected);
+        }
+        assert!(matches!(way("http://hub.lan"), Err(HubAddressError::Plain(_))));
+        assert!(matches!(way("https://me:secret@hub"), Err(HubAddressError::Secret)));
+        for url in ["hub", "/srv/hub", "sftp://hub/x", "https://", "https://hub?x"] {
+            assert!(way(url).is_err(), "{url}");
+        }
     }
 
     #[test]

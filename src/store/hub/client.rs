@@ -119,6 +119,11 @@ impl Client {
         Ok(Self { wire, root, headers, line: access.line(), counter: Counter::default() })
     }
 
+    /// The client of a hub itself.
+    pub(super) fn of_hub(address: &HubAddress, access: &Access) -> io::Result<Self> {
+        Ok(Self { root: String::new(), ..Self::new(address, access)? })
+    }
+
     /// The requests so far.
     pub(super) fn requests(&self) -> Requests {
         self.counter.read()
