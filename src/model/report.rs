@@ -27,7 +27,7 @@ pub const LINES: usize = 200;
 /// Most bytes of such a line.
 pub const LONGEST_LINE: usize = 1 << 10;
 /// Most repositories.
-pub const REPOSITORIES: usize = 64;
+pub const REPOSITORIES: usize = 16;
 /// Most bytes of an error.
 pub const LONGEST_ERROR: usize = 4 << 10;
 /// Most bytes of a name.

@@ -34,7 +34,7 @@ const JOBS: usize = 200;
 /// Reports of a job.
 const REPORTS: usize = 1000;
 /// Bytes of all reports of a host.
-const BYTES: u64 = 128 << 20;
+const BYTES: u64 = 64 << 20;
 /// How long reports stay unless the configuration says otherwise, in days.
 const DAYS: u32 = 400;
 /// Runs of a job that its history has at least, if there are so many.
@@ -97,13 +97,14 @@ impl Reports {
         let name = format!("{}-{}.json", stamp(now), report.id);
         let kept = Kept { received: now, host: host.to_owned(), repository: repository.to_owned(), report };
         let text = serde_json::to_vec(&kept).map_err(|error| refusal(Reason::Failed, error.to_string()))?;
-        let mut shelves = self.lock();
         let folder = self.folder.join(host).join(&slot);
+        // Nobody waits meanwhile: disks are slow, and hosts are many.
         write(&folder, &name, &text).map_err(|error| failed(&folder, &error))?;
+        let mut shelves = self.lock();
         let own = shelves.entry(host.to_owned()).or_default();
         self.look(host, own).map_err(|error| failed(&self.folder, &error))?;
         if let Some(shelf) = own.get_mut(&slot) {
-            let earlier: Vec<String> = shelf.names().filter(|other| **other != name && id_of(other) == id_of(&name)).cloned().collect();
+            let earlier: Vec<String> = shelf.names().filter(|other| **other < name && id_of(other) == id_of(&name)).cloned().collect();
             earlier.iter().for_each(|name| shelf.remove(name));
         }
         self.bound(own);
@@ -150,6 +151,11 @@ impl Reports {
             hosts.iter().filter(|host| is_name(host)).try_for_each(|host| self.look(host, shelves.entry(host.clone()).or_default()))
         };
         look().map_err(|error| failed(&self.folder, &error))
+    }
+
+    /// Whether a host ever reported anything.
+    pub(super) fn knows(&self, host: &str) -> bool {
+        self.lock().get(host).is_some_and(|own| !own.is_empty())
     }
 
     /// The histories of all jobs that were ever reported through a repository, or of all.

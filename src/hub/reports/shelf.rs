@@ -14,10 +14,12 @@ use crate::model::report::{LARGEST, Report};
 
 /// How coarse a folder's time may be.
 const YOUNG: Duration = Duration::from_secs(2);
+/// After this time nobody is writing a file any more.
+const LEFT: Duration = Duration::from_secs(3600);
 /// Bytes of a file that are read: a report, and what the hub writes around it.
 const LARGEST_FILE: u64 = LARGEST as u64 + (64 << 10);
 
-/// A report as it is kept in memory: without its log and warnings.
+/// A report as it is kept in memory: without its log, warnings and counts.
 #[derive(Debug, Clone)]
 pub(in crate::hub) struct Entry {
     pub(in crate::hub) received: Timestamp,
@@ -63,9 +65,11 @@ impl Shelf {
         let mut there = BTreeMap::new();
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
-            let Some(name) = entry.file_name().into_string().ok().filter(|name| name.ends_with(".json") && !name.starts_with('.')) else {
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if !name.ends_with(".json") || name.starts_with('.') {
+                remove_if_left(&entry, &name);
                 continue;
-            };
+            }
             let known = match self.files.remove(&name) {
                 Some(known) => known,
                 None => match entry.metadata() {
@@ -117,7 +121,7 @@ impl Shelf {
             .read
             .get_or_init(|| {
                 let Kept { received, repository, mut report, .. } = self.read(name)?;
-                (report.log, report.warnings) = (Vec::new(), Vec::new());
+                (report.log, report.warnings, report.counts) = (Vec::new(), Vec::new(), BTreeMap::new());
                 Some(Arc::new(Entry { received, repository, report }))
             })
             .clone()
@@ -153,5 +157,14 @@ impl Shelf {
     pub(super) fn clear(mut self) {
         self.keep_newest(0);
         let _ = fs::remove_dir(&self.folder);
+    }
+}
+
+/// Removes what a hub that was killed did not finish writing.
+fn remove_if_left(entry: &fs::DirEntry, name: &str) {
+    let changed = entry.metadata().and_then(|metadata| metadata.modified());
+    let is_old = changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|age| age > LEFT));
+    if name.starts_with('.') && is_old && fs::remove_file(entry.path()).is_ok() {
+        tracing::debug!("{} was never finished and is removed", entry.path().display());
     }
 }

@@ -113,6 +113,19 @@ fn a_flood_drives_out_the_oldest_of_the_same_host_only() {
 }
 
 #[test]
+fn what_a_killed_hub_left_half_written_goes_and_what_is_being_written_stays() {
+    let (reports, _folder) = reports();
+    receive(&reports, "nas", &report("state", 1, |_| {}), 0);
+    let folder = reports.folder.join("nas/backup-state");
+    let [old, young] = [".old", ".young"].map(|name| folder.join(name));
+    fs::write(&young, b"{").unwrap();
+    let file = fs::File::create(&old).unwrap();
+    file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(7200)).unwrap();
+    assert_eq!(counts(&reports), [("state".to_owned(), 1)]);
+    assert!(!old.exists() && young.exists());
+}
+
+#[test]
 fn all_reports_of_a_host_take_so_many_bytes_and_no_more() {
     let (reports, _folder) = reports();
     let folder = reports.folder.join("loud/backup-state");

@@ -51,9 +51,13 @@ impl Hub {
         let hosts = hosts(&tokens, view);
         let mut jobs = self.jobs(&hosts, view, now)?;
         let names = self.repositories.names().map_err(|error| failed(&crate::store::StoreError::io("list", "repositories", error)))?;
-        let mut found = Vec::new();
+        let (mut found, mut broken) = (Vec::new(), Vec::new());
         for name in names.iter().filter(|name| view.shows(name)) {
-            found.push(self.repository_status(name, &hosts)?);
+            match self.repository_status(name, &hosts) {
+                Ok(status) => found.push(status),
+                // The others shall be seen all the same.
+                Err(refusal) => broken.push((name.clone(), refusal.message)),
+            }
         }
         let at_hub: Vec<AtHub> = found.iter().map(at_hub).collect();
         let of_jobs: Vec<Option<Copies>> = jobs
@@ -68,7 +72,11 @@ impl Hub {
         }
         jobs.sort_by(|one, other| (one.state, &one.host, one.kind, &one.job).cmp(&(other.state, &other.host, other.kind, &other.job)));
         let disk = (*view == View::All).then(|| self.disk()).flatten();
-        let warnings = warnings(&jobs, &found, disk, now);
+        let mut warnings = warnings(&jobs, &found, disk, now);
+        for (name, why) in broken {
+            let text = format!("it cannot be read: {why}");
+            warnings.insert(0, Warning { severity: Severity::Error, host: None, job: None, repository: Some(name), text });
+        }
         Ok(Status { now, program: env!("CARGO_PKG_VERSION").to_owned(), disk, warnings, jobs, repositories: found })
     }
 
@@ -76,7 +84,8 @@ impl Hub {
         let histories = self.reports.histories(view.repository())?;
         let mut all: Vec<JobStatus> = histories.iter().filter_map(|history| jobs::of(history, now)).collect();
         for (repository, names) in hosts {
-            let silent = names.iter().filter(|host| !histories.iter().any(|history| history.host == **host));
+            // It may report through another repository, which is not seen from here.
+            let silent = names.iter().filter(|host| !self.reports.knows(host));
             all.extend(silent.map(|host| jobs::never(host.clone(), repository.clone())).collect::<Vec<_>>());
         }
         Ok(all)
