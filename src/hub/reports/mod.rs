@@ -207,17 +207,17 @@ impl Reports {
 fn history(entries: impl Iterator<Item = Arc<Entry>>) -> Vec<Arc<Entry>> {
     let mut runs: Vec<Arc<Entry>> = Vec::new();
     // Repositories whose last success is not found yet.
-    let mut sought: Vec<String> = Vec::new();
+    let mut sought: Option<Vec<String>> = None;
     let mut done = false;
     for entry in entries {
-        if runs.is_empty() {
-            sought = entry.report.repositories.iter().map(|run| run.name.clone()).collect();
+        let there = &entry.report.repositories;
+        if entry.report.outcome != Outcome::Running {
+            let sought = sought.get_or_insert_with(|| there.iter().map(|run| run.name.clone()).collect());
+            sought.retain(|name| !there.iter().any(|run| run.name == *name && run.outcome.is_success()));
         }
-        let runs_there = &entry.report.repositories;
-        sought.retain(|name| !runs_there.iter().any(|run| run.name == *name && run.outcome.is_success()));
         done |= was_done(&entry.report);
         runs.push(entry);
-        if runs.len() >= RUNS && done && sought.is_empty() {
+        if runs.len() >= RUNS && done && sought.as_ref().is_none_or(Vec::is_empty) {
             break;
         }
     }

@@ -16,17 +16,23 @@ pub(super) fn of(history: &History, now: Timestamp) -> Option<JobStatus> {
     let newest = history.runs.first()?;
     let last_good = history.runs.iter().find(|entry| was_done(&entry.report));
     let last_success = last_good.map(|entry| ended(entry));
-    // What was running when the hub last heard of it says nothing of how it went.
-    let late_since = due(&newest.report).filter(|due| *due < now);
-    let state = state(&newest.report, late_since.is_some());
-    let report = &newest.report;
+    let running_since = (newest.report.outcome == Outcome::Running).then_some(newest.report.started);
+    // A run that is under way says nothing yet of how the job fares.
+    let last = history.runs.iter().find(|entry| entry.report.outcome != Outcome::Running).unwrap_or(newest);
+    let report = &last.report;
+    let late_since = due(report).filter(|due| *due < now);
+    let state = match running_since {
+        Some(_) if late_since.is_none() => State::Running,
+        _ => state(report, late_since.is_some()),
+    };
     Some(JobStatus {
         host: history.host.clone(),
         kind: report.kind,
         job: Some(report.job.clone()),
         repository: newest.repository.clone(),
         state,
-        last_run: Some(run(newest)),
+        running_since,
+        last_run: Some(run(last)),
         last_success,
         age: last_success.map(|then| seconds(now.duration_since(then))),
         last_good: last_good.map(|entry| run(entry)),
@@ -49,6 +55,7 @@ pub(super) fn never(host: String, repository: String) -> JobStatus {
         job: None,
         repository,
         state: State::Never,
+        running_since: None,
         last_run: None,
         last_success: None,
         age: None,

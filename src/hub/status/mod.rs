@@ -138,7 +138,10 @@ pub struct JobStatus {
     pub repository: String,
     /// In a word.
     pub state: State,
-    /// The last run.
+    /// Since when a run is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running_since: Option<Timestamp>,
+    /// The last run that has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_run: Option<Run>,
     /// When it last did what it should, in at least one repository.
@@ -159,7 +162,7 @@ pub struct JobStatus {
     /// Since when it should have been reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late_since: Option<Timestamp>,
-    /// How many of the last runs in a row failed, and how many had warnings.
+    /// How many of the last runs in a row failed.
     pub failures: u64,
     /// How many of the last runs in a row were done with warnings.
     pub warnings: u64,

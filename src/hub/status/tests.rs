@@ -74,7 +74,6 @@ fn the_last_run_decides_the_state_and_older_ones_the_last_success() {
         (Outcome::Failure, State::Failing),
         (Outcome::Stopped, State::Failing),
         (Outcome::Killed, State::Failing),
-        (Outcome::Running, State::Running),
     ] {
         assert_eq!(state(outcome), expected, "{outcome}");
     }
@@ -84,6 +83,16 @@ fn the_last_run_decides_the_state_and_older_ones_the_last_success() {
     assert_eq!(job(runs(Outcome::Warnings), 50).warnings, 2);
     let points: Vec<_> = failing.trend.iter().map(|point| (point.started, point.outcome)).collect();
     assert_eq!(points, [(at(0), Outcome::Success), (at(24), Outcome::Warnings), (at(48), Outcome::Failure)]);
+}
+
+#[test]
+fn a_run_that_is_under_way_leaves_what_is_known_of_the_one_before_it() {
+    let running = entry(24, Outcome::Running, |report| (report.ended, report.next) = (None, None));
+    let runs = vec![running, entry(0, Outcome::Warnings, |_| {})];
+    let status = job(runs.clone(), 26);
+    assert_eq!((status.state, status.running_since, status.warnings), (State::Running, Some(at(24)), 1));
+    assert_eq!((status.last_run.unwrap().outcome, status.repositories[0].outcome), (Outcome::Warnings, Outcome::Warnings));
+    assert_eq!(job(runs, 40).state, State::Late, "it takes longer than anybody expects");
 }
 
 #[test]
