@@ -17,7 +17,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cli_common::expect;
 use cluster::Cluster;
+use hearth_backup::config;
 use hearth_backup::hub::Role;
+use hearth_backup::hub::upkeep::{Outcome, Record, Step, Turn, Verified};
 use hub::Server;
 use jiff::{SignedDuration, Timestamp};
 use raw::ask;
@@ -263,6 +265,42 @@ fn snapshots_are_listed_by_what_envelopes_show_and_only_whole_ones_count() {
     std::fs::remove_file(server.path("nas").join("commits").join(&newest)).unwrap();
     let after = repository(get(server, "/status", &server.viewer()).1);
     assert_eq!((&after["snapshots"], &after["uncounted"]), (&json!(1), &json!(1)), "a change is seen at once");
+}
+
+#[test]
+fn what_housekeeping_did_is_shown_and_its_mirrors_are_copies_once_they_have_something() {
+    let mirror = json!({ "url": "/mnt/{repository}", "media": "usb", "offsite": true });
+    let add = |settings: &mut config::Hub| drop(settings.mirrors.insert("friend".into(), serde_json::from_value(mirror.clone()).unwrap()));
+    let server = Server::configured(add, |hub| hub);
+    server.token("nas", Role::Writer, "nas");
+    let repository = || get(&server, "/status", &server.viewer()).1["repositories"][0].clone();
+    assert!(repository()["upkeep"].is_null());
+    let time: Timestamp = "2026-11-20T02:00:00Z".parse().unwrap();
+    let mut record = Record::default();
+    (record.verify.outcome, record.verify.done_at) = (Outcome::Good, Some(time));
+    record.verify.done = Some(Verified { turn: Turn { next: 0, parts: vec![(time, 1.0)] }, ..Verified::default() });
+    (record.prune.outcome, record.prune.messages) = (Outcome::Failed, vec!["disk on fire".into()]);
+    record.mirrors.insert("friend".into(), Step { outcome: Outcome::Problems, done_at: Some(time), ..Step::default() });
+    record.mirrors.insert("gone".into(), Step { done_at: Some(time), ..Step::default() });
+    record.write(server.folder.path(), "nas").unwrap();
+    let repository = repository();
+    let upkeep = &repository["upkeep"];
+    assert_eq!(
+        (&upkeep["verified"], &upkeep["read_in_full"], &upkeep["problems"]),
+        (&json!(time), &json!(time), &json!(["prune: disk on fire"]))
+    );
+    assert_eq!((upkeep["mirrors"].as_array().unwrap().len(), &upkeep["mirrors"][0]["error"]), (1, &json!("it failed")));
+    let copies = &repository["copies"];
+    assert_eq!((&copies["count"], &copies["offsite"], &copies["list"][1]["media"]), (&json!(2), &json!(true), &json!("usb")), "{copies}");
+    let text = metrics(&server);
+    for line in [
+        "hearth_backup_repository_verify_timestamp_seconds{repository=\"nas\"} 1795140000",
+        "hearth_backup_mirror_last_success_timestamp_seconds{repository=\"nas\",mirror=\"friend\"} 1795140000",
+        "hearth_backup_mirror_success{repository=\"nas\",mirror=\"friend\"} 0",
+        "hearth_backup_repository_upkeep_problems{repository=\"nas\"} 1",
+    ] {
+        assert!(text.contains(&format!("{line}\n")), "{line}:\n{text}");
+    }
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod settle;
 mod snapshots;
 mod stats;
 mod status;
+mod step;
 mod trial;
 
 use clap::Subcommand;

@@ -10,9 +10,8 @@
 mod shelf;
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder};
-use std::io::{self, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -25,6 +24,7 @@ use self::shelf::Shelf;
 use super::repository::refusal;
 use crate::model::report::{LARGEST, Outcome, Report};
 use crate::model::span::Span;
+use crate::store::durable;
 use crate::store::hub::is_name;
 use crate::store::hub::protocol::{Reason, Refusal, Reported};
 
@@ -99,7 +99,7 @@ impl Reports {
         let text = serde_json::to_vec(&kept).map_err(|error| refusal(Reason::Failed, error.to_string()))?;
         let folder = self.folder.join(host).join(&slot);
         // Nobody waits meanwhile: disks are slow, and hosts are many.
-        write(&folder, &name, &text).map_err(|error| failed(&folder, &error))?;
+        durable::replace(&folder.join(&name), &text).map_err(|error| failed(&folder, &error))?;
         let mut shelves = self.lock();
         let own = shelves.entry(host.to_owned()).or_default();
         self.look(host, own).map_err(|error| failed(&self.folder, &error))?;
@@ -261,15 +261,6 @@ fn folders(folder: &Path) -> io::Result<Vec<String>> {
         }
     }
     Ok(names)
-}
-
-/// Writes a file so that after a crash there is all of it or nothing.
-fn write(folder: &Path, name: &str, text: &[u8]) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let mut file = tempfile::Builder::new().prefix(".").tempfile_in(folder)?;
-    file.write_all(text).and_then(|()| file.as_file().sync_all())?;
-    file.persist(folder.join(name)).map_err(|error| error.error)?;
-    fs::File::open(folder)?.sync_all()
 }
 
 fn failed(folder: &Path, error: &io::Error) -> Refusal {

@@ -135,5 +135,11 @@ fn copy(place: CopyPlace, name: String, kind: Option<&CopyKind>, newest: Option<
 }
 
 fn of_mirror(mirror: &MirrorUpkeep) -> CopyStatus {
-    copy(CopyPlace::Mirror, mirror.name.clone(), mirror.copy.as_ref(), mirror.last_success)
+    CopyStatus {
+        place: CopyPlace::Mirror,
+        name: mirror.name.clone(),
+        media: mirror.media.clone(),
+        offsite: mirror.offsite,
+        newest: mirror.last_success,
+    }
 }

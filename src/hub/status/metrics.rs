@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use jiff::Timestamp;
+
 use super::{JobStatus, State, Status};
 use crate::model::report::Kind;
 
@@ -27,7 +29,7 @@ impl Status {
         let labels = |job: &'_ JobStatus, name: &'_ str, there: &'_ str| {
             vec![("host", job.host.clone()), ("job", name.to_owned()), ("repository", there.to_owned())]
         };
-        let time = |time: Option<jiff::Timestamp>| time.map(|time| time.as_second() as f64);
+        let time = |time: Option<Timestamp>| time.map(|time| time.as_second() as f64);
         page.gauge(
             "last_success_timestamp_seconds",
             "When a job last had its snapshot in a repository, by its own word.",
@@ -139,6 +141,28 @@ impl Status {
         for (metric, help, value) in figures {
             page.gauge(metric, help, self.repositories.iter().map(|it| (vec![("repository", it.name.clone())], value(it))));
         }
+        let kept = || self.repositories.iter().filter_map(|it| Some((it, it.upkeep.as_ref()?)));
+        let times: [(&str, &str, fn(&super::Upkeep) -> Option<Timestamp>); 4] = [
+            ("repository_forget_timestamp_seconds", "When the hub last let go of what no retention keeps.", |upkeep| upkeep.forgot),
+            ("repository_prune_timestamp_seconds", "When the hub last gave back space.", |upkeep| upkeep.pruned),
+            ("repository_verify_timestamp_seconds", "When the hub last read a share of the packs.", |upkeep| upkeep.verified),
+            ("repository_read_in_full_timestamp_seconds", "Since when every byte has been read once.", |upkeep| upkeep.read_in_full),
+        ];
+        for (metric, help, value) in times {
+            let samples =
+                kept().map(|(it, upkeep)| (vec![("repository", it.name.clone())], value(upkeep).map(|time| time.as_second() as f64)));
+            page.gauge(metric, help, samples);
+        }
+        let problems = kept().map(|(it, upkeep)| (vec![("repository", it.name.clone())], Some(upkeep.problems.len() as f64)));
+        page.gauge("repository_upkeep_problems", "Steps of housekeeping whose last run has something to tell.", problems);
+        let mirrors = || kept().flat_map(|(it, upkeep)| upkeep.mirrors.iter().map(move |mirror| (it, mirror)));
+        let labels = |it: &super::RepositoryStatus, mirror: &super::MirrorUpkeep| {
+            vec![("repository", it.name.clone()), ("mirror", mirror.name.clone())]
+        };
+        let done = mirrors().map(|(it, mirror)| (labels(it, mirror), mirror.last_success.map(|time| time.as_second() as f64)));
+        page.gauge("mirror_last_success_timestamp_seconds", "When a mirror of the hub was last brought up to date.", done);
+        let good = mirrors().map(|(it, mirror)| (labels(it, mirror), Some(f64::from(u8::from(mirror.error.is_none())))));
+        page.gauge("mirror_success", "Whether the last run of a mirror of the hub had nothing to tell.", good);
         if let Some(disk) = self.disk {
             for (metric, help, value) in [
                 ("hub_disk_free_bytes", "What is free on the disk of the hub.", disk.free),

@@ -4,6 +4,7 @@
 //!   reports of hosts --> jobs ----+
 //!   tokens           --> never ---+--> Status --> JSON, metrics, backup-status, the page
 //!   repositories     --> snapshots, quota, copies --+
+//!   housekeeping     --> upkeep ------+
 //! ```
 //!
 //! What a host says of itself is its word, and whoever has broken into it can lie: that its snapshots are there, signed, and when they came, the hub knows by itself.
@@ -14,6 +15,7 @@ mod jobs;
 mod metrics;
 mod repositories;
 mod survey;
+mod upkeep;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -294,12 +296,21 @@ pub struct RepositoryStatus {
 /// What the hub's own housekeeping did in a repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upkeep {
+    /// When snapshots that no retention keeps last went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forgot: Option<Timestamp>,
+    /// When space was last given back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruned: Option<Timestamp>,
     /// When a share of its packs was last read and hashed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified: Option<Timestamp>,
     /// Since when each of its bytes has been read once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_in_full: Option<Timestamp>,
+    /// What went wrong in the last run of a step, for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
     /// When it was last brought to each mirror.
     #[serde(default)]
     pub mirrors: Vec<MirrorUpkeep>,
@@ -310,9 +321,11 @@ pub struct Upkeep {
 pub struct MirrorUpkeep {
     /// Its name in the hub's configuration.
     pub name: String,
-    /// What kind of copy it is, if the configuration says so.
+    /// What it lies on, if the configuration says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub copy: Option<CopyKind>,
+    pub media: Option<String>,
+    /// Whether it lies in another building.
+    pub offsite: bool,
     /// When it last had all that it should.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_success: Option<Timestamp>,

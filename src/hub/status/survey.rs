@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use nix::sys::statvfs::statvfs;
 
 use super::copies::{self, AtHub, Copies};
-use super::{Disk, JobStatus, RepositoryStatus, Severity, State, Status, Warning, jobs};
+use super::{Disk, JobStatus, RepositoryStatus, Severity, State, Status, Warning, jobs, upkeep};
 use crate::hub::repository::{Kept, failed, refusal};
 use crate::hub::{Hub, Role, Token};
 use crate::model::human;
@@ -107,7 +107,7 @@ impl Hub {
             newest: counted.newest.map(|(received, _)| received),
             newest_snapshot: counted.newest.map(|(_, id)| id),
             copies: Copies::default(),
-            upkeep: None,
+            upkeep: upkeep::of(&self.settings, name),
             last_drill: None,
         })
     }
@@ -145,7 +145,8 @@ fn warnings(jobs: &[JobStatus], repositories: &[RepositoryStatus], disk: Option<
         }
         let mirrors = repository.upkeep.iter().flat_map(|upkeep| &upkeep.mirrors);
         let failed = mirrors.filter_map(|mirror| Some(format!("mirror `{}`: {}", mirror.name, mirror.error.as_ref()?)));
-        all.extend(failed.map(|text| about(Severity::Warning, text)));
+        let problems = repository.upkeep.iter().flat_map(|upkeep| upkeep.problems.clone());
+        all.extend(failed.chain(problems).map(|text| about(Severity::Warning, text)));
     }
     if let Some(Disk { free, size }) = disk
         && free < size / 100 * FREE

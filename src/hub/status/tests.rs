@@ -137,12 +137,8 @@ fn mirrors_count_for_what_they_mirror_and_each_place_once() {
         (report.repositories[0].name, report.repositories[0].copy) = ("usb".into(), Some(CopyKind { media: "usb".into(), offsite: false }));
     });
     let jobs = [job(vec![entry(0, Outcome::Success, |_| {})], 4), job(vec![of_host], 4)];
-    let of_hub = |last_success| MirrorUpkeep {
-        name: "friend".into(),
-        copy: Some(CopyKind { media: "disk".into(), offsite: true }),
-        last_success,
-        error: None,
-    };
+    let of_hub =
+        |last_success| MirrorUpkeep { name: "friend".into(), media: Some("disk".into()), offsite: true, last_success, error: None };
     let count = |last_success| {
         let at_hub = [AtHub { mirrors: vec![of_hub(last_success)], ..hub(Some(at(1))) }];
         let [job, repository] = [Copies::of(of_job(&jobs[0], &jobs, &at_hub)), of_repository(&at_hub[0], &jobs, &at_hub)];

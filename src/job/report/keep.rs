@@ -7,10 +7,9 @@ use std::path::Path;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::content::ContentError;
-use crate::content::backup::state::save_bytes;
 use crate::model::report::Report;
 use crate::model::span::Span;
+use crate::store::durable;
 
 /// How many reports of one name stay.
 const MOST: usize = 400;
@@ -18,10 +17,10 @@ const MOST: usize = 400;
 const DAYS: u32 = 400;
 
 /// Writes a report below the state, and removes those of its name that are too old or too many.
-pub(super) fn keep(state: &Path, report: &Report, bytes: &[u8]) -> Result<(), ContentError> {
+pub(super) fn keep(state: &Path, report: &Report, bytes: &[u8]) -> io::Result<()> {
     let folder = state.join("reports").join(format!("{}-{}", report.kind, report.job));
-    save_bytes(&folder.join(format!("{}-{}.json", stamp(report.started), report.id)), bytes)?;
-    clear(&folder, report.started).map_err(|error| ContentError::file("clear", &folder, error))
+    durable::replace(&folder.join(format!("{}-{}.json", stamp(report.started), report.id)), bytes)?;
+    clear(&folder, report.started)
 }
 
 /// A time as names of files have it, which sort by it.
@@ -32,9 +31,8 @@ fn stamp(time: Timestamp) -> String {
 fn clear(folder: &Path, now: Timestamp) -> io::Result<()> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder)? {
-        if let Ok(name) = entry?.file_name().into_string() {
-            names.push(name);
-        }
+        // One that another run is writing is called otherwise.
+        names.extend(entry?.file_name().into_string().ok().filter(|name| name.ends_with(".json")));
     }
     names.sort_unstable();
     let oldest = stamp(Span::days(DAYS).before(now, &TimeZone::UTC));

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::{Reporter, within};
 use crate::config::Reporting;
-use crate::job::{JobError, access_to};
+use crate::job::JobError;
+use crate::keep::reach::{ReachError, access_to};
 use crate::store::hub::read_token;
 use crate::store::ssh::SshOptions;
 use crate::store::{Access, Address, HubStore, Place};
@@ -53,20 +54,21 @@ fn tell(hub: &Hub, bytes: &[u8], within: Duration) -> Result<(), JobError> {
 /// Those to be told; of one that cannot be reached the way it is configured, why.
 fn hubs(reporter: &Reporter<'_>) -> Vec<Result<Hub, (String, JobError)>> {
     if let Some(reporting) = &reporter.config.report_to {
-        let access = access_of(reporting, reporter).map_err(|error| (reporting.url.clone(), error));
+        let access = access_of(reporting, reporter).map_err(|error| (reporting.url.clone(), error.into()));
         return vec![access.map(|access| Hub { url: reporting.url.clone(), access })];
     }
     let repositories = reporter.repositories.iter().filter_map(|name| reporter.config.repositories.get(name));
     let at_hubs =
         repositories.filter(|configured| ["https://", "http://", "ssh://"].iter().any(|scheme| configured.url.starts_with(scheme)));
     let hub = |configured: &crate::config::Repository| {
-        let access = access_to(configured, &reporter.credentials, &reporter.access).map_err(|error| (configured.url.clone(), error))?;
+        let access =
+            access_to(configured, &reporter.credentials, &reporter.access).map_err(|error| (configured.url.clone(), error.into()))?;
         Ok(Hub { url: configured.url.clone(), access })
     };
     at_hubs.map(hub).collect()
 }
 
-fn access_of(reporting: &Reporting, reporter: &Reporter<'_>) -> Result<Access, JobError> {
+fn access_of(reporting: &Reporting, reporter: &Reporter<'_>) -> Result<Access, ReachError> {
     let access = &reporter.access;
     let token = reporting.token.as_ref().map(|file| file.locate(&reporter.credentials)).transpose()?;
     let token = token.map(|file| read_token(&file)).transpose()?;

@@ -1,13 +1,15 @@
 //! What each kind of run did, as its report says it.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use super::Work;
 use crate::content::ContentError;
-use crate::job::maintain::prune::Pruned;
-use crate::job::maintain::{Ended, Maintained};
-use crate::job::mirror::Mirrored;
+use crate::job::maintain::Maintained;
 use crate::job::{JobError, Outcome as JobOutcome};
+use crate::keep::Ended;
+use crate::keep::mirror::Mirrored;
+use crate::keep::prune::Pruned;
 use crate::model::report::{Outcome, RepositoryRun};
 use crate::sealed::verify;
 
@@ -86,7 +88,7 @@ pub fn of_mirror(to: &str, mirrored: &Mirrored) -> Work {
     }
 }
 
-fn pruned(step: &Ended<Pruned>, work: &mut Work, failures: &mut Vec<String>) {
+fn pruned<E: Display>(step: &Ended<Pruned, E>, work: &mut Work, failures: &mut Vec<String>) {
     match step {
         Ended::Done(pruned) => {
             work.counts.insert("bytes_freed".into(), pruned.outcome.bytes_freed);
@@ -96,7 +98,7 @@ fn pruned(step: &Ended<Pruned>, work: &mut Work, failures: &mut Vec<String>) {
     }
 }
 
-fn checked(name: &str, step: &Ended<verify::Report>, work: &mut Work, failures: &mut Vec<String>) {
+fn checked<E: Display>(name: &str, step: &Ended<verify::Report, E>, work: &mut Work, failures: &mut Vec<String>) {
     match step {
         Ended::Done(report) => {
             work.counts.insert("problems".into(), report.problems.len() as u64);

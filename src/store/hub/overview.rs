@@ -9,7 +9,7 @@ use crate::store::attempt::Attempts;
 use crate::store::{Access, StoreError};
 
 /// Most bytes of an answer.
-const LONGEST: u64 = 64 << 20;
+const LONGEST: usize = 64 << 20;
 /// How long a question may take, whatever is tried again.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -49,8 +49,18 @@ impl Overview {
     /// # Errors
     /// If it is none, or longer than any.
     pub fn get(&self, path: &str) -> Result<Vec<u8>, StoreError> {
-        let answer = self.attempts.run_within(PATIENCE, 0, |_| self.client.bytes(path, None, LONGEST));
-        let failed = |failure| explain("ask for", path.to_owned(), &self.way.to_string(), &failure);
-        answer.map_err(failed)?.ok_or_else(|| failed(Failure::Strange("its answer has no end".to_owned())))
+        let ask = |_| async {
+            let mut answer = self.client.get(path, None).await?;
+            let mut said = Vec::new();
+            while let Some(piece) = answer.next().await? {
+                said.extend_from_slice(&piece);
+                if said.len() > LONGEST {
+                    return Err(Failure::Strange("its answer has no end".to_owned()));
+                }
+            }
+            Ok(said)
+        };
+        let answer = self.attempts.run_within(PATIENCE, 0, ask);
+        answer.map_err(|failure| explain("ask for", path.to_owned(), &self.way.to_string(), &failure))
     }
 }
