@@ -10,6 +10,11 @@
 //!   GET    /v1/NAME/orders             what the host shall run, as it comes
 //!   POST   /v1/NAME/orders/ID          what became of it
 //!   POST   /backup-trigger             asks a host for a run; GET: how far it is
+//!   POST   /v1/NAME/reports            takes the report of a run
+//!   GET    /v1/NAME/reports?job=..     the newest of them
+//!   GET    /status, /metrics           how everything fares, for programs and for Prometheus
+//!   GET    /backup-status?host=..&job= the same in short
+//!   GET    /backup-list?host=..        snapshots by what their envelopes show
 //!   GET    /health                     whether the hub answers; without a token
 //! ```
 //!
@@ -21,6 +26,9 @@ mod arriving;
 mod objects;
 mod orders;
 mod peer;
+mod query;
+mod reports;
+mod status;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -77,6 +85,11 @@ async fn route(hub: &Arc<Hub>, peer: &Peer, request: Request<Incoming>) -> Resul
         let caller = who(hub, peer, request.headers()).await?;
         return orders::trigger(Arc::clone(hub), caller, request).await;
     }
+    if repository.is_none()
+        && let Some(answered) = status::answer(hub, peer, &request, version).await
+    {
+        return answered;
+    }
     let nothing = || refusal(Reason::NotFound, "nothing is there; see docs/hub-protocol.md for what is");
     let repository = repository.filter(|_| version == VERSION).ok_or_else(nothing)?;
     let (grant, kept) = let_in(hub, peer, repository, request.headers()).await?;
@@ -92,6 +105,8 @@ async fn route(hub: &Arc<Hub>, peer: &Peer, request: Request<Incoming>) -> Resul
             None if rest == "orders" => Err(refusal(Reason::Method, "orders know GET")),
             None => Err(nothing()),
         },
+        (&Method::POST, Some("reports")) => reports::receive(ask, request).await,
+        (&Method::GET, Some("reports")) => reports::list(ask, request.uri().query().unwrap_or_default()).await,
         (method, Some(rest)) => match rest.strip_prefix("objects/") {
             Some(object) => {
                 let name = crate::store::hub::protocol::object_name(object)
@@ -103,7 +118,9 @@ async fn route(hub: &Arc<Hub>, peer: &Peer, request: Request<Incoming>) -> Resul
                     _ => Err(refusal(Reason::Method, "objects know GET, HEAD, PUT and DELETE")),
                 }
             }
-            None if matches!(rest, "objects" | "delete") => Err(refusal(Reason::Method, "lists know GET, and `delete` knows POST")),
+            None if matches!(rest, "objects" | "delete" | "reports") => {
+                Err(refusal(Reason::Method, "lists know GET, `delete` knows POST, and `reports` knows both"))
+            }
             None => Err(nothing()),
         },
         (_, None) => Err(refusal(Reason::Method, "a repository knows GET")),
@@ -116,6 +133,7 @@ fn known(path: &str) -> &'static str {
     match path.splitn(3, '/').nth(2) {
         None if path == "backup-trigger" => "GET, POST",
         None | Some("objects" | "orders") => "GET",
+        Some("reports") => "GET, POST",
         Some(rest) if rest.starts_with("orders/") => "POST",
         Some("delete") => "POST",
         Some(_) => "GET, HEAD, PUT, DELETE",
