@@ -10,6 +10,7 @@
 }:
 let
   inherit (lib) mkOption types;
+  own = import ./lib.nix { inherit lib; };
   cfg = config.services.hearth-backup;
   jobs = lib.filterAttrs (_: job: job.enable) cfg.jobs;
   mirrors = lib.filterAttrs (_: mirror: mirror.enable) cfg.mirrors;
@@ -22,6 +23,7 @@ let
       secret = repository.writerKey;
       repository = name;
       writes = true;
+      absent = "is not set. `hearth-backup init` writes a writer key; encrypt it into your configuration and set `repositories.${name}.writerKey.age = ./q-writer.age;`, or name a file of the host with `.file`.";
       # A mirror is made, and read, without a key.
       required =
         lib.any (job: lib.elem name job.repositories) (lib.attrValues jobs)
@@ -38,6 +40,14 @@ let
       option = "repositories.${name}.identity";
       secret = repository.identity;
       repository = name;
+    }
+    {
+      name = "${name}-token";
+      option = "repositories.${name}.token";
+      secret = repository.token;
+      repository = name;
+      required = own.isOverHttp repository.url;
+      absent = "is not set, and the hub lets nobody in without. Whoever runs it makes one, by `hearth-backup hub token new` or `hub token add`; encrypt it into your configuration and set `repositories.${name}.token.age = ./q-token.age;`, or name a file of the host with `.file`.";
     }
   ];
   ofJob =
@@ -90,14 +100,14 @@ in
 
   config = {
     services.hearth-backup.credentials = map (
-      entry: removeAttrs entry [ "secret" ] // { path = place entry; }
+      entry: removeAttrs entry [ "secret" "required" "absent" ] // { path = place entry; }
     ) usable;
 
     assertions = lib.mkIf cfg.enable (
       lib.concatMap (entry: [
         {
           assertion = !(entry.required or false) || entry.secret != null;
-          message = "services.hearth-backup.${entry.option} is not set. `hearth-backup init` writes a writer key; encrypt it into your configuration and set `${entry.option}.age = ./q-writer.age;`, or name a file of the host with `.file`.";
+          message = "services.hearth-backup.${entry.option} ${entry.absent or "is not set."}";
         }
         {
           assertion = entry.secret == null || lib.length (ways entry.secret) == 1;

@@ -21,6 +21,8 @@ let
     writerKey = orNull (repository.writerKey != null) (credential "${name}-writer-key");
     credentials = orNull (repository.credentials != null) (credential "${name}-credentials");
     identity = orNull (repository.identity != null) (credential "${name}-identity");
+    token = orNull (repository.token != null) (credential "${name}-token");
+    allowPlainHttp = unlessEmpty repository.allowPlainHttp;
     prune = { inherit (repository.prune) grace maxUnused; };
     check = { inherit (repository.check) readPacks; };
   };

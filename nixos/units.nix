@@ -43,12 +43,14 @@ let
   repositoriesOf = job: lib.filterAttrs (name: _: lib.elem name job.repositories) cfg.repositories;
   directories = repositories: map (repository: own.directoryOf repository.url) (lib.filter (repository: own.isLocal repository.url) repositories);
   isRemote = repository: !own.isLocal repository.url;
-  isAt = scheme: repository: own.scheme repository.url == scheme;
+  isOverSsh = repository: own.isOverSsh repository.url;
+  # What it stores waits in /var/tmp until it is complete.
+  takesWholeObjects = repository: own.isObjectStore repository.url || own.isAtHub repository.url;
 
   # --- ssh ----------------------------------------------------------------------------
 
-  sftpServers = lib.filterAttrs (_: isAt "sftp") cfg.repositories;
-  knownHosts = lib.concatStrings (lib.mapAttrsToList (_: server: lib.optionalString (server.knownHosts != "") "${lib.trim server.knownHosts}\n") sftpServers);
+  sshServers = lib.filter isOverSsh (lib.attrValues cfg.repositories);
+  knownHosts = lib.concatMapStrings (server: lib.optionalString (server.knownHosts != "") "${lib.trim server.knownHosts}\n") sshServers;
   # As ssh reads it the first word on a subject counts: the module's, root's, the host's.
   sshConfig = pkgs.writeText "hearth-backup-ssh-config" (
     cfg.sshConfig
@@ -60,7 +62,7 @@ let
   sshFor =
     repositories:
     let
-      needed = lib.any (isAt "sftp") repositories;
+      needed = lib.any isOverSsh repositories;
     in
     {
       path = optional needed (config.programs.ssh.package or pkgs.openssh);
@@ -240,7 +242,7 @@ let
           writable =
             writableOf (lib.attrValues repositories)
             # Where a pack waits until it is complete; else the unit has one of its own.
-            ++ optional (needs.temporary && lib.any (isAt "s3") (lib.attrValues repositories)) "/var/tmp"
+            ++ optional (needs.temporary && lib.any takesWholeObjects (lib.attrValues repositories)) "/var/tmp"
             ++ map (path: own.word utils "-${path}") job.readWritePaths;
           deviceNodes = lib.mapAttrsToList (_: device: own.word utils device.path) job.devices;
         });

@@ -1,4 +1,4 @@
-# Configurations of hosts, and what must come of them; what concerns other machines is in far.nix. `check.py` compares.
+# Configurations of hosts, and what must come of them; what concerns other machines is in far.nix, and hubs in hub.nix. `check.py` compares.
 #
 #   modules              the host
 #   expect.assertions    the texts of the assertions that fail; nothing else is looked at then
@@ -1169,3 +1169,4 @@ in
   ];
 }
 // import ./far.nix { inherit lib with' hub path package refuses; }
+// import ./hub.nix { inherit lib with' path package refuses; }
