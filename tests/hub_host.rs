@@ -13,8 +13,9 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cli_common::{expect, tree};
+use cli_common::{Bench, expect, tree};
 use cluster::Cluster;
+use hearth_backup::config::{HubHost, HubRole};
 use hearth_backup::hub::{Quota, Role, Tokens};
 use hearth_backup::store::{Folder, ObjectName, Put, Store as _, StoreErrorKind};
 use hub::Server;
@@ -85,6 +86,38 @@ fn a_token_that_is_revoked_opens_nothing_from_then_on() {
     store.about().unwrap();
     Tokens::open(server.folder.path()).unwrap().revoke("nas").unwrap();
     assert_eq!(store.about().unwrap_err().kind, StoreErrorKind::Refused);
+}
+
+#[test]
+fn hosts_of_the_configuration_come_with_the_token_that_was_made_for_them() {
+    let bench = Bench::new();
+    let made = bench.json(&["hub", "token", "new", "--output", bench.path("q.token").to_str().unwrap()]);
+    let hash = made["hash"].as_str().unwrap();
+    assert!(made["token"].is_null() && hash.starts_with("hbh_"), "{made}");
+    assert_eq!(bench.ok(&["hub", "token", "hash", bench.path("q.token").to_str().unwrap()]).trim(), hash);
+    let host = |hash: &str, role| HubHost { token_hash: Some(hash.to_owned()), token_hash_file: None, role, repository: None };
+    let viewer = bench.json(&["hub", "token", "new"]);
+    let server = Server::configured(
+        |hub| {
+            hub.hosts.insert("q".into(), host(hash, HubRole::Writer));
+            hub.hosts.insert("grafana".into(), host(viewer["hash"].as_str().unwrap(), HubRole::Viewer));
+        },
+        |hub| hub,
+    );
+    let token = fs::read_to_string(bench.path("q.token")).unwrap();
+    assert_eq!(server.store("q", token.trim()).about().unwrap().role, "writer");
+    let refused = server.store("q", viewer["token"].as_str().unwrap()).about().unwrap_err();
+    assert_eq!(refused.kind, StoreErrorKind::NotFound, "who sees the hub has no repository: {refused}");
+}
+
+#[test]
+fn a_quota_that_is_nearly_used_up_is_warned_of_and_nothing_is_refused() {
+    let cluster = Cluster::with(Quota { bytes: Some(2_000_000), objects: None });
+    cluster.bench.write("source/large", &raw::noise(2, 1_700_000));
+    let run = cluster.run("writer", &["backup", "--key", "w.key", &cluster.bench.source()]);
+    let (_, error) = expect(run, 0, "within the quota");
+    assert!(error.contains("of the quota of the repository `nas` is used"), "{error}");
+    assert!(cluster.admin().about().unwrap().warning.is_some());
 }
 
 #[test]

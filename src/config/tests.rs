@@ -312,6 +312,7 @@ fn the_examples_in_the_documentation_are_right() {
     let config = parse("docs/configuration.md");
     assert_eq!(config.jobs["state"].repositories, ["disk", "usb"]);
     assert_eq!(config.jobs["state"].hooks.always.len(), 1);
+    assert_eq!(parse("docs/hub.md").hub.unwrap().hosts.len(), 2);
 }
 
 #[test]

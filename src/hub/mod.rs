@@ -6,12 +6,13 @@
 //!                                            repositories: quota, usage <-----+-----> sealed (signatures, presence) --> store
 //! ```
 //!
-//! May import: `sealed`, `store`, `model`. It holds no key: all it checks is hashes, signatures, sizes and who asks. The protocol is
+//! May import: `keep`, `config`, `sealed`, `store`, `retention`, `model`. It holds no key: all it checks is hashes, signatures, sizes and who asks. The protocol is
 //! specified in `docs/hub-protocol.md`; what hub and client share of it is `store::hub::protocol`.
 
 mod door;
 pub mod http;
 mod login;
+mod quota;
 mod receive;
 mod repository;
 mod role;
@@ -19,22 +20,37 @@ pub mod serve;
 mod token;
 
 pub use door::Grant;
-pub use repository::{Quota, Repositories};
+pub use quota::{Quota, Quotas};
+pub use repository::Repositories;
 pub use role::Role;
-pub use token::{NewToken, Token, TokenError, Tokens};
+pub use token::{NewToken, Token, TokenError, Tokens, hash_of};
 
-use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
 use self::login::Logins;
+use crate::config::{self, Credentials};
+use crate::store::StoreError;
 
 /// Uploads that are received at the same time; others wait. Each takes a thread and about two megabytes.
 const UPLOADS: usize = 64;
 
+/// Why a hub cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HubError {
+    /// Its tokens.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// Its repositories.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// What all connections share.
 pub struct Hub {
+    settings: config::Hub,
     repositories: Repositories,
     tokens: Tokens,
     logins: Logins,
@@ -43,18 +59,29 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// A hub that keeps everything below `data`, with what each repository may take.
+    /// A hub as a configuration has it; the repositories of its hosts are made if they are not there.
     ///
     /// # Errors
-    /// If the directory or the tokens in it cannot be read.
-    pub fn open(data: &Path, quota: Quota) -> Result<Self, TokenError> {
+    /// If the directory or the tokens in it cannot be read, or a repository cannot be made.
+    pub fn open(settings: &config::Hub, credentials: &Credentials) -> Result<Self, HubError> {
+        let tokens = Tokens::declared(settings, credentials)?;
+        let repositories = Repositories::new(&settings.data_dir, Quotas::of(settings));
+        for token in tokens.all()?.iter().filter(|token| token.declared) {
+            token.repository.as_deref().map_or(Ok(()), |name| repositories.make(name))?;
+        }
         Ok(Self {
-            repositories: Repositories::new(data, quota),
-            tokens: Tokens::open(data)?,
+            settings: settings.clone(),
+            repositories,
+            tokens,
             logins: Logins::default(),
             uploads: Arc::new(Semaphore::new(UPLOADS)),
             checked: true,
         })
+    }
+
+    /// What its configuration says of it.
+    pub fn settings(&self) -> &config::Hub {
+        &self.settings
     }
 
     /// One that takes objects whatever their bytes are. Only for the tests of the store's contract, whose names are no hashes.

@@ -76,12 +76,13 @@ impl Upload {
     }
 
     fn stored(self, put: Put) -> Stored {
+        let room = self.room;
         let created = put == Put::Created;
         if created {
             tracing::debug!("{} stored {} ({} bytes) in {}", self.grant.name, self.name, self.length, self.kept.name);
-            self.room.take();
+            room.take();
         }
-        Stored { created }
+        Stored { created, warning: self.kept.warning_now() }
     }
 }
 

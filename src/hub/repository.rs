@@ -5,10 +5,13 @@
 //! ```
 
 use std::collections::HashMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::quota::{Quota, Quotas};
+use crate::model::human;
 use crate::sealed::SealedError;
 use crate::sealed::repository::{Repository, Trust};
 use crate::store::hub::is_name;
@@ -21,37 +24,45 @@ const COUNTED: Duration = Duration::from_secs(3600);
 /// How long a count is believed that would refuse an upload.
 const COUNTED_WHEN_FULL: Duration = Duration::from_secs(60);
 
-/// What a repository may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Quota {
-    /// Bytes of all its objects; no bound if none.
-    pub bytes: Option<u64>,
-    /// Objects; no bound if none.
-    pub objects: Option<u64>,
-}
-
-impl Quota {
-    /// As it is told to clients.
-    pub(super) fn told(self) -> Option<Usage> {
-        (self != Self::default()).then(|| Usage { bytes: self.bytes.unwrap_or(u64::MAX), objects: self.objects.unwrap_or(u64::MAX) })
-    }
-
-    fn holds(self, usage: Usage) -> bool {
-        self.bytes.is_none_or(|most| usage.bytes <= most) && self.objects.is_none_or(|most| usage.objects <= most)
-    }
-}
-
 /// All repositories below a directory.
 pub struct Repositories {
     folder: PathBuf,
-    quota: Quota,
+    quotas: Quotas,
     open: Mutex<HashMap<String, Arc<Kept>>>,
 }
 
 impl Repositories {
     /// Those of a hub.
-    pub fn new(data: &Path, quota: Quota) -> Self {
-        Self { folder: data.join(FOLDER), quota, open: Mutex::default() }
+    pub fn new(data: &Path, quotas: impl Into<Quotas>) -> Self {
+        Self { folder: data.join(FOLDER), quotas: quotas.into(), open: Mutex::default() }
+    }
+
+    /// The names of all that there are, in their order.
+    ///
+    /// # Errors
+    /// If the directory cannot be read.
+    pub fn names(&self) -> io::Result<Vec<String>> {
+        let entries = match std::fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            if let Ok(name) = entry.file_name().into_string()
+                && is_name(&name)
+                && entry.path().is_dir()
+            {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// What a repository may take.
+    pub fn quota(&self, name: &str) -> Quota {
+        self.quotas.get(name)
     }
 
     /// Where a repository lies.
@@ -83,7 +94,8 @@ impl Repositories {
         let kept = Arc::new(Kept {
             name: name.to_owned(),
             store: Arc::new(store),
-            quota: self.quota,
+            quota: self.quotas.get(name),
+            warning: self.quotas.warning(),
             room: Mutex::default(),
             statements: Mutex::default(),
         });
@@ -96,6 +108,8 @@ pub(super) struct Kept {
     pub(super) name: String,
     pub(super) store: Arc<DirectoryStore>,
     pub(super) quota: Quota,
+    /// From which share of the quota somebody is warned, in percent.
+    warning: u64,
     room: Mutex<Room>,
     /// As it was when it had so many statements.
     statements: Mutex<Option<(u64, Repository)>>,
@@ -107,6 +121,8 @@ struct Room {
     used: Usage,
     /// Promised to uploads that run.
     promised: Usage,
+    /// Whether the hub has said that the quota is nearly used up.
+    warned: bool,
 }
 
 impl Kept {
@@ -115,6 +131,24 @@ impl Kept {
         let mut room = lock(&self.room);
         self.count(&mut room, COUNTED)?;
         Ok(room.used)
+    }
+
+    /// What is said of a quota that is nearly used up.
+    pub(super) fn warning(&self, used: Usage) -> Option<String> {
+        let share = self.quota.used(used).filter(|share| *share >= self.warning)?;
+        let most = self.quota.bytes.map(|most| format!(" of {}", human::size(most))).unwrap_or_default();
+        Some(format!(
+            "{share}% of the quota of the repository `{}` is used: {}{most} in {} objects; what does not fit is refused",
+            self.name,
+            human::size(used.bytes),
+            used.objects
+        ))
+    }
+
+    /// The same, of what is known without counting anew.
+    pub(super) fn warning_now(&self) -> Option<String> {
+        let used = lock(&self.room).used;
+        self.warning(used)
     }
 
     fn count(&self, room: &mut Room, young: Duration) -> Result<(), Refusal> {
@@ -147,6 +181,11 @@ impl Kept {
                 );
                 return Err(refusal(Reason::Quota, message));
             }
+        }
+        let warning = self.warning(with(&room));
+        if warning.is_some() != room.warned {
+            room.warned = warning.is_some();
+            warning.into_iter().for_each(|warning| tracing::warn!("{warning}"));
         }
         room.promised.bytes += bytes;
         room.promised.objects += 1;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::HubRole;
 use crate::store::Folder;
 
 /// What the holder of a token may do in its repository.
@@ -17,11 +18,15 @@ pub enum Role {
     Reader,
     /// The administrator: everything.
     Maintainer,
+    /// Whoever looks after the machines: sees how all of them fare, and nothing of any repository.
+    Viewer,
+    /// The same, who may also ask a host to run a job.
+    Operator,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Role; 3] = [Role::Writer, Role::Reader, Role::Maintainer];
+    pub const ALL: [Role; 5] = [Role::Writer, Role::Reader, Role::Maintainer, Role::Viewer, Role::Operator];
 
     /// Its name.
     pub const fn as_str(self) -> &'static str {
@@ -29,7 +34,14 @@ impl Role {
             Role::Writer => "writer",
             Role::Reader => "reader",
             Role::Maintainer => "maintainer",
+            Role::Viewer => "viewer",
+            Role::Operator => "operator",
         }
+    }
+
+    /// Whether it is for the whole hub, and for no repository.
+    pub const fn is_for_hub(self) -> bool {
+        matches!(self, Role::Viewer | Role::Operator)
     }
 
     /// Whether it may read the bytes of objects in a folder. Names, sizes and times of all objects are seen by every role. Of packs a
@@ -38,6 +50,7 @@ impl Role {
         match self {
             Role::Reader | Role::Maintainer => true,
             Role::Writer => folder != Folder::Packs,
+            Role::Viewer | Role::Operator => false,
         }
     }
 
@@ -45,7 +58,7 @@ impl Role {
     pub fn may_create(self, folder: Folder) -> bool {
         match self {
             Role::Maintainer => true,
-            Role::Reader => false,
+            Role::Reader | Role::Viewer | Role::Operator => false,
             Role::Writer => match folder {
                 Folder::Packs | Folder::Index | Folder::Refs | Folder::Snapshots | Folder::Commits | Folder::Checkpoints => true,
                 // What belongs to maintenance and to the administrator.
@@ -67,6 +80,18 @@ impl Role {
     }
 }
 
+impl From<HubRole> for Role {
+    fn from(role: HubRole) -> Self {
+        match role {
+            HubRole::Writer => Role::Writer,
+            HubRole::Reader => Role::Reader,
+            HubRole::Maintainer => Role::Maintainer,
+            HubRole::Viewer => Role::Viewer,
+            HubRole::Operator => Role::Operator,
+        }
+    }
+}
+
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -78,7 +103,7 @@ impl FromStr for Role {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let known = Self::ALL.into_iter().find(|role| role.as_str() == text);
-        known.ok_or_else(|| format!("`{text}` is no role; there are writer, reader and maintainer"))
+        known.ok_or_else(|| format!("`{text}` is no role; there are writer, reader, maintainer, viewer and operator"))
     }
 }
 
@@ -93,6 +118,13 @@ mod tests {
         assert!(!Role::Writer.may_delete() && !Role::Writer.may_read(Folder::Packs));
         assert!(!Role::Reader.may_delete() && Folder::ALL.into_iter().all(|folder| Role::Reader.may_read(folder)));
         assert!(!Folder::ALL.into_iter().any(|folder| Role::Reader.may_create(folder)));
+    }
+
+    #[test]
+    fn who_sees_the_hub_sees_no_repository() {
+        for role in Role::ALL.into_iter().filter(|role| role.is_for_hub()) {
+            assert!(!Folder::ALL.into_iter().any(|folder| role.may_read(folder) || role.may_create(folder)) && !role.may_delete());
+        }
     }
 
     #[test]

@@ -3,10 +3,13 @@
 //! ```text
 //!   DATA/tokens.json   {"tokens": [{"id": ..., "name": "nas", "role": "writer", "repository": "nas", "hash": ...}]}
 //!   DATA/tokens.lock   held while the file above is replaced
+//!   configuration      hosts with the hashes of their tokens: known as well, and changed there only
 //! ```
 //!
-//! A token is `hbt_ID_SECRET` with 256 random bits of secret; such a secret needs no slow hash, as nobody can try them all.
+//! A token is `hbt_ID_SECRET` with 256 random bits of secret; such a secret needs no slow hash, as nobody can try them all. What is known of
+//! one is `hbh_ID_HASH`.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -22,11 +25,16 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::Role;
+use crate::config::{self, Credentials, HubHost, SecretError};
 use crate::model::id::{WriterId, hex};
 use crate::store::hub::is_name;
 
 /// What tokens begin with, so that they are recognised where they do not belong.
 const PREFIX: &str = "hbt_";
+/// What the hash of one begins with.
+const HASHED: &str = "hbh_";
+/// Hexadecimal digits of a hash.
+const DIGITS: usize = 64;
 const FILE: &str = "tokens.json";
 const LOCK: &str = "tokens.lock";
 /// How coarse a file's time may be.
@@ -43,15 +51,27 @@ pub struct Token {
     pub name: String,
     /// What it permits.
     pub role: Role,
-    /// In which repository.
-    pub repository: String,
+    /// In which repository; none if it is for the whole hub.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
     /// For writers: the only writer key whose snapshots it may bring. It is the first one that it brings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub writer: Option<WriterId>,
     /// BLAKE3 of the secret, in hexadecimal.
     hash: String,
-    /// When it was made.
-    pub made: Timestamp,
+    /// When it was made; of those in the configuration nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Timestamp>,
+    /// Whether the configuration has it.
+    #[serde(skip)]
+    pub declared: bool,
+}
+
+impl Token {
+    /// What is known of it, as a configuration takes it.
+    pub fn hashed(&self) -> String {
+        format!("{HASHED}{}_{}", self.id, self.hash)
+    }
 }
 
 /// A token that was just made, with its secret.
@@ -74,6 +94,18 @@ pub enum TokenError {
     /// A name that is none.
     #[error("`{0}` cannot be a name: 1 to 64 of a-z, 0-9, `.`, `_` and `-`, and begin with a letter or digit")]
     Name(String),
+    /// A hash that is none.
+    #[error("the token hash of `{0}` is none; `hearth-backup hub token new` and `hub token hash` print one, which begins with hbh_")]
+    Hash(String),
+    /// A host of the configuration whose hash cannot be had.
+    #[error("the token hash of `{0}`: {1}")]
+    Secret(String, SecretError),
+    /// A role without what it needs.
+    #[error("a {0} is for the whole hub and for no repository; leave the repository out")]
+    NoRepository(Role),
+    /// A token that only the configuration can take back.
+    #[error("the token of `{0}` stands in the hub's configuration; remove it from there")]
+    Declared(String),
     /// No such token.
     #[error("no token has the id or name `{0}`; `hearth-backup hub token list` shows them")]
     Unknown(String),
@@ -85,6 +117,9 @@ pub enum TokenError {
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Contents {
     tokens: Vec<Token>,
+    /// The writer keys that tokens of the configuration belong to, by their ids.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    bound: BTreeMap<String, WriterId>,
 }
 
 /// What tells that a file is another one than before: when it was changed, its inode, its length.
@@ -93,6 +128,7 @@ type State = (SystemTime, u64, u64);
 /// The tokens of a hub. Changes by other processes are seen at the next question.
 pub struct Tokens {
     data: PathBuf,
+    declared: Vec<Token>,
     read: Mutex<(Option<State>, Vec<Token>)>,
 }
 
@@ -102,7 +138,16 @@ impl Tokens {
     /// # Errors
     /// If they cannot be read.
     pub fn open(data: &Path) -> Result<Self, TokenError> {
-        let tokens = Self { data: data.to_owned(), read: Mutex::default() };
+        Self::declared(&config::Hub::at(data.to_owned()), &Credentials { directory: None, service: String::new() })
+    }
+
+    /// Those of a hub's directory and of its configuration.
+    ///
+    /// # Errors
+    /// If they cannot be read, or a host of the configuration has none.
+    pub fn declared(hub: &config::Hub, credentials: &Credentials) -> Result<Self, TokenError> {
+        let declared = hub.hosts.iter().map(|(name, host)| declared(name, host, credentials)).collect::<Result<_, _>>()?;
+        let tokens = Self { data: hub.data_dir.clone(), declared, read: Mutex::default() };
         tokens.all()?;
         Ok(tokens)
     }
@@ -119,7 +164,9 @@ impl Tokens {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let state = self.state();
         if state.is_none() || read.0 != state {
-            *read = (state, self.load()?);
+            let Contents { tokens, bound } = self.load()?;
+            let declared = self.declared.iter().map(|token| Token { writer: bound.get(&token.id).copied(), ..token.clone() });
+            *read = (state, declared.chain(tokens).collect());
         }
         Ok(read.1.clone())
     }
@@ -132,16 +179,15 @@ impl Tokens {
         old.then(|| (changed, metadata.ino(), metadata.len()))
     }
 
-    fn load(&self) -> Result<Vec<Token>, TokenError> {
+    fn load(&self) -> Result<Contents, TokenError> {
         let path = self.path();
         let mut text = Vec::new();
         match File::open(&path).and_then(|file| file.take(LARGEST).read_to_end(&mut text)) {
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Contents::default()),
             Err(error) => return Err(TokenError::Io(path, error)),
         }
-        let contents: Contents = serde_json::from_slice(&text).map_err(|error| TokenError::Damaged(path, error))?;
-        Ok(contents.tokens)
+        serde_json::from_slice(&text).map_err(|error| TokenError::Damaged(path, error))
     }
 
     /// The token that this text is. Which of its bytes are right cannot be told from the time it takes.
@@ -149,19 +195,83 @@ impl Tokens {
     /// # Errors
     /// If the tokens cannot be read.
     pub fn find(&self, text: &str) -> Result<Option<Token>, TokenError> {
-        let Some((id, secret)) = text.strip_prefix(PREFIX).and_then(|rest| rest.split_once('_')) else { return Ok(None) };
+        let Some((id, secret)) = parts(text, PREFIX) else { return Ok(None) };
         let hash = hash(secret);
         let found = self.all()?.into_iter().find(|token| token.id == id);
         Ok(found.filter(|token| token.hash.as_bytes().ct_eq(hash.as_bytes()).into()))
     }
 
-    /// Makes a token.
+    /// Makes a token; `repository` is none for roles that are for the whole hub.
     ///
     /// # Errors
     /// If a name is none, or it cannot be stored.
-    pub fn add(&self, name: &str, role: Role, repository: &str) -> Result<NewToken, TokenError> {
-        if let Some(wrong) = [name, repository].into_iter().find(|name| !is_name(name)) {
+    pub fn add(&self, name: &str, role: Role, repository: Option<&str>) -> Result<NewToken, TokenError> {
+        let made = NewToken::draw(name, role, repository)?;
+        self.change(|contents| {
+            contents.tokens.push(made.token.clone());
+            Ok(())
+        })?;
+        Ok(made)
+    }
+
+    /// Takes tokens back: that with this id, or all of this name.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be stored.
+    pub fn revoke(&self, which: &str) -> Result<Vec<Token>, TokenError> {
+        let meant = |token: &Token| token.id == which || token.name == which;
+        self.change(|contents| {
+            let gone: Vec<_> = contents.tokens.extract_if(.., |token| meant(token)).collect();
+            match gone.is_empty() {
+                true if self.declared.iter().any(meant) => Err(TokenError::Declared(which.to_owned())),
+                true => Err(TokenError::Unknown(which.to_owned())),
+                false => Ok(gone),
+            }
+        })
+    }
+
+    /// Ties a writer's token to the writer key whose snapshot it brings first. Says which one it is tied to, by now.
+    ///
+    /// # Errors
+    /// If it is gone, or it cannot be stored.
+    pub fn bind(&self, id: &str, writer: WriterId) -> Result<WriterId, TokenError> {
+        self.change(|contents| {
+            if self.declared.iter().any(|token| token.id == id) {
+                return Ok(*contents.bound.entry(id.to_owned()).or_insert(writer));
+            }
+            let token = contents.tokens.iter_mut().find(|token| token.id == id).ok_or_else(|| TokenError::Unknown(id.to_owned()))?;
+            Ok(*token.writer.get_or_insert(writer))
+        })
+    }
+
+    /// Changes the file, one process after the other; readers see it as it was or as it will be.
+    fn change<T>(&self, change: impl FnOnce(&mut Contents) -> Result<T, TokenError>) -> Result<T, TokenError> {
+        let failed = |error| TokenError::Io(self.path(), error);
+        let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(self.data.join(LOCK)).map_err(failed)?;
+        lock.lock().map_err(failed)?;
+        let mut contents = self.load()?;
+        let result = change(&mut contents)?;
+        let text = serde_json::to_vec_pretty(&contents).map_err(|error| TokenError::Damaged(self.path(), error))?;
+        let mut file = tempfile::NamedTempFile::new_in(&self.data).map_err(failed)?;
+        file.write_all(&text).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+        file.persist(self.path()).map_err(|error| failed(error.error))?;
+        File::open(&self.data).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Default::default();
+        Ok(result)
+    }
+}
+
+impl NewToken {
+    /// Draws one, which nobody knows yet.
+    ///
+    /// # Errors
+    /// If a name is none, or the machine gives no random numbers.
+    pub fn draw(name: &str, role: Role, repository: Option<&str>) -> Result<Self, TokenError> {
+        if let Some(wrong) = [Some(name), repository].into_iter().flatten().find(|name| !is_name(name)) {
             return Err(TokenError::Name(wrong.to_owned()));
+        }
+        if role.is_for_hub() && repository.is_some() {
+            return Err(TokenError::NoRepository(role));
         }
         let (mut id, mut secret) = ([0; 4], Zeroizing::new([0; 32]));
         let random = |bytes: &mut [u8]| getrandom::fill(bytes).map_err(|error| TokenError::Random(error.to_string()));
@@ -172,65 +282,61 @@ impl Tokens {
             id: hex(&id),
             name: name.to_owned(),
             role,
-            repository: repository.to_owned(),
+            repository: repository.map(str::to_owned),
             writer: None,
             hash: hash(&secret),
-            made: Timestamp::now(),
+            made: Some(Timestamp::now()),
+            declared: false,
         };
-        self.change(|tokens| {
-            tokens.push(token.clone());
-            Ok(())
-        })?;
         let text = Zeroizing::new(format!("{PREFIX}{}_{}", token.id, *secret));
-        Ok(NewToken { token, text })
+        Ok(Self { token, text })
     }
+}
 
-    /// Takes tokens back: that with this id, or all of this name.
-    ///
-    /// # Errors
-    /// If there is none, or it cannot be stored.
-    pub fn revoke(&self, which: &str) -> Result<Vec<Token>, TokenError> {
-        self.change(|tokens| {
-            let gone: Vec<_> = tokens.extract_if(.., |token| token.id == which || token.name == which).collect();
-            if gone.is_empty() { Err(TokenError::Unknown(which.to_owned())) } else { Ok(gone) }
-        })
-    }
+/// What is known of a token whose text this is; none if it is no token.
+pub fn hash_of(text: &str) -> Option<String> {
+    let (id, secret) = parts(text.trim(), PREFIX)?;
+    Some(format!("{HASHED}{id}_{}", hash(secret)))
+}
 
-    /// Ties a writer's token to the writer key whose snapshot it brings first. Says which one it is tied to, by now.
-    ///
-    /// # Errors
-    /// If it is gone, or it cannot be stored.
-    pub fn bind(&self, id: &str, writer: WriterId) -> Result<WriterId, TokenError> {
-        self.change(|tokens| {
-            let token = tokens.iter_mut().find(|token| token.id == id).ok_or_else(|| TokenError::Unknown(id.to_owned()))?;
-            Ok(*token.writer.get_or_insert(writer))
-        })
-    }
-
-    /// Changes the file, one process after the other; readers see it as it was or as it will be.
-    fn change<T>(&self, change: impl FnOnce(&mut Vec<Token>) -> Result<T, TokenError>) -> Result<T, TokenError> {
-        let failed = |error| TokenError::Io(self.path(), error);
-        let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(self.data.join(LOCK)).map_err(failed)?;
-        lock.lock().map_err(failed)?;
-        let mut tokens = self.load()?;
-        let result = change(&mut tokens)?;
-        let text = serde_json::to_vec_pretty(&Contents { tokens }).map_err(|error| TokenError::Damaged(self.path(), error))?;
-        let mut file = tempfile::NamedTempFile::new_in(&self.data).map_err(failed)?;
-        file.write_all(&text).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-        file.persist(self.path()).map_err(|error| failed(error.error))?;
-        File::open(&self.data).and_then(|folder| folder.sync_all()).map_err(failed)?;
-        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Default::default();
-        Ok(result)
-    }
+/// The id in a text, and what follows it.
+fn parts<'a>(text: &'a str, prefix: &str) -> Option<(&'a str, &'a str)> {
+    let (id, rest) = text.strip_prefix(prefix)?.split_once('_')?;
+    (id.len() == 8 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some((id, rest))
 }
 
 fn hash(secret: &str) -> String {
     blake3::hash(secret.as_bytes()).to_hex().to_string()
 }
 
+/// The token of a host of the configuration.
+fn declared(name: &str, host: &HubHost, credentials: &Credentials) -> Result<Token, TokenError> {
+    let role = Role::from(host.role);
+    let text = match (&host.token_hash, &host.token_hash_file) {
+        (Some(text), _) => text.clone(),
+        (None, Some(file)) => {
+            let path = file.locate(credentials).map_err(|error| TokenError::Secret(name.to_owned(), error))?;
+            let mut text = String::new();
+            let read = File::open(&path).and_then(|file| file.take(LARGEST).read_to_string(&mut text));
+            read.map_err(|error| TokenError::Io(path, error))?;
+            text
+        }
+        (None, None) => return Err(TokenError::Hash(name.to_owned())),
+    };
+    let is_hash = |hash: &str| hash.len() == DIGITS && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let (id, hash) = parts(text.trim(), HASHED).filter(|(_, hash)| is_hash(hash)).ok_or_else(|| TokenError::Hash(name.to_owned()))?;
+    let repository = (!role.is_for_hub()).then(|| host.repository.clone().unwrap_or_else(|| name.to_owned()));
+    if let Some(wrong) = [Some(name), repository.as_deref()].into_iter().flatten().find(|name| !is_name(name)) {
+        return Err(TokenError::Name(wrong.to_owned()));
+    }
+    let (id, hash) = (id.to_owned(), hash.to_owned());
+    Ok(Token { id, name: name.to_owned(), role, repository, writer: None, hash, made: None, declared: true })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::HubRole;
 
     fn tokens() -> (Tokens, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
@@ -240,7 +346,7 @@ mod tests {
     #[test]
     fn a_token_is_found_by_its_text_and_only_its_hash_is_kept() {
         let (tokens, folder) = tokens();
-        let made = tokens.add("nas", Role::Writer, "nas").unwrap();
+        let made = tokens.add("nas", Role::Writer, Some("nas")).unwrap();
         assert_eq!(tokens.find(&made.text).unwrap(), Some(made.token.clone()));
         let secret = made.text.splitn(3, '_').nth(2).unwrap();
         assert!(secret.len() >= 43, "256 bits");
@@ -255,7 +361,7 @@ mod tests {
     #[test]
     fn a_token_that_another_process_revoked_is_known_no_more() {
         let (tokens, folder) = tokens();
-        let made = tokens.add("nas", Role::Reader, "home").unwrap();
+        let made = tokens.add("nas", Role::Reader, Some("home")).unwrap();
         let other = Tokens::open(folder.path()).unwrap();
         assert!(other.find(&made.text).unwrap().is_some());
         assert_eq!(tokens.revoke("nas").unwrap(), std::slice::from_ref(&made.token));
@@ -266,7 +372,7 @@ mod tests {
     #[test]
     fn a_token_belongs_to_the_first_writer_that_it_brings() {
         let (tokens, _folder) = tokens();
-        let made = tokens.add("nas", Role::Writer, "nas").unwrap();
+        let made = tokens.add("nas", Role::Writer, Some("nas")).unwrap();
         let writer = |byte| WriterId::from_bytes([byte; 32]);
         assert_eq!(tokens.bind(&made.token.id, writer(1)).unwrap(), writer(1));
         assert_eq!(tokens.bind(&made.token.id, writer(2)).unwrap(), writer(1));
@@ -276,8 +382,37 @@ mod tests {
     fn names_that_lead_elsewhere_are_refused() {
         let (tokens, _folder) = tokens();
         for name in ["", "..", "a/b", "A", "a b"] {
-            assert!(matches!(tokens.add(name, Role::Writer, "home"), Err(TokenError::Name(_))), "{name}");
-            assert!(matches!(tokens.add("home", Role::Writer, name), Err(TokenError::Name(_))), "{name}");
+            assert!(matches!(tokens.add(name, Role::Writer, Some("home")), Err(TokenError::Name(_))), "{name}");
+            assert!(matches!(tokens.add("home", Role::Writer, Some(name)), Err(TokenError::Name(_))), "{name}");
         }
+    }
+
+    #[test]
+    fn a_host_of_the_configuration_is_known_by_the_hash_of_its_token() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = NewToken::draw("q", Role::Writer, None).unwrap();
+        assert_eq!(hash_of(&made.text), Some(made.token.hashed()));
+        let mut hub = config::Hub::at(folder.path().to_owned());
+        let host = HubHost { token_hash: Some(made.token.hashed()), token_hash_file: None, role: HubRole::Writer, repository: None };
+        hub.hosts.insert("q".into(), host);
+        let none = Credentials { directory: None, service: String::new() };
+        let open = |hub: &config::Hub| Tokens::declared(hub, &none);
+        let tokens = open(&hub).unwrap();
+        let found = tokens.find(&made.text).unwrap().unwrap();
+        assert_eq!((found.name.as_str(), found.repository.as_deref(), found.declared), ("q", Some("q"), true));
+        assert!(matches!(tokens.revoke("q"), Err(TokenError::Declared(_))));
+        let writer = WriterId::from_bytes([1; 32]);
+        tokens.bind(&found.id, writer).unwrap();
+        assert_eq!(open(&hub).unwrap().find(&made.text).unwrap().unwrap().writer, Some(writer), "it is remembered");
+        hub.hosts.get_mut("q").unwrap().token_hash = Some(made.text.to_string());
+        let error = open(&hub).err().unwrap().to_string();
+        assert!(error.contains("`q`") && !error.contains(&made.text[13..]), "the token itself is no hash, and is not shown: {error}");
+    }
+
+    #[test]
+    fn whoever_sees_the_whole_hub_has_no_repository() {
+        let (tokens, _folder) = tokens();
+        assert_eq!(tokens.add("grafana", Role::Viewer, None).unwrap().token.repository, None);
+        assert!(matches!(tokens.add("grafana", Role::Viewer, Some("nas")), Err(TokenError::NoRepository(_))));
     }
 }

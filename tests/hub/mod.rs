@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use hearth_backup::config::Listen;
+use hearth_backup::config::{self, ByteSize, Credentials, Listen};
 use hearth_backup::hub::serve::serve;
 use hearth_backup::hub::{Hub, Quota, Repositories, Role, Tokens};
 use hearth_backup::store::hub::HubAddress;
@@ -29,8 +29,15 @@ impl Server {
 
     /// With a quota, and changed as wanted.
     pub fn with(quota: Quota, change: impl FnOnce(Hub) -> Hub) -> Self {
+        Self::configured(|settings| (settings.quota, settings.quota_objects) = (quota.bytes.map(ByteSize), quota.objects), change)
+    }
+
+    /// As a configuration has it.
+    pub fn configured(set: impl FnOnce(&mut config::Hub), change: impl FnOnce(Hub) -> Hub) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let hub = change(Hub::open(folder.path(), quota).unwrap());
+        let mut settings = config::Hub::at(folder.path().to_owned());
+        set(&mut settings);
+        let hub = change(Hub::open(&settings, &Credentials { directory: None, service: String::new() }).unwrap());
         let (stop, stopped) = oneshot::channel();
         let (ready, base) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
@@ -53,7 +60,7 @@ impl Server {
     /// A new token; the repository is made.
     pub fn token(&self, name: &str, role: Role, repository: &str) -> String {
         Repositories::new(self.folder.path(), Quota::default()).make(repository).unwrap();
-        let token = Tokens::open(self.folder.path()).unwrap().add(name, role, repository).unwrap();
+        let token = Tokens::open(self.folder.path()).unwrap().add(name, role, Some(repository)).unwrap();
         token.text.to_string()
     }
 

@@ -20,9 +20,15 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    fn path(&self) -> PathBuf {
+    /// Where it is, or would be.
+    pub fn path(&self) -> PathBuf {
         let usual = || PLACES.iter().map(PathBuf::from).find(|path| path.exists()).unwrap_or_else(|| Path::new(PLACES[0]).to_owned());
         self.config.clone().unwrap_or_else(usual)
+    }
+
+    /// Whether one is given, or one lies where it usually does.
+    pub fn is_there(&self) -> bool {
+        self.config.is_some() || self.path().exists()
     }
 
     /// Reads and checks it.

@@ -20,15 +20,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
+use zeroize::Zeroizing;
 
 use self::answer::{Body, json, refused, spawn};
 use super::door::Grant;
 use super::login::WINDOW;
 use super::repository::{Kept, refusal};
-use super::{Hub, Role};
+use super::{Hub, Role, Token};
 use crate::store::Store as _;
 use crate::store::hub::protocol::{About, Reason, Refusal, VERSION};
 
@@ -125,13 +128,21 @@ async fn let_in(hub: &Arc<Hub>, peer: &Peer, repository: &str, headers: &HeaderM
 }
 
 async fn log_in(hub: &Arc<Hub>, peer: &Peer, repository: &str, headers: &HeaderMap) -> Result<Grant, Refusal> {
+    let found = login(hub, peer, headers).await?;
+    if found.repository.as_deref() != Some(repository) {
+        return Err(refusal(Reason::NoRepository, "there is no such repository for this token"));
+    }
+    Ok(Grant { name: found.name, token: Some(found.id), role: found.role, writer: found.writer })
+}
+
+/// The token that a request brings: as `Bearer TOKEN`, or as the password of `Basic`, which browsers ask people for.
+async fn login(hub: &Arc<Hub>, peer: &Peer, headers: &HeaderMap) -> Result<Token, Refusal> {
     let from = peer.address();
     if !hub.logins.may_try(from, Instant::now()) {
         return Err(refusal(Reason::TooMany, "too many failed logins from this address; wait a minute"));
     }
-    let token = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
-    let missing = || refusal(Reason::Unauthorized, "a token is needed, as `Authorization: Bearer TOKEN`");
-    let token = zeroize::Zeroizing::new(token.ok_or_else(missing)?.trim().to_owned());
+    let brought = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(token_in);
+    let token = brought.ok_or_else(|| refusal(Reason::Unauthorized, "a token is needed, as `Authorization: Bearer TOKEN`"))?;
     let asked = Arc::clone(hub);
     let found = spawn(move || {
         asked.tokens.find(&token).map_err(|error| {
@@ -139,15 +150,22 @@ async fn log_in(hub: &Arc<Hub>, peer: &Peer, repository: &str, headers: &HeaderM
             refusal(Reason::Failed, "the hub cannot read its tokens; its log says why")
         })
     });
-    let Some(found) = found.await? else {
+    found.await?.ok_or_else(|| {
         hub.logins.failed(from, Instant::now());
         tracing::warn!("a login with an unknown token failed, from {}", from.map_or("this machine".to_owned(), |from| from.to_string()));
-        return Err(refusal(Reason::Unauthorized, "the hub does not know this token; it may have been revoked"));
-    };
-    if found.repository != repository {
-        return Err(refusal(Reason::NoRepository, "there is no such repository for this token"));
+        refusal(Reason::Unauthorized, "the hub does not know this token; it may have been revoked")
+    })
+}
+
+/// The token in a header of RFC 6750, or of RFC 7617 whatever the user is called.
+fn token_in(header: &str) -> Option<Zeroizing<String>> {
+    let (scheme, rest) = header.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(Zeroizing::new(rest.trim().to_owned()));
     }
-    Ok(Grant { name: found.name, token: Some(found.id), role: found.role, writer: found.writer })
+    let decoded = Zeroizing::new(STANDARD.decode(rest.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?);
+    let (_, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    Some(Zeroizing::new(password.to_owned()))
 }
 
 async fn about(ask: &objects::Ask) -> Result<Response<Body>, Refusal> {
@@ -162,6 +180,7 @@ async fn about(ask: &objects::Ask) -> Result<Response<Body>, Refusal> {
             now: now.try_into().map_err(|_| refusal(Reason::Failed, "the hub's clock is wrong"))?,
             used: kept.usage()?,
             quota: kept.quota.told(),
+            warning: kept.warning(kept.usage()?),
             unknown_folders,
         })
     });

@@ -174,7 +174,7 @@ pub(super) async fn put(ask: Ask, name: ObjectName, request: Request<Incoming>) 
         Ok(Some(upload)) => (upload, Arc::clone(&ask.hub)),
         Ok(None) => {
             drain(body, length).await;
-            return json(&Stored { created: false });
+            return json(&Stored { created: false, warning: None });
         }
         Err(refusal) => {
             drain(body, length).await;

@@ -56,6 +56,8 @@ struct Inner {
     memory: Arc<Memory>,
     /// What the token permits, once that was asked.
     role: OnceLock<String>,
+    /// What the hub warned of.
+    warned: OnceLock<()>,
 }
 
 impl Drop for Inner {
@@ -98,7 +100,7 @@ impl HubStore {
         let failed = |error| StoreError::io("use the hub", address.to_string(), error);
         let attempts = Attempts::new(access.connections()).map_err(failed)?;
         let client = Client::new(&address, access).map_err(failed)?;
-        Ok(Self(Arc::new(Inner { address, attempts, client, memory: Arc::default(), role: OnceLock::new() })))
+        Ok(Self(Arc::new(Inner { address, attempts, client, memory: Arc::default(), role: OnceLock::new(), warned: OnceLock::new() })))
     }
 
     /// What the hub says of the repository.
@@ -107,7 +109,18 @@ impl HubStore {
     /// If it cannot be asked, or has no such repository for this token.
     pub fn about(&self) -> Result<About, StoreError> {
         let ask = |_| async { self.0.client.json(RequestKind::Head, Method::GET, "", Content::Empty).await };
-        self.0.attempts.run(0, ask).0.map_err(|failure| self.failed("ask about", self.location(), &failure))
+        let about: About = self.0.attempts.run(0, ask).0.map_err(|failure| self.failed("ask about", self.location(), &failure))?;
+        self.warn(about.warning.as_deref());
+        Ok(about)
+    }
+
+    /// Hands on what the hub warns of, once.
+    fn warn(&self, warning: Option<&str>) {
+        if let Some(warning) = warning
+            && self.0.warned.set(()).is_ok()
+        {
+            tracing::warn!("the hub says: {warning}");
+        }
     }
 
     fn failed(&self, action: &'static str, object: impl ToString, failure: &Failure) -> StoreError {
@@ -118,11 +131,14 @@ impl HubStore {
         let path = object_path(name);
         let put = |_| async { self.0.client.json::<Stored>(RequestKind::Put, Method::PUT, &path, content.again()?).await };
         let (result, attempts) = self.0.attempts.run(size, put);
+        if let Ok(stored) = &result {
+            self.warn(stored.warning.as_deref());
+        }
         match result {
-            Ok(Stored { created: true }) => Ok(Put::Created),
+            Ok(Stored { created: true, .. }) => Ok(Put::Created),
             // The first attempt may have come through although its answer was lost.
-            Ok(Stored { created: false }) if attempts > 1 && self.is_ours(name, content, size)? => Ok(Put::Created),
-            Ok(Stored { created: false }) => Ok(Put::Exists),
+            Ok(Stored { created: false, .. }) if attempts > 1 && self.is_ours(name, content, size)? => Ok(Put::Created),
+            Ok(Stored { created: false, .. }) => Ok(Put::Exists),
             Err(failure) => Err(self.failed("store", name, &failure)),
         }
     }

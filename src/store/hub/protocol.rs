@@ -28,6 +28,9 @@ pub struct About {
     /// What they may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quota: Option<Usage>,
+    /// What to know before the quota is used up, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
     /// Top-level folders that the hub's version does not know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown_folders: Vec<String>,
@@ -71,10 +74,13 @@ impl Listed {
 }
 
 /// What became of an upload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
     /// Whether the object is new; otherwise one of that name was there, and stayed as it was.
     pub created: bool,
+    /// What to know before the quota is used up, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
 }
 
 /// Of one object that was to be deleted.

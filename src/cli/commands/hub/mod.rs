@@ -4,9 +4,15 @@ mod serve;
 mod stdio;
 mod token;
 
-use std::path::{Path, PathBuf};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+
+use super::config::ConfigFile;
+use crate::cli::exit::UsageError;
+use crate::config::{Credentials, Hub};
 
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
@@ -28,26 +34,48 @@ impl HubCommand {
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self {
             HubCommand::Serve(command) => command.run(context),
-            HubCommand::Stdio(command) => command.run(),
+            HubCommand::Stdio(command) => command.run(context),
             HubCommand::Token(command) => command.run(context),
         }
     }
 }
 
-/// Where a hub keeps everything.
+/// Which hub: one of a configuration, or a directory for a first try.
 #[derive(Debug, Args)]
-struct Data {
-    /// The hub's directory: its tokens, and the repositories below `repositories`
+struct Which {
+    /// The hub's directory: its tokens, and the repositories below `repositories`; instead of a configuration with a `hub`
     #[arg(long, value_name = "DIR", env = "HEARTH_HUB_DATA", hide_env_values = true)]
-    data: PathBuf,
+    data: Option<PathBuf>,
+
+    #[command(flatten)]
+    file: ConfigFile,
 }
 
-impl Data {
-    /// The directory, which is made if it is not there.
-    fn path(&self) -> anyhow::Result<&Path> {
-        use std::os::unix::fs::DirBuilderExt as _;
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.data);
-        made.map_err(|error| anyhow::anyhow!("cannot make the hub's directory {}: {error}", self.data.display()))?;
-        Ok(&self.data)
+impl Which {
+    /// What is said of the hub. Its directory is made if it is not there.
+    ///
+    /// # Errors
+    /// If neither a directory is given nor a configuration with a hub, or the directory cannot be made.
+    fn hub(&self) -> anyhow::Result<Hub> {
+        let hub = match &self.data {
+            Some(data) => Hub::at(std::path::absolute(data)?),
+            None => self.configured()?,
+        };
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&hub.data_dir);
+        made.map_err(|error| anyhow::anyhow!("cannot make the hub's directory {}: {error}", hub.data_dir.display()))?;
+        Ok(hub)
+    }
+
+    fn configured(&self) -> anyhow::Result<Hub> {
+        if !self.file.is_there() {
+            return Err(UsageError::new("which hub? Give --data DIR, or --config FILE with a `hub` in it"));
+        }
+        let no_hub = || UsageError::new(format!("{} has no `hub`; add one, or give --data DIR", self.file.path().display()));
+        self.file.read()?.hub.ok_or_else(no_hub)
+    }
+
+    /// Where secrets are found that systemd keeps for a service of the hub.
+    fn credentials(context: &Context, service: &str) -> Credentials {
+        Credentials { directory: context.credentials(), service: service.to_owned() }
     }
 }

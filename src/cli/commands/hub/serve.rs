@@ -4,22 +4,25 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Data;
+use super::Which;
 use crate::cli::args;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, UsageError};
-use crate::config::Listen;
+use crate::config::{self, ByteSize, Listen};
+use crate::hub::Hub;
 use crate::hub::serve::{Certificate, run};
-use crate::hub::{Hub, Quota};
+
+/// The service that a configuration's hub is.
+const SERVICE: &str = "hearth-backup-hub";
 
 /// Answer hosts until told to stop
 #[derive(Debug, Args)]
 pub struct Serve {
     #[command(flatten)]
-    data: Data,
+    which: Which,
 
-    /// Where to listen: ADDRESS:PORT, unix:PATH for a proxy on this machine, or `systemd` for the sockets of a .socket unit
-    #[arg(long, value_name = "WHERE", default_value = "127.0.0.1:8420")]
+    /// Where to listen: ADDRESS:PORT, unix:PATH for a proxy on this machine, or `systemd` for the sockets of a .socket unit [default: 127.0.0.1:8420]
+    #[arg(long, value_name = "WHERE")]
     listen: Vec<Listen>,
 
     /// The certificate in PEM, with those between it and its authority; read again when it changes
@@ -41,34 +44,52 @@ pub struct Serve {
     /// Listen without TLS at addresses that other machines reach; for lines that are protected otherwise, such as by WireGuard
     #[arg(long)]
     plain_http: bool,
+
+    /// Show status, metrics and the page without a token
+    #[arg(long)]
+    open_status: bool,
 }
 
 impl Serve {
-    /// Runs the command.
+    /// Runs the command. What is given on the command line comes before what the configuration says.
     ///
     /// # Errors
     /// If it cannot listen.
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        if let Some(address) = self.listen.iter().find_map(Listen::reached_by_others)
-            && self.tls_certificate.is_none()
-            && !(self.plain_http || context.global.allow_plain_http)
+        let hub = self.changed(self.which.hub()?, context);
+        let certified = self.tls_certificate.is_some() || hub.tls.is_some();
+        if let Some(address) = hub.listen.iter().find_map(Listen::reached_by_others)
+            && !certified
+            && !hub.plain_http
         {
             return Err(UsageError::new(format!(
                 "{address} is reached from other machines, and tokens would go there in clear: give --tls-certificate and --tls-key, listen \
                  at 127.0.0.1 behind a proxy, or give --plain-http if the line is protected otherwise"
             )));
         }
-        let certificate = match (&self.tls_certificate, &self.tls_key) {
-            (Some(chain), Some(key)) => Some(Certificate::read(chain, key)?),
+        let credentials = Which::credentials(context, SERVICE);
+        let certificate = match (&self.tls_certificate, &self.tls_key, &hub.tls) {
+            (Some(chain), Some(key), _) => Some(Certificate::read(chain, key)?),
+            (_, _, Some(tls)) => Some(Certificate::read(&tls.certificate, &tls.key.locate(&credentials)?)?),
             _ => None,
         };
-        let hub = Hub::open(self.data.path()?, Quota { bytes: self.quota, objects: self.quota_objects })?;
         let ready = |names: &[String]| {
             for name in names {
                 tracing::info!("listening at {name}");
             }
         };
-        run(hub, &self.listen, certificate, ready)?;
+        run(Hub::open(&hub, &credentials)?, &hub.listen, certificate, ready)?;
         Ok(Exit::Done)
+    }
+
+    fn changed(&self, mut hub: config::Hub, context: &Context) -> config::Hub {
+        if !self.listen.is_empty() {
+            hub.listen.clone_from(&self.listen);
+        }
+        hub.quota = self.quota.map(ByteSize).or(hub.quota);
+        hub.quota_objects = self.quota_objects.or(hub.quota_objects);
+        hub.plain_http |= self.plain_http || context.global.allow_plain_http;
+        hub.open_status |= self.open_status;
+        hub
     }
 }

@@ -5,12 +5,14 @@ use std::os::fd::AsFd as _;
 
 use clap::Args;
 
-use super::Data;
+use super::Which;
 use crate::cli::args;
+use crate::cli::context::Context;
 use crate::cli::exit::{Exit, UsageError};
+use crate::config::ByteSize;
 use crate::hub::http::Peer;
 use crate::hub::serve::run_over;
-use crate::hub::{Hub, Quota, Repositories, Role};
+use crate::hub::{Hub, Quotas, Repositories, Role};
 use crate::store::hub::is_name;
 
 /// Answer one host over standard input and output: the command that `authorized_keys` forces for its key
@@ -20,7 +22,7 @@ use crate::store::hub::is_name;
 #[derive(Debug, Args)]
 pub struct Stdio {
     #[command(flatten)]
-    data: Data,
+    which: Which,
 
     /// The only repository that may be used; made if it is not there
     #[arg(long = "repository", visible_alias = "repo-name", value_name = "REPOSITORY")]
@@ -44,15 +46,21 @@ impl Stdio {
     ///
     /// # Errors
     /// If the hub's directory cannot be used, or the connection breaks.
-    pub fn run(self) -> anyhow::Result<Exit> {
+    pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
         if !is_name(&self.repository) {
             return Err(UsageError::new(format!("`{}` cannot be a repository at a hub", self.repository)));
         }
-        let (data, quota) = (self.data.path()?, Quota { bytes: self.quota, objects: self.quota_objects });
-        Repositories::new(data, quota).make(&self.repository)?;
+        let mut hub = self.which.hub()?;
+        if self.quota.is_some() || self.quota_objects.is_some() {
+            let own = hub.repositories.entry(self.repository.clone()).or_default();
+            own.quota = self.quota.map(ByteSize).or(own.quota);
+            own.quota_objects = self.quota_objects.or(own.quota_objects);
+        }
+        Repositories::new(&hub.data_dir, Quotas::of(&hub)).make(&self.repository)?;
+        let hub = Hub::open(&hub, &Which::credentials(context, "hearth-backup-hub"))?;
         let peer = Peer::Admitted { repository: self.repository.clone(), role: self.role, name: self.repository };
         let (input, output) = (io::stdin().as_fd().try_clone_to_owned()?, io::stdout().as_fd().try_clone_to_owned()?);
-        run_over(input, output, Hub::open(data, quota)?, peer)?;
+        run_over(input, output, hub, peer)?;
         Ok(Exit::Done)
     }
 }
