@@ -24,7 +24,7 @@ let
 
   # --- names and sources --------------------------------------------------------------
 
-  reserved = [ "forget-" "prune-" "check-" "notify-" "mirror-" "awake-" ];
+  reserved = [ "forget-" "prune-" "check-" "notify-" "mirror-" "awake-" "hub-" ];
   ofJob =
     name: job:
     let
@@ -45,7 +45,9 @@ let
     in
     [
       (unless (goodName name) at "a name consists of letters, digits, `-`, `_` and `.`, at most 64 of them: it becomes part of a unit's name.")
-      (unless (!lib.any (prefix: lib.hasPrefix prefix name) reserved) at "a job's name must not begin with ${quoted reserved}: units of that name do other things.")
+      (unless (
+        !lib.any (prefix: lib.hasPrefix prefix name) reserved && !lib.elem name [ "hub" "agent" ]
+      ) at "a job's name must not be `hub` or `agent`, or begin with ${quoted reserved}: units of that name do other things.")
       (unless (job.repositories != [ ]) "${at}.repositories" "names none; a job needs somewhere to go. ${
         if cfg.repositories == { } then "Define one in `services.hearth-backup.repositories`." else "There are: ${lib.concatStringsSep ", " (lib.attrNames cfg.repositories)}."
       }")

@@ -143,6 +143,13 @@ let
 
   # --- who is told --------------------------------------------------------------------
 
+  reporting = hub: {
+    inherit (hub) url jobs;
+    token = orNull (hub.token != null) (credential "report-token");
+    identity = orNull (hub.identity != null) (credential "report-identity");
+    allowPlainHttp = unlessEmpty hub.allowPlainHttp;
+  };
+
   notify = name: told: {
     inherit (told) command;
     ntfy =
@@ -167,6 +174,7 @@ in
       repositories = lib.mapAttrs repository cfg.repositories;
       jobs = lib.mapAttrs job jobs;
       mirrors = lib.mapAttrs mirror mirrors;
+      reportTo = if cfg.reportTo == null then null else reporting cfg.reportTo;
     };
   };
 }

@@ -5,7 +5,9 @@
 #   expect.warnings      all warnings, in any order
 #   expect.settings      values in the engine's configuration, by dotted path
 #   expect.units         for each unit, lines that it must have and, after a `!`, must not have; `null` if there must be no such unit
-#   expect.coverage, secrets, tmpfiles, persistence, stateDir, persistRoot   as they are
+#   expect.polkit, expect.authorized   as for units: what the rule of polkit and the keys of ssh must have
+#   expect.nginx         what the only virtual host answers with
+#   expect.coverage, secrets, tmpfiles, persistence, stateDir, persistRoot, hub, ports   as they are
 { lib }:
 let
   # A repository and a job that nothing is wrong with.
@@ -1131,7 +1133,7 @@ in
     "jobs.state.services: `vaultwarden` is not enabled on this host, so there is nothing to save. Remove it, or set `services.vaultwarden.enable = true`."
   ];
   a-job-has-the-name-of-other-units = refuses (with' { jobs.forget-hub = { repositories = [ "hub" ]; paths = [ "/srv" ]; }; }) [
-    "jobs.forget-hub: a job's name must not begin with `forget-`, `prune-`, `check-`, `notify-`, `mirror-` and `awake-`: units of that name do other things."
+    "jobs.forget-hub: a job's name must not be `hub` or `agent`, or begin with `forget-`, `prune-`, `check-`, `notify-`, `mirror-`, `awake-` and `hub-`: units of that name do other things."
   ];
   a-name-becomes-no-unit = refuses (with' { jobs."a b" = { repositories = [ "hub" ]; paths = [ "/srv" ]; }; }) [
     "jobs.a b: a name consists of letters, digits, `-`, `_` and `.`, at most 64 of them: it becomes part of a unit's name."
