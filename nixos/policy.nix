@@ -93,8 +93,11 @@ let
         lib.elem repository.${option} [ null "" false ] || suits repository.url
       ) "${at}.${option}" "is for ${what}, and the URL names none; leave it out.";
       there = own.repositoryAt repository.url;
+      # Their secrets would be called as those of others are.
+      taken = name == "report" || lib.hasPrefix "hub-host-" name || lib.hasPrefix "hub-mirror-" name;
     in
     [
+      (unless (!taken) at "a repository's name must not be `report`, or begin with `hub-host-` or `hub-mirror-`: secrets of that name are for other things.")
       (unless (goodName name) at "a name consists of letters, digits, `-`, `_` and `.`, at most 64 of them: it becomes part of a unit's name.")
       (unless (
         lib.elem scheme [ null "file" "https" "http" "ssh" "sftp" "s3" ] || own.isService repository.url

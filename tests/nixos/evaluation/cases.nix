@@ -603,7 +603,7 @@ in
 
   a-cluster-with-impermanence-needs-less-than-twenty-lines = {
     modules = [
-      ../../../docs/examples/fort.nix
+      (import ../../../docs/examples/fort.nix).host
       {
         environment.persistence."/persist/system".directories = [ "/var/lib/outline" ];
         services.outline = {
@@ -646,6 +646,62 @@ in
         "OnCalendar=daily"
         "RandomizedDelaySec=1h"
       ];
+      units."hearth-backup-system.service" = [
+        "LoadCredential=hub-token:/run/agenix/hearth-backup-hub-token"
+        "LoadCredential=report-token:/run/agenix/hearth-backup-report-token"
+      ];
+    };
+  };
+
+  its-hub-needs-no-more = {
+    modules = [
+      (import ../../../docs/examples/fort.nix).hub
+      { services.hearth-backup.enable = false; }
+    ];
+    expect = {
+      warnings = [ ];
+      secretNames = [ "hearth-backup-hub-mirror-b2-credentials" "hearth-backup-hub-mirror-friend-identity" ];
+      units = {
+        "hearth-backup-hub.service" = [ "ReadWritePaths=/tank/hearth" ];
+        "hearth-backup-hub-mirror-b2.timer" = [ "OnCalendar=02:00" ];
+        "hearth-backup-hub-mirror-friend.timer" = [ "OnCalendar=03:00" ];
+      };
+    };
+  };
+
+  the-template-goes-to-its-hub-too = {
+    modules = [
+      ../../../nixos/template/backup.nix
+      ../../../nixos/template/at-hub.nix
+      ../../../nixos/template/host.nix
+      { services.openssh.hostKeys = [ ]; }
+    ];
+    expect = {
+      warnings = [ ];
+      secretNames = [
+        "hearth-backup-disk-writer-key"
+        "hearth-backup-hub-token"
+        "hearth-backup-hub-writer-key"
+        "hearth-backup-report-token"
+      ];
+      settings."jobs.state.repositories" = [ "disk" "hub" ];
+      units."hearth-backup-state.service" = [ "WantsMountsFor=/mnt/backup/q" "After=network-online.target" ];
+      units."hearth-backup-agent.service" = [ "User=hearth-backup-agent" ];
+    };
+  };
+
+  the-hub-of-the-template-is-one = {
+    modules = [
+      ../../../nixos/template/hub.nix
+      { services.hearth-backup.enable = false; }
+    ];
+    expect = {
+      warnings = [ ];
+      secretNames = [ ];
+      units = {
+        "hearth-backup-hub.socket" = [ "ListenStream=/run/hearth-backup-hub.sock" ];
+        "hearth-backup-hub-mirror-usb.service" = [ "RequiresMountsFor=/mnt/usb" ];
+      };
     };
   };
 
