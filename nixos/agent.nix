@@ -54,6 +54,7 @@ in
         Group = user;
         Restart = "always";
         RestartSec = "10s";
+        WatchdogSec = "60s";
         MemoryMax = "256M";
         WorkingDirectory = "/";
         LoadCredential = parts.credentialsOf (entry: entry.reports or false);
