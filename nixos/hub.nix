@@ -189,8 +189,8 @@ let
     {
       description = "Copy the hub's backups to ${name}";
       documentation = [ "man:hearth-backup-hub-maintain(1)" ];
-      # What is forgotten need not be copied.
-      after = network.after ++ [ "hearth-backup-hub-maintain.service" ];
+      # What is forgotten need not be copied, and a repository is for one at a time.
+      after = network.after ++ [ "hearth-backup-hub-maintain.service" ] ++ map (other: "hearth-backup-hub-mirror-${other}.service") (lib.filter (other: other < name) (lib.attrNames mirrors));
       inherit (network) wants;
       onFailure = onFailure "hearth-backup-hub-mirror-${name}";
       restartIfChanged = false;

@@ -570,7 +570,7 @@ in
           "RequiresMountsFor=/mnt/usb"
           "ReadWritePaths=-/mnt/usb"
           "PrivateNetwork=true"
-          "After=hearth-backup-hub-maintain.service"
+          "After=hearth-backup-hub-maintain.service hearth-backup-hub-mirror-b2.service hearth-backup-hub-mirror-friend.service hearth-backup-hub-mirror-other.service"
           "!network-online"
         ];
         "hearth-backup-hub-mirror-off.service" = null;
