@@ -227,7 +227,8 @@ let
     name: mirror:
     let
       ends = map (end: cfg.repositories.${end}) [ mirror.from mirror.to ];
-      network = afterNetwork (lib.any isRemote ends);
+      remote = lib.any isRemote (ends ++ hub);
+      network = afterNetwork remote;
       # Whose key says which repository it must be; it needs none else.
       voucher = lib.findFirst (end: cfg.repositories.${end}.writerKey != null) null [ mirror.from mirror.to ];
       told = notifications "hearth-backup-mirror-${name}" "mirror-${name}" mirror;
@@ -245,7 +246,7 @@ let
       onFailure = if told != [ ] then told else ofJobs "hearth-backup-mirror-${name}" feeding;
       restartIfChanged = false;
       unitConfig.RequiresMountsFor = map (own.word utils) ([ cfg.stateDir ] ++ directories ends);
-      inherit (sshFor ends) path environment;
+      inherit (sshFor (ends ++ hub)) path environment;
       serviceConfig =
         quietly
         // {
@@ -254,14 +255,16 @@ let
             name
           ];
           LoadCredential = credentialsOf (
-            entry: lib.elem (entry.repository or null) [ mirror.from mirror.to ] && (!(entry.writes or false) || entry.repository == voucher)
+            entry:
+            lib.elem (entry.repository or null) [ mirror.from mirror.to ] && (!(entry.writes or false) || entry.repository == voucher)
+            || entry.reports or false
           );
           TimeoutStartSec = mirror.limits.time;
         }
         // lib.filterAttrs (_: value: value != null) { MemoryMax = mirror.limits.memory; }
         // confine {
           needs = {
-            network = lib.any isRemote ends;
+            network = remote;
             override = lib.any (end: end.foreignOwner) ends;
           };
           # Nothing is written to the original.
@@ -284,21 +287,23 @@ let
   # A mirror without this host's key keeps house by itself.
   stepsOf = name: repository: lib.filter (step: repository.writerKey != null && repository.${step}.enable && (step != "forget" || forgets name)) (lib.attrNames steps);
 
-  keeping = step: name: repository: {
+  keeping = step: name: repository: let
+    remote = lib.any isRemote ([ repository ] ++ hub);
+  in {
     description = "${steps.${step}} the backups in ${name}";
     documentation = [ "man:hearth-backup-maintain(1)" ];
     # Not all at once, and not while this host's jobs and mirrors write to it, if they have the same times.
     after =
-      (afterNetwork (isRemote repository)).after
+      (afterNetwork remote).after
       ++ map (job: "hearth-backup-${job}.service") (lib.attrNames (jobsOf name))
       ++ mirrorsTo name
       ++ optional (step == "prune") "hearth-backup-forget-${name}.service"
       ++ optional (step == "check") "hearth-backup-prune-${name}.service";
-    inherit (afterNetwork (isRemote repository)) wants;
+    inherit (afterNetwork remote) wants;
     onFailure = ofJobs "hearth-backup-${step}-${name}" (jobsOf name);
     restartIfChanged = false;
     unitConfig.RequiresMountsFor = map (own.word utils) ([ cfg.stateDir ] ++ directories [ repository ]);
-    inherit (sshFor [ repository ]) path environment;
+    inherit (sshFor ([ repository ] ++ hub)) path environment;
     serviceConfig =
       quietly
       // {
@@ -308,13 +313,13 @@ let
           "--only"
           step
         ];
-        LoadCredential = credentialsOf (entry: (entry.repository or null) == name);
+        LoadCredential = credentialsOf (entry: (entry.repository or null) == name || entry.reports or false);
         TimeoutStartSec = "infinity";
         MemoryMax = "2G";
       }
       // confine {
         needs = {
-          network = isRemote repository;
+          network = remote;
           override = repository.foreignOwner;
         };
         writable = writableOf [ repository ];

@@ -14,7 +14,10 @@ in
           token.age = ./q-token.age;
         }
       '';
-      description = "The hub that is told of each run of a job: when, how it ended, how much was saved, its warnings and last lines. Its page shows them.";
+      description = ''
+        The hub that is told of each run of a job, of a mirror and of what keeps house: when, how it ended, how much was saved, its warnings and last lines. Its page
+        shows them. Without it the hubs are told at which the repositories of the run lie.
+      '';
       type = types.nullOr (
         types.submodule {
           options = {

@@ -187,6 +187,11 @@ in
         repositories = [ "hub" ];
         paths = [ "/root" ];
       };
+      repositories.usb.url = "/mnt/usb/q";
+      mirrors.usb = {
+        from = "hub";
+        to = "usb";
+      };
     };
     expect = {
       warnings = [ ];
@@ -206,10 +211,12 @@ in
           "!home-token"
         ];
         "hearth-backup-check-hub.service" = [
-          "PrivateNetwork=true"
+          "LoadCredential=report-token:/run/agenix/hearth-backup-report-token"
+          "After=network-online.target hearth-backup-media.service hearth-backup-private.service hearth-backup-prune-hub.service"
+          "PrivateNetwork=false"
           "NotifyAccess=main"
-          "!report-token"
         ];
+        "hearth-backup-mirror-usb.service" = [ "LoadCredential=report-token:/run/agenix/hearth-backup-report-token" "PrivateNetwork=false" ];
         "hearth-backup-agent.service" = [
           "Type=notify"
           "User=hearth-backup-agent"
