@@ -22,7 +22,7 @@ let
         paths = [ "/srv" ];
       };
     };
-  tokenHash = "hbh_5d0e1c2a_0f9c5e1b7d3a48266c1de0b94f7a5283e6d10c9b8a7f6e5d4c3b2a190817";
+  tokenHash = "hbh_b97b3ea0_c33daba3ad3bbbb0a424890ed3c49635f4d838c47cee312e5ee9d538c4dda4d0";
   # A hub that one host comes to.
   plainHub =
     settings:
