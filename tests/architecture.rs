@@ -22,7 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["model"]),
     ("notify", &["config", "model"]),
     ("job", &["notify", "keep", "content", "sealed", "source", "store", "retention", "config", "model"]),
-    ("keep", &["sealed", "store", "retention", "model"]),
+    ("keep", &["config", "sealed", "store", "retention", "model"]),
     ("hub", &["keep", "config", "sealed", "store", "retention", "model"]),
     ("cli", &["hub", "job", "keep", "notify", "config", "content", "sealed", "source", "store", "retention", "model"]),
     ("lib", &[]),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::listen::Listen;
 use super::notify::{self, Notify};
 use super::percent::Percent;
-use super::repository::Pruning;
+use super::repository::{Pruning, Repository};
 use super::retention::Retention;
 use super::secret::SecretFile;
 use super::size::ByteSize;
@@ -210,6 +210,17 @@ impl HubMirror {
     /// Where a repository is copied to.
     pub fn url_of(&self, repository: &str) -> String {
         self.url.replace(REPOSITORY, repository)
+    }
+
+    /// The same, with what is needed to reach it.
+    pub fn place(&self, repository: &str) -> Repository {
+        Repository {
+            credentials: self.credentials.clone(),
+            identity: self.identity.clone(),
+            token: self.token.clone(),
+            limit_upload: self.limit_upload,
+            ..Repository::at(self.url_of(repository))
+        }
     }
 }
 

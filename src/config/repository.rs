@@ -49,6 +49,26 @@ pub struct Repository {
     pub check: Option<Checking>,
 }
 
+impl Repository {
+    /// A place of which nothing else is said.
+    pub fn at(url: String) -> Self {
+        Self {
+            url,
+            credentials: None,
+            connections: None,
+            limit_upload: None,
+            limit_download: None,
+            writer_key: None,
+            token: None,
+            allow_plain_http: false,
+            identity: None,
+            copy: None,
+            prune: None,
+            check: None,
+        }
+    }
+}
+
 /// What kind of copy a repository is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]

@@ -12,6 +12,7 @@ mod attempt;
 #[doc(hidden)]
 pub mod conformance;
 pub mod directory;
+pub mod durable;
 mod error;
 mod exposure;
 mod forward;

@@ -14,8 +14,9 @@ use crate::content::admin::Admin;
 use crate::content::check::{read_data, repair_index};
 use crate::content::keys::RestoreKey;
 use crate::content::vault::Vault;
-use crate::job::maintain::check::check;
+use crate::keep::check::check;
 use crate::sealed::repository::Repository;
+use crate::sealed::verify::Share;
 
 /// Check that everything is there and whole
 ///
@@ -53,7 +54,7 @@ impl Check {
             // A repair adds statements.
             repository = context.repository(key.as_ref())?;
         }
-        report.structure(&check(&repository, self.read_packs, &progress)?);
+        report.structure(&check(&repository, self.read_packs.map(Share::Percent), &progress)?);
         if let (true, Some(Key::Restore(key))) = (self.read_data, &key) {
             report.data(read_data(&Vault::open(repository, key)?, &progress)?);
         }

@@ -17,10 +17,10 @@ use crate::cli::keys::Key;
 use crate::cli::trust;
 use crate::config::{self, Config, Credentials};
 use crate::content::keys::WriterKey;
-use crate::job;
-use crate::job::maintain::forget::policy;
-use crate::job::maintain::prune;
-use crate::job::mirror::{MirrorOptions, mirror};
+use crate::keep::forget::{Memory, policy};
+use crate::keep::mirror::{MirrorOptions, mirror};
+use crate::keep::prune;
+use crate::keep::reach::access_to;
 use crate::retention::{Limits, Policy};
 use crate::sealed::gc;
 use crate::sealed::repository::Repository;
@@ -108,7 +108,7 @@ impl Mirror {
         let store = place(context, &task.to, &source, task.options.dry_run)?;
         let state = context.state(&source.id())?;
         let progress = context.progress()?;
-        let mirrored = mirror(&source, store.as_ref(), &state, &task.options, &progress)?;
+        let mirrored = mirror(&source, store.as_ref(), &Memory::within(state.dir()), &task.options, &progress)?;
         progress.finish();
         if let (Some(store), false) = (&store, task.options.dry_run) {
             context.known()?.remember(&store.location(), source.id());
@@ -166,13 +166,13 @@ impl Mirror {
             policy: wanted.retention.as_ref().map(policy),
             limits: self.limits(),
             zone: TimeZone::system(),
-            prune: wanted.prune.then(|| prune::options(to, self.dry_run)).transpose()?,
+            prune: wanted.prune.then(|| prune::options(to.prune, self.dry_run)).transpose()?,
             verify: Some(wanted.verify.get()).filter(|share| *share > 0),
             dry_run: self.dry_run,
         };
         let usual = context.access()?;
         let end = |configured: &config::Repository| {
-            anyhow::Ok(End { url: configured.url.clone(), access: job::access_to(configured, &credentials, &usual)? })
+            anyhow::Ok(End { url: configured.url.clone(), access: access_to(configured, &credentials, &usual)? })
         };
         Ok(Task { from: end(from)?, to: end(to)?, key, options })
     }
