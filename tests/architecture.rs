@@ -49,12 +49,12 @@ const CRATES: &[(&[&str], &[&str], &str)] = &[
     (&["openssh_sftp_client"], &["store/sftp/"], "the store of other machines speaks SFTP"),
     (
         &["bytes"],
-        &["store/object/", "store/sftp/", "store/hub/", "store/pieces.rs", "hub/"],
+        &["store/object/", "store/sftp/", "store/hub/", "store/pieces.rs", "store/download.rs", "hub/"],
         "what goes through sockets is not copied once more",
     ),
     (
         &["tokio", "futures_util"],
-        &["store/object/", "store/sftp/", "store/hub/", "store/ssh/", "store/attempt.rs", "store/line.rs", "hub/"],
+        &["store/object/", "store/sftp/", "store/hub/", "store/ssh/", "store/attempt.rs", "store/download.rs", "store/line.rs", "hub/"],
         "stores wait for servers, and for the pace of their line; the hub waits for clients",
     ),
     (

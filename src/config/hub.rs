@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::listen::Listen;
 use super::notify::{self, Notify};
 use super::percent::Percent;
+use super::rate::ByteRate;
 use super::repository::{Pruning, Repository};
 use super::retention::Retention;
 use super::secret::SecretFile;
@@ -183,7 +184,7 @@ pub struct HubMirror {
     pub token: Option<SecretFile>,
     /// How many bytes may be written there in a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit_upload: Option<ByteSize>,
+    pub limit_upload: Option<ByteRate>,
     /// Which snapshots stay there; all that were ever brought if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::percent::Percent;
+use super::rate::ByteRate;
 use super::secret::SecretFile;
-use super::size::ByteSize;
 use super::span::TimeSpan;
 
 /// A repository that jobs and mirrors name.
@@ -22,10 +22,10 @@ pub struct Repository {
     pub connections: Option<u16>,
     /// How many bytes may be written to it in a second, such as `10MB`; no limit if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit_upload: Option<ByteSize>,
+    pub limit_upload: Option<ByteRate>,
     /// How many bytes may be read from it in a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit_download: Option<ByteSize>,
+    pub limit_download: Option<ByteRate>,
     /// The file with this host's writer key. Only a mirror can do without: whoever keeps it needs no key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub writer_key: Option<SecretFile>,

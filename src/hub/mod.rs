@@ -14,6 +14,7 @@
 mod door;
 pub mod http;
 mod login;
+mod patience;
 mod quota;
 mod receive;
 mod repository;
@@ -23,6 +24,7 @@ mod token;
 pub mod upkeep;
 
 pub use door::Grant;
+pub use patience::Patience;
 pub use quota::{Quota, Quotas};
 pub use repository::Repositories;
 pub use role::Role;
@@ -58,6 +60,7 @@ pub struct Hub {
     tokens: Tokens,
     logins: Logins,
     uploads: Arc<Semaphore>,
+    patience: Patience,
     checked: bool,
 }
 
@@ -78,6 +81,7 @@ impl Hub {
             tokens,
             logins: Logins::default(),
             uploads: Arc::new(Semaphore::new(UPLOADS)),
+            patience: Patience::default(),
             checked: true,
         })
     }
@@ -92,5 +96,12 @@ impl Hub {
     #[must_use]
     pub fn unchecked(self) -> Self {
         Self { checked: false, ..self }
+    }
+
+    /// One that waits longer or shorter. Only for tests, which have no minutes.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn patient(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 }

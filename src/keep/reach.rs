@@ -1,6 +1,6 @@
 //! How a place of the configuration is reached: files with secrets become an [`Access`].
 
-use crate::config::{ByteSize, Credentials, Repository as Configured, SecretError};
+use crate::config::{ByteRate, Credentials, Repository as Configured, SecretError};
 use crate::store::Access;
 use crate::store::hub::{TokenFileError, read_token};
 use crate::store::object::{Credentials as StoreCredentials, CredentialsFileError};
@@ -32,7 +32,7 @@ pub fn access_to(configured: &Configured, credentials: &Credentials, access: &Ac
     let identity = configured.identity.as_ref().map(|identity| identity.locate(credentials)).transpose()?;
     let identity = identity.or_else(|| access.ssh().identity.clone());
     let ssh = SshOptions { identity, ..access.ssh().clone() };
-    let rate = |size: Option<ByteSize>| size.map(|size| size.0);
+    let rate = |rate: Option<ByteRate>| rate.map(ByteRate::get);
     let token = configured.token.as_ref().map(|file| file.locate(credentials)).transpose()?;
     let token = token.map(|file| read_token(&file)).transpose()?;
     let access = access.clone().with_limits(rate(configured.limit_upload), rate(configured.limit_download));

@@ -14,53 +14,29 @@
 //! `docs/hub-protocol.md` has.
 
 mod answer;
+mod arriving;
 mod objects;
+mod peer;
 
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{AUTHORIZATION, RETRY_AFTER};
+use http::header::{ALLOW, AUTHORIZATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use zeroize::Zeroizing;
 
-use self::answer::{Body, json, refused, spawn};
+pub use self::answer::Body;
+use self::answer::{json, refused, spawn};
+pub use self::peer::Peer;
 use super::door::Grant;
 use super::login::WINDOW;
 use super::repository::{Kept, refusal};
-use super::{Hub, Role, Token};
+use super::{Hub, Token};
 use crate::store::Store as _;
 use crate::store::hub::protocol::{About, Reason, Refusal, VERSION};
-
-/// Who is at the other end of a connection.
-#[derive(Debug, Clone)]
-pub enum Peer {
-    /// Somebody with an address, who needs a token.
-    Address(IpAddr),
-    /// Somebody on this machine whom a socket lets in, and who needs a token.
-    Local,
-    /// Somebody whom `ssh` has let in, for one repository.
-    Admitted {
-        /// The repository.
-        repository: String,
-        /// What may be done there.
-        role: Role,
-        /// For logs.
-        name: String,
-    },
-}
-
-impl Peer {
-    fn address(&self) -> Option<IpAddr> {
-        match self {
-            Peer::Address(address) => Some(*address),
-            Peer::Local | Peer::Admitted { .. } => None,
-        }
-    }
-}
 
 /// Answers one request. Nothing that it brings makes this fail otherwise than with a refusal.
 pub async fn answer(hub: Arc<Hub>, peer: Peer, request: Request<Incoming>) -> Response<Body> {
@@ -72,6 +48,9 @@ pub async fn answer(hub: Arc<Hub>, peer: Peer, request: Request<Incoming>) -> Re
         let mut response = refused(&refusal);
         if refusal.error == Reason::TooMany {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(WINDOW.as_secs()));
+        }
+        if refusal.error == Reason::Method {
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(known(&path)));
         }
         response
     });
@@ -85,6 +64,9 @@ async fn route(hub: &Arc<Hub>, peer: &Peer, request: Request<Incoming>) -> Resul
     let mut parts = path.strip_prefix('/').unwrap_or(&path).splitn(3, '/');
     let (version, repository, rest) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
     if version == "health" && repository.is_none() {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Err(refusal(Reason::Method, "it knows GET"));
+        }
         return json(&serde_json::json!({ "healthy": true }));
     }
     let nothing = || refusal(Reason::NotFound, "nothing is there; see docs/hub-protocol.md for what is");
@@ -94,7 +76,7 @@ async fn route(hub: &Arc<Hub>, peer: &Peer, request: Request<Incoming>) -> Resul
     match (request.method(), rest) {
         (&Method::GET, None) => about(&ask).await,
         (&Method::GET, Some("objects")) => objects::list(ask, request.uri().query().unwrap_or_default()).await,
-        (&Method::POST, Some("delete")) => objects::delete_many(ask, request.into_body()).await,
+        (&Method::POST, Some("delete")) => objects::delete_many(ask, request).await,
         (method, Some(rest)) => match rest.strip_prefix("objects/") {
             Some(object) => {
                 let name = crate::store::hub::protocol::object_name(object)
@@ -110,6 +92,15 @@ async fn route(hub: &Arc<Hub>, peer: &Peer, request: Request<Incoming>) -> Resul
             None => Err(nothing()),
         },
         (_, None) => Err(refusal(Reason::Method, "a repository knows GET")),
+    }
+}
+
+/// The methods that a path knows.
+fn known(path: &str) -> &'static str {
+    match path.trim_start_matches('/').splitn(3, '/').nth(2) {
+        None | Some("objects") => "GET",
+        Some("delete") => "POST",
+        Some(_) => "GET, HEAD, PUT, DELETE",
     }
 }
 
@@ -137,7 +128,7 @@ async fn log_in(hub: &Arc<Hub>, peer: &Peer, repository: &str, headers: &HeaderM
 
 /// The token that a request brings: as `Bearer TOKEN`, or as the password of `Basic`, which browsers ask people for.
 async fn login(hub: &Arc<Hub>, peer: &Peer, headers: &HeaderMap) -> Result<Token, Refusal> {
-    let from = peer.address();
+    let from = peer.address(headers);
     if !hub.logins.may_try(from, Instant::now()) {
         return Err(refusal(Reason::TooMany, "too many failed logins from this address; wait a minute"));
     }
@@ -172,12 +163,11 @@ async fn about(ask: &objects::Ask) -> Result<Response<Body>, Refusal> {
     let kept = Arc::clone(&ask.kept);
     let role = ask.grant.role;
     let about = spawn(move || {
-        let now = kept.store.now().map_err(|error| super::repository::failed(&error))?;
         let unknown_folders = kept.store.unknown_folders().map_err(|error| super::repository::failed(&error))?;
         Ok(About {
             repository: kept.name.clone(),
             role: role.to_string(),
-            now: now.try_into().map_err(|_| refusal(Reason::Failed, "the hub's clock is wrong"))?,
+            now: kept.now().try_into().map_err(|_| refusal(Reason::Failed, "the hub's clock is wrong"))?,
             used: kept.usage()?,
             quota: kept.quota.told(),
             warning: kept.warning(kept.usage()?),
@@ -186,6 +176,3 @@ async fn about(ask: &objects::Ask) -> Result<Response<Body>, Refusal> {
     });
     json(&about.await?)
 }
-
-/// How long a client may take to send more of a body.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);

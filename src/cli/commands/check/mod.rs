@@ -25,7 +25,7 @@ use crate::sealed::verify::Share;
 #[derive(Debug, Args)]
 pub struct Check {
     /// Also read and hash every pack, or so many percent of them, others every day
-    #[arg(long, value_name = "PERCENT", num_args = 0..=1, default_missing_value = "100", value_parser = args::percent)]
+    #[arg(long, value_name = "PERCENT", num_args = 0..=1, default_missing_value = "100", value_parser = args::OptionalPercent)]
     read_packs: Option<u8>,
 
     /// Also open every block and look up every chunk of every file; needs the restore key
