@@ -159,9 +159,13 @@ let
 
   # --- maintenance ---------------------------------------------------------------------
 
+  # In a repository one run keeps house at a time. Mirrors may take long, so the rest waits for them, and they for each other.
+  unitsOf = map (name: "hearth-backup-hub-mirror-${name}.service");
+
   maintain = {
     description = "Forget, prune and verify at the hub";
     documentation = [ "man:hearth-backup-hub-maintain(1)" ];
+    after = unitsOf (lib.attrNames mirrors);
     onFailure = onFailure "hearth-backup-hub-maintain";
     restartIfChanged = false;
     unitConfig = mounts [ ];
@@ -189,8 +193,7 @@ let
     {
       description = "Copy the hub's backups to ${name}";
       documentation = [ "man:hearth-backup-hub-maintain(1)" ];
-      # What is forgotten need not be copied, and a repository is for one at a time.
-      after = network.after ++ [ "hearth-backup-hub-maintain.service" ] ++ map (other: "hearth-backup-hub-mirror-${other}.service") (lib.filter (other: other < name) (lib.attrNames mirrors));
+      after = network.after ++ unitsOf (lib.filter (other: other < name) (lib.attrNames mirrors));
       inherit (network) wants;
       onFailure = onFailure "hearth-backup-hub-mirror-${name}";
       restartIfChanged = false;

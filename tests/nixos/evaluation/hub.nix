@@ -547,6 +547,7 @@ in
         ];
         "hearth-backup-hub-maintain.service" = [
           "OnFailure=hearth-backup-notify-hub@hearth-backup-hub-maintain.service alert.service"
+          "After=hearth-backup-hub-mirror-b2.service hearth-backup-hub-mirror-friend.service hearth-backup-hub-mirror-other.service hearth-backup-hub-mirror-usb.service"
           "MemoryMax=512M"
           "TimeoutStartSec=12h"
           "!LoadCredential"
@@ -554,7 +555,7 @@ in
         "hearth-backup-hub-maintain.timer" = [ "OnCalendar=01:00" "RandomizedDelaySec=0" ];
         "hearth-backup-hub-mirror-b2.service" = [
           ''"hub" "maintain" "--only" "mirror" "--mirror" "b2"''
-          "After=network-online.target hearth-backup-hub-maintain.service"
+          "After=network-online.target"
           "Wants=network-online.target"
           "OnFailure=hearth-backup-notify-hub@hearth-backup-hub-mirror-b2.service alert.service"
           "User=hearth-backup-hub"
@@ -577,7 +578,7 @@ in
           "RequiresMountsFor=/mnt/usb"
           "ReadWritePaths=-/mnt/usb"
           "PrivateNetwork=true"
-          "After=hearth-backup-hub-maintain.service hearth-backup-hub-mirror-b2.service hearth-backup-hub-mirror-friend.service hearth-backup-hub-mirror-other.service"
+          "After=hearth-backup-hub-mirror-b2.service hearth-backup-hub-mirror-friend.service hearth-backup-hub-mirror-other.service"
           "!network-online"
         ];
         "hearth-backup-hub-mirror-off.service" = null;
