@@ -225,11 +225,16 @@ let
   # --- the administrator's command ------------------------------------------------------
 
   # What root made in the hub's directory the hub could not read.
-  # Files with hashes are for the service alone; who may come is then in its log.
+  # Files with hashes are for the service alone.
+  fileByHand =
+    if lib.all (host: host.token == null) (lib.attrValues cfg.hosts) then
+      file
+    else
+      parts.fileOf "hearth-backup-hub-by-hand" (
+        settings // { hub = settings.hub // { hosts = lib.filterAttrs (_: host: !host ? tokenHashFile) settings.hub.hosts; }; }
+      );
   administer = pkgs.writeShellScriptBin "hearth-backup-hub" ''
-    export ${
-      if lib.any (host: host.token != null) (lib.attrValues cfg.hosts) then "HEARTH_HUB_DATA=${lib.escapeShellArg cfg.dataDir}" else "HEARTH_CONFIG=${file}"
-    }
+    export HEARTH_CONFIG=${fileByHand}
     exec ${pkgs.util-linux}/bin/runuser -u ${user} -- ${parts.program} hub "$@"
   '';
 in

@@ -19,7 +19,11 @@ with subtest("hosts are let in by what stands in the hub's configuration, and sa
         back_up(host)
         assert len(snapshots(hub, name)) == 2
     listed = hub.succeed("hearth-backup-hub token list")
-    assert "admin-one" in listed and "viewer" in listed, listed
+    assert "admin-one" in listed and "two" in listed, listed
+    # By a hash in a file, which reaches the service as a credential.
+    asked = "curl -s -o /dev/null -w '%{http_code}' http://hub:8420/v1/one -H 'Authorization: Bearer "
+    assert one.succeed(f"{asked}{tokens['viewer']}'") not in ["200", "401"]
+    assert one.succeed(f"{asked}{tokens['friend']}'") == "401"
 
 with subtest("a host sees its own repository only, and reads nothing of it"):
     one.fail("hearth-backup snapshots --repo http://hub:8420/two --allow-plain-http --token-file /root/hub.token --key /root/writer.key")

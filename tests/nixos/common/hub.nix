@@ -31,10 +31,15 @@ in
         role = "reader";
         repository = "one";
       };
-      viewer = known "viewer" { role = "viewer"; };
+      viewer = {
+        token.file = "/etc/viewer.hash";
+        role = "viewer";
+      };
     };
     # Tests start these by hand.
     maintenance.schedule = lib.mkDefault null;
   };
+  # In the store, as a hash may be; who has a secret does otherwise.
+  environment.etc."viewer.hash".text = tokens.viewer.hash;
   virtualisation.memorySize = 1024;
 }
