@@ -8,7 +8,6 @@
 # and the port may be any and its address come up later.
 {
   config,
-  options,
   lib,
   pkgs,
   utils,
@@ -38,7 +37,7 @@ let
     tokenHashFile = orNull (host.token != null) (credential "hub-host-${name}");
     repository = orNull (!lib.elem host.role [ "viewer" "operator" ]) host.repository;
   };
-  # What is said at hosts belongs to their repositories; policy.nix refuses contradictions.
+  # What is said at hosts belongs to their repositories; hub-policy.nix refuses contradictions.
   special =
     name:
     let
