@@ -22,7 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["model"]),
     ("notify", &["config", "model"]),
     ("job", &["notify", "keep", "content", "sealed", "source", "store", "retention", "config", "model"]),
-    ("keep", &["sealed", "store", "retention", "model"]),
+    ("keep", &["config", "sealed", "store", "retention", "model"]),
     ("agent", &["store", "model"]),
     ("hub", &["keep", "config", "sealed", "store", "retention", "model"]),
     ("cli", &["agent", "hub", "job", "keep", "notify", "config", "content", "sealed", "source", "store", "retention", "model"]),
@@ -52,12 +52,22 @@ const CRATES: &[(&[&str], &[&str], &str)] = &[
     (&["openssh_sftp_client"], &["store/sftp/"], "the store of other machines speaks SFTP"),
     (
         &["bytes"],
-        &["store/object/", "store/sftp/", "store/hub/", "store/pieces.rs", "hub/"],
+        &["store/object/", "store/sftp/", "store/hub/", "store/pieces.rs", "store/download.rs", "hub/"],
         "what goes through sockets is not copied once more",
     ),
     (
         &["tokio", "futures_util"],
-        &["store/object/", "store/sftp/", "store/hub/", "store/ssh/", "store/attempt.rs", "store/line.rs", "hub/", "agent/"],
+        &[
+            "store/object/",
+            "store/sftp/",
+            "store/hub/",
+            "store/ssh/",
+            "store/attempt.rs",
+            "store/download.rs",
+            "store/line.rs",
+            "hub/",
+            "agent/",
+        ],
         "stores wait for servers, and for the pace of their line; the hub waits for clients, and the agent for the hub",
     ),
     (

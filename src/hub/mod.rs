@@ -6,6 +6,8 @@
 //!                                            repositories: quota, usage <-----+-----> sealed (signatures, presence) --> store
 //! ```
 //!
+//! Beside what is served, [`upkeep`] keeps house in the same directory, in a process of its own.
+//!
 //! May import: `keep`, `config`, `sealed`, `store`, `retention`, `model`. It holds no key: all it checks is hashes, signatures, sizes and who asks. The protocol is
 //! specified in `docs/hub-protocol.md`; what hub and client share of it is `store::hub::protocol`.
 
@@ -19,6 +21,7 @@ mod repository;
 mod role;
 pub mod serve;
 mod token;
+pub mod upkeep;
 
 pub use door::Grant;
 pub use quota::{Quota, Quotas};

@@ -27,6 +27,7 @@ mod run;
 mod settle;
 mod snapshots;
 mod stats;
+mod step;
 mod trial;
 
 use clap::Subcommand;

@@ -16,7 +16,7 @@ use super::protocol::{ERROR, STORED, VERSION};
 use super::wire::{Answer, Bytestream, Message, Wire};
 use super::{HubAddress, Way};
 use crate::store::Access;
-use crate::store::attempt::{ANSWER, Held};
+use crate::store::attempt::{ANSWER, Held, Silence};
 use crate::store::line::{Line, Paces};
 use crate::store::pieces;
 use crate::store::requests::{Counter, RequestKind, Requests};
@@ -153,7 +153,7 @@ impl Client {
                 Ok(answer) => answer?,
                 Err(_) => {
                     self.wire.give_up().await;
-                    return Err(Failure::Silence(ANSWER));
+                    return Err(Silence(ANSWER).into());
                 }
             }
         };
@@ -194,23 +194,6 @@ impl Client {
             return Err(Failure::Strange("it was asked for a part of an object and sends all of it".to_owned()));
         }
         Ok(self.arriving(answer))
-    }
-
-    /// All of them, unless there are more than `limit`.
-    pub(super) async fn bytes(&self, path: &str, range: Option<Range<u64>>, limit: u64) -> Result<Option<Vec<u8>>, Failure> {
-        let mut arriving = self.get(path, range).await?;
-        let size = arriving.answer.length().unwrap_or_default();
-        if size > limit {
-            return Ok(None);
-        }
-        let mut bytes = Vec::with_capacity(usize::try_from(size.min(LONGEST_JSON as u64)).unwrap_or_default());
-        while let Some(piece) = arriving.next().await? {
-            if (bytes.len() + piece.len()) as u64 > limit {
-                return Ok(None);
-            }
-            bytes.extend_from_slice(&piece);
-        }
-        Ok(Some(bytes))
     }
 
     /// Size and time of an object.
@@ -267,13 +250,18 @@ fn strange(error: impl std::fmt::Display) -> Failure {
 }
 
 /// An answer that is being read.
-pub(super) struct Arriving {
+pub(in crate::store) struct Arriving {
     answer: Answer,
     down: Paces,
     held: Held,
 }
 
 impl Arriving {
+    /// How many bytes it has, if it says so.
+    pub(super) fn length(&self) -> Option<u64> {
+        self.answer.length()
+    }
+
     /// The next bytes; none at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         let piece = self.answer.chunk().await?;
