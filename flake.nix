@@ -53,6 +53,10 @@
         "databases"
         "far-copies"
         "host-recovery"
+        "hub"
+        "hub-compromised-host"
+        "hub-lost"
+        "hub-mirrors"
         "impermanence"
         "interrupted"
         "local-repository"
@@ -86,7 +90,7 @@
 
       templates.default = {
         path = ./nixos/template;
-        description = "A host that is backed up to a disk, with its secrets";
+        description = "A host that is backed up to a disk, with its secrets, and a hub for several";
         welcomeText = "See README.md in this folder: from nothing to a restored file in ten minutes.";
       };
 

@@ -18,6 +18,8 @@
   writable ? [ ],
   # Block devices that it reads.
   deviceNodes ? [ ],
+  # Whether it runs as a user of its own, who has nothing to do with others'.
+  owner ? false,
 }:
 let
   inherit (lib) optional optionals;
@@ -56,7 +58,7 @@ lib.mapAttrs (_: value: if lib.isList value then value else lib.mkDefault value)
   ProtectSystem = if any.mounts then "full" else "strict";
   # LVM keeps copies of its metadata, and refuses to work if it cannot.
   ReadWritePaths = writable ++ optional any.mounts "-/etc/lvm";
-  ProtectHome = "read-only";
+  ProtectHome = if owner then true else "read-only";
   PrivateTmp = !any.temporary;
   PrivateDevices = !(any.devices || any.mounts);
   DevicePolicy = if any.mounts then "auto" else "closed";
@@ -100,4 +102,9 @@ lib.mapAttrs (_: value: if lib.isList value then value else lib.mkDefault value)
   ++ optional (any.ownership || any.identities) "@chown"
   ++ optional any.mounts "@mount";
 }
-// lib.optionalAttrs (!any.network) { IPAddressDeny = "any"; })
+// lib.optionalAttrs (!any.network) { IPAddressDeny = "any"; }
+// lib.optionalAttrs owner {
+  PrivateUsers = true;
+  ProcSubset = "pid";
+  RemoveIPC = true;
+})

@@ -11,6 +11,24 @@ rec {
 
   isLocal = url: scheme url == null || scheme url == "file";
 
+  # At a hub, over HTTP or ssh.
+  isAtHub = url: lib.elem (scheme url) [ "https" "http" "ssh" ];
+  isOverHttp = url: lib.elem (scheme url) [ "https" "http" ];
+  # What is reached by `ssh`.
+  isOverSsh = url: lib.elem (scheme url) [ "ssh" "sftp" ];
+  # In a bucket, or at another service that opendal knows.
+  isObjectStore = url: scheme url == "s3" || isService url;
+  isService = url: lib.hasPrefix "opendal+" url;
+
+  # Whether a URL leads to this machine itself.
+  isLoopback = url: builtins.match "[a-z]+://(localhost|127\\.[0-9.]+|\\[::1])([:/].*)?" url != null;
+
+  # Names of repositories, hosts and mirrors at a hub.
+  isHubName = name: builtins.match "[a-z0-9][a-z0-9._-]{0,63}" name != null;
+
+  # The last part of a hub's URL: the repository's name there.
+  repositoryAt = url: lib.last (lib.splitString "/" (lib.removeSuffix "/" (directoryOf url)));
+
   # The directory of a local repository, without the id that may stand at the end.
   directoryOf = url: lib.removePrefix "file://" (builtins.head (lib.splitString "#" url));
 

@@ -2,18 +2,25 @@
 #
 #   options/*  -->  resolve.nix: presets and discovery  -->  settings.nix: the engine's configuration file  --+--> units.nix + hardening.nix
 #                     `--> coverage                          secrets.nix: credentials  ----------------------+
-#                   policy.nix: assertions and warnings      persistence.nix: where state lies
+#                   policy.nix: assertions and warnings      persistence.nix: where state lies      parts.nix: what units have in common
+#   agent.nix: starts jobs for a hub
+#   hub.nix and hub-policy.nix: a hub on this host, by itself
 {
   imports = [
     ./options/host.nix
     ./options/repositories.nix
     ./options/jobs.nix
     ./options/mirrors.nix
+    ./options/reporting.nix
+    ./options/hub.nix
     ./resolve.nix
     ./settings.nix
     ./secrets.nix
     ./units.nix
     ./persistence.nix
     ./policy.nix
+    ./agent.nix
+    ./hub.nix
+    ./hub-policy.nix
   ];
 }

@@ -6,6 +6,8 @@
   cmake,
   installShellFiles,
   stdenv,
+  # Features for services beside directories, hubs, SFTP and buckets: "webdav", "gcs", "azure".
+  services ? [ ],
   # What the build is made of; the repository by default.
   src ? lib.fileset.toSource {
     root = ../.;
@@ -34,6 +36,7 @@ rustPlatform.buildRustPackage {
   # cmake is for a crate, not for us.
   dontUseCmakeConfigure = true;
   cargoTestFlags = [ "--lib" ];
+  buildFeatures = services;
   # The bucket's server of the tests needs this compiler, which nixos-25.11 does not have; the program does not.
   doCheck = lib.versionAtLeast rustc.version "1.92";
   # What was built cannot run here if it is for another machine.

@@ -9,6 +9,13 @@ let
   cfg = config.services.hearth-backup;
   # Found by itself, the root is read from `environment.persistence`, which then cannot depend on it.
   isGiven = options.services.hearth-backup.persistRoot.highestPrio < (lib.mkOptionDefault { }).priority;
+  keepsHub = cfg.hub.enable && cfg.hub.dataDir == "${toString cfg.persistRoot}/var/lib/hearth-backup-hub";
+  directory = directory: owner: {
+    inherit directory;
+    user = owner;
+    group = owner;
+    mode = "0700";
+  };
 in
 {
   config = {
@@ -21,15 +28,10 @@ in
     };
   }
   // lib.optionalAttrs (options.environment or { } ? persistence) {
-    environment.persistence = lib.mkIf (cfg.enable && isGiven && cfg.persistRoot != null) {
-      ${cfg.persistRoot}.directories = [
-        {
-          directory = "/var/lib/hearth-backup";
-          user = "root";
-          group = "root";
-          mode = "0700";
-        }
-      ];
+    environment.persistence = lib.mkIf (isGiven && cfg.persistRoot != null && (cfg.enable || keepsHub)) {
+      ${cfg.persistRoot}.directories =
+        lib.optional cfg.enable (directory "/var/lib/hearth-backup" "root")
+        ++ lib.optional keepsHub (directory "/var/lib/hearth-backup-hub" "hearth-backup-hub");
     };
   };
 }

@@ -24,7 +24,7 @@ let
 
   # --- names and sources --------------------------------------------------------------
 
-  reserved = [ "forget-" "prune-" "check-" "notify-" "mirror-" "awake-" ];
+  reserved = [ "forget-" "prune-" "check-" "notify-" "mirror-" "awake-" "hub-" ];
   ofJob =
     name: job:
     let
@@ -45,7 +45,9 @@ let
     in
     [
       (unless (goodName name) at "a name consists of letters, digits, `-`, `_` and `.`, at most 64 of them: it becomes part of a unit's name.")
-      (unless (!lib.any (prefix: lib.hasPrefix prefix name) reserved) at "a job's name must not begin with ${quoted reserved}: units of that name do other things.")
+      (unless (
+        !lib.any (prefix: lib.hasPrefix prefix name) reserved && !lib.elem name [ "hub" "agent" ]
+      ) at "a job's name must not be `hub` or `agent`, or begin with ${quoted reserved}: units of that name do other things.")
       (unless (job.repositories != [ ]) "${at}.repositories" "names none; a job needs somewhere to go. ${
         if cfg.repositories == { } then "Define one in `services.hearth-backup.repositories`." else "There are: ${lib.concatStringsSep ", " (lib.attrNames cfg.repositories)}."
       }")
@@ -86,25 +88,38 @@ let
     let
       scheme = own.scheme repository.url;
       at = "repositories.${name}";
-      only = option: kind: what: unless (
-        lib.elem repository.${option} [ null "" ] || scheme == kind
-      ) "${at}.${option}" "is for ${what} (${kind}://...), and the URL names none; leave it out.";
+      # An option that means something only where the URL is of some kind.
+      only = option: suits: what: unless (
+        lib.elem repository.${option} [ null "" false ] || suits repository.url
+      ) "${at}.${option}" "is for ${what}, and the URL names none; leave it out.";
+      there = own.repositoryAt repository.url;
+      # Their secrets would be called as those of others are.
+      taken = name == "report" || lib.hasPrefix "hub-host-" name || lib.hasPrefix "hub-mirror-" name;
     in
     [
+      (unless (!taken) at "a repository's name must not be `report`, or begin with `hub-host-` or `hub-mirror-`: secrets of that name are for other things.")
       (unless (goodName name) at "a name consists of letters, digits, `-`, `_` and `.`, at most 64 of them: it becomes part of a unit's name.")
       (unless (
-        lib.elem scheme [ null "file" "sftp" "s3" ]
-      ) "${at}.url" "`${repository.url}`: repositories lie in directories (/mnt/backup/q), on servers (sftp://HOST/PATH) and in buckets (s3://BUCKET/PREFIX), not at ${toString scheme}://.")
+        lib.elem scheme [ null "file" "https" "http" "ssh" "sftp" "s3" ] || own.isService repository.url
+      ) "${at}.url" "`${repository.url}`: repositories lie in directories (/mnt/backup/q), at hubs (https://HUB/NAME, ssh://USER@HUB/NAME), on servers (sftp://HOST/PATH), in buckets (s3://BUCKET/PREFIX) and at other services (opendal+webdav://HOST/PATH), not at ${toString scheme}://.")
       # The text does not repeat it.
       (unless (
-        builtins.match "sftp://[^/@]*:[^/]*@.*|s3://[^/?]*@.*" repository.url == null
+        builtins.match "(sftp|ssh)://[^/@]*:[^/]*@.*|(s3|https|http|opendal\\+[a-z0-9]+)://[^/?]*@.*" repository.url == null
       ) "${at}.url" "holds a password or a key, and would be copied to the store, where everyone on the host can read it. Set `${
-        if scheme == "s3" then "credentials" else "identity"
+        if own.isObjectStore repository.url then "credentials" else if own.isOverHttp repository.url then "token" else "identity"
       }` instead.")
-      (only "credentials" "s3" "buckets")
-      (only "connections" "s3" "buckets")
-      (only "identity" "sftp" "servers")
-      (only "knownHosts" "sftp" "servers")
+      (unless (
+        !own.isAtHub repository.url || own.isHubName there
+      ) "${at}.url" "`${there}` cannot be a repository at a hub: names are 1 to 64 of a-z, 0-9, `.`, `_` and `-`, and begin with a letter or digit.")
+      (unless (
+        scheme != "http" || repository.allowPlainHttp || own.isLoopback repository.url
+      ) "${at}.url" "by http:// everybody on the way would see the token. Use https:// or ssh://, or set `allowPlainHttp` if the line is protected otherwise, such as by WireGuard.")
+      (only "token" own.isOverHttp "hubs (https://...)")
+      (only "allowPlainHttp" (url: own.scheme url == "http") "hubs without TLS (http://...)")
+      (only "credentials" own.isObjectStore "buckets (s3://...) and services (opendal+...)")
+      (only "connections" own.isObjectStore "buckets (s3://...) and services (opendal+...)")
+      (only "identity" own.isOverSsh "servers and hubs behind ssh (sftp://..., ssh://...)")
+      (only "knownHosts" own.isOverSsh "servers and hubs behind ssh (sftp://..., ssh://...)")
       (unless (
         !own.isLocal repository.url || lib.hasPrefix "/" (own.directoryOf repository.url)
       ) "${at}.url" "`${repository.url}` is not absolute; services run in no particular directory.${

@@ -10,6 +10,7 @@
 }:
 let
   inherit (lib) mkOption types;
+  own = import ./lib.nix { inherit lib; };
   cfg = config.services.hearth-backup;
   jobs = lib.filterAttrs (_: job: job.enable) cfg.jobs;
   mirrors = lib.filterAttrs (_: mirror: mirror.enable) cfg.mirrors;
@@ -22,6 +23,7 @@ let
       secret = repository.writerKey;
       repository = name;
       writes = true;
+      absent = "is not set. `hearth-backup init` writes a writer key; encrypt it into your configuration and set `repositories.${name}.writerKey.age = ./q-writer.age;`, or name a file of the host with `.file`.";
       # A mirror is made, and read, without a key.
       required =
         lib.any (job: lib.elem name job.repositories) (lib.attrValues jobs)
@@ -38,6 +40,14 @@ let
       option = "repositories.${name}.identity";
       secret = repository.identity;
       repository = name;
+    }
+    {
+      name = "${name}-token";
+      option = "repositories.${name}.token";
+      secret = repository.token;
+      repository = name;
+      required = own.isOverHttp repository.url;
+      absent = "is not set, and the hub lets nobody in without. Whoever runs it makes one, by `hearth-backup hub token new` or `hub token add`; encrypt it into your configuration and set `repositories.${name}.token.age = ./q-token.age;`, or name a file of the host with `.file`.";
     }
   ];
   ofJob =
@@ -62,11 +72,54 @@ let
       secret = told.notify.ntfy.token;
       notifies = name;
     };
-  all = lib.concatLists (
-    lib.mapAttrsToList ofRepository cfg.repositories
-    ++ lib.mapAttrsToList ofJob jobs
-    ++ lib.mapAttrsToList (name: mirror: ofNotify "mirror-${name}" "mirrors.${name}" mirror) mirrors
-  );
+  ofReporting = [
+    {
+      name = "report-token";
+      option = "reportTo.token";
+      secret = cfg.reportTo.token;
+      reports = true;
+      required = own.isOverHttp cfg.reportTo.url;
+      absent = "is not set, and the hub lets nobody in without. It is the same as that of the repository there.";
+    }
+    {
+      name = "report-identity";
+      option = "reportTo.identity";
+      secret = cfg.reportTo.identity;
+      reports = true;
+    }
+  ];
+  # `hub` says for what there: the hosts who may come, or one mirror.
+  ofHub =
+    lib.mapAttrsToList (name: host: {
+      name = "hub-host-${name}";
+      option = "hub.hosts.${name}.token";
+      secret = host.token;
+      hub = "hosts";
+    }) cfg.hub.hosts
+    ++ lib.concatLists (
+      lib.mapAttrsToList (
+        name: mirror:
+        map (kind: {
+          name = "hub-mirror-${name}-${kind}";
+          option = "hub.mirrors.${name}.${kind}";
+          secret = mirror.${kind};
+          hub = "mirrors.${name}";
+          required = kind == "token" && own.isOverHttp mirror.url;
+          absent = "is not set, and the other hub lets nobody in without. Whoever runs it makes one for a maintainer, by `hearth-backup hub token new` or `hub token add`.";
+        }) [ "credentials" "identity" "token" ]
+      ) (lib.filterAttrs (_: mirror: mirror.enable) cfg.hub.mirrors)
+    )
+    ++ ofNotify "hub" "hub" cfg.hub;
+  all =
+    lib.optionals cfg.enable (
+      lib.concatLists (
+        lib.mapAttrsToList ofRepository cfg.repositories
+        ++ lib.mapAttrsToList ofJob jobs
+        ++ lib.mapAttrsToList (name: mirror: ofNotify "mirror-${name}" "mirrors.${name}" mirror) mirrors
+      )
+      ++ lib.optionals (cfg.reportTo != null) ofReporting
+    )
+    ++ lib.optionals cfg.hub.enable ofHub;
 
   ways = secret: lib.filter (way: secret.${way} != null) [ "age" "file" ];
   # Where it lies on the host.
@@ -90,14 +143,14 @@ in
 
   config = {
     services.hearth-backup.credentials = map (
-      entry: removeAttrs entry [ "secret" ] // { path = place entry; }
+      entry: removeAttrs entry [ "secret" "required" "absent" ] // { path = place entry; }
     ) usable;
 
-    assertions = lib.mkIf cfg.enable (
+    assertions = (
       lib.concatMap (entry: [
         {
           assertion = !(entry.required or false) || entry.secret != null;
-          message = "services.hearth-backup.${entry.option} is not set. `hearth-backup init` writes a writer key; encrypt it into your configuration and set `${entry.option}.age = ./q-writer.age;`, or name a file of the host with `.file`.";
+          message = "services.hearth-backup.${entry.option} ${entry.absent or "is not set."}";
         }
         {
           assertion = entry.secret == null || lib.length (ways entry.secret) == 1;
@@ -115,7 +168,7 @@ in
     );
   }
   // lib.optionalAttrs hasAgenix {
-    age.secrets = lib.mkIf cfg.enable (
+    age.secrets = (
       lib.listToAttrs (
         map (
           entry:

@@ -21,6 +21,8 @@ let
     writerKey = orNull (repository.writerKey != null) (credential "${name}-writer-key");
     credentials = orNull (repository.credentials != null) (credential "${name}-credentials");
     identity = orNull (repository.identity != null) (credential "${name}-identity");
+    token = orNull (repository.token != null) (credential "${name}-token");
+    allowPlainHttp = unlessEmpty repository.allowPlainHttp;
     prune = { inherit (repository.prune) grace maxUnused; };
     check = { inherit (repository.check) readPacks; };
   };
@@ -141,6 +143,13 @@ let
 
   # --- who is told --------------------------------------------------------------------
 
+  reporting = hub: {
+    inherit (hub) url jobs;
+    token = orNull (hub.token != null) (credential "report-token");
+    identity = orNull (hub.identity != null) (credential "report-identity");
+    allowPlainHttp = unlessEmpty hub.allowPlainHttp;
+  };
+
   notify = name: told: {
     inherit (told) command;
     ntfy =
@@ -165,6 +174,7 @@ in
       repositories = lib.mapAttrs repository cfg.repositories;
       jobs = lib.mapAttrs job jobs;
       mirrors = lib.mapAttrs mirror mirrors;
+      reportTo = if cfg.reportTo == null then null else reporting cfg.reportTo;
     };
   };
 }

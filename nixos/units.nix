@@ -13,61 +13,28 @@
 let
   own = import ./lib.nix { inherit lib; };
   confine = import ./hardening.nix { inherit lib; };
+  parts = import ./parts.nix { inherit config lib pkgs utils; };
+  inherit (parts) afterNetwork common credentialsOf notifications quietly tells timer;
   cfg = config.services.hearth-backup;
   jobs = lib.filterAttrs (_: job: job.enable) cfg.jobs;
   # Of what is misspelt the assertions speak.
   mirrors = lib.filterAttrs (_: mirror: mirror.enable && cfg.repositories ? ${mirror.from} && cfg.repositories ? ${mirror.to}) cfg.mirrors;
   inherit (lib) optional optionals;
 
-  program = "${cfg.package}/bin/hearth-backup";
-  written = (pkgs.formats.json { }).generate "hearth-backup.json" cfg.settings;
-  checked = pkgs.runCommand "hearth-backup-checked.json" { } ''
-    ${program} config check --config ${written}
-    cp ${written} $out
-  '';
-  file = if cfg.checkConfig then checked else written;
-  command =
-    arguments:
-    utils.escapeSystemdExecArgs (
-      [ program ]
-      ++ arguments
-      ++ [
-        "--config"
-        "${file}"
-      ]
-    );
+  file = parts.fileOf "hearth-backup" cfg.settings;
+  command = parts.commandWith file;
 
   writableOf = repositories: map (own.word utils) ([ cfg.stateDir ] ++ map (directory: "-${directory}") (directories repositories));
 
-  credentialsOf = wanted: map (entry: "${entry.name}:${entry.path}") (lib.filter wanted cfg.credentials);
   repositoriesOf = job: lib.filterAttrs (name: _: lib.elem name job.repositories) cfg.repositories;
   directories = repositories: map (repository: own.directoryOf repository.url) (lib.filter (repository: own.isLocal repository.url) repositories);
   isRemote = repository: !own.isLocal repository.url;
-  isAt = scheme: repository: own.scheme repository.url == scheme;
+  # What it stores waits in /var/tmp until it is complete.
+  takesWholeObjects = repository: own.isObjectStore repository.url || own.isAtHub repository.url;
 
-  # --- ssh ----------------------------------------------------------------------------
-
-  sftpServers = lib.filterAttrs (_: isAt "sftp") cfg.repositories;
-  knownHosts = lib.concatStrings (lib.mapAttrsToList (_: server: lib.optionalString (server.knownHosts != "") "${lib.trim server.knownHosts}\n") sftpServers);
-  # As ssh reads it the first word on a subject counts: the module's, root's, the host's.
-  sshConfig = pkgs.writeText "hearth-backup-ssh-config" (
-    cfg.sshConfig
-    + "\nHost *\n"
-    + lib.optionalString (knownHosts != "") "UserKnownHostsFile ${pkgs.writeText "hearth-backup-known-hosts" knownHosts} ~/.ssh/known_hosts\n"
-    + "Include ~/.ssh/config\nInclude /etc/ssh/ssh_config\n"
-  );
-  # What a unit needs to reach repositories on servers.
-  sshFor =
-    repositories:
-    let
-      needed = lib.any (isAt "sftp") repositories;
-    in
-    {
-      path = optional needed (config.programs.ssh.package or pkgs.openssh);
-      environment = lib.optionalAttrs (needed && (knownHosts != "" || cfg.sshConfig != "")) {
-        HEARTH_SSH = "ssh -F ${sshConfig}";
-      };
-    };
+  # Where runs are reported to, as a place beside repositories.
+  hub = lib.optional (cfg.reportTo != null) cfg.reportTo;
+  sshFor = parts.sshFor (lib.attrValues cfg.repositories ++ hub);
 
   # Where a path is read: through the innermost place that is read from elsewhere.
   readAt =
@@ -89,7 +56,7 @@ let
       foreign = job.commands != { } || hooks != [ ] || job.quiesce.freeze ++ job.quiesce.thaw != [ ] || lib.any (server: server.through != [ ]) servers;
       snapshots = job.filesystemSnapshots != "off" || job.lvmVolumes != [ ];
       remote =
-        lib.any isRemote (lib.attrValues (repositoriesOf job))
+        lib.any isRemote (lib.attrValues (repositoriesOf job) ++ hub)
         || lib.any (server: server.host != null && !lib.hasPrefix "/" server.host) servers;
     in
     {
@@ -144,36 +111,14 @@ let
 
   # --- services -----------------------------------------------------------------------
 
-  common = {
-    Type = "oneshot";
-    KillMode = "mixed";
-    TimeoutStopSec = "5min";
-    # A stop on request is no failure; the next run continues.
-    SuccessExitStatus = [
-      "130"
-      "143"
-    ];
-    WorkingDirectory = "/";
-  };
-
-  # One instance for each unit that may fail: systemd says what failed only to a unit that has one cause.
-  notifications =
-    unit: name: told:
-    optional (tells told) "hearth-backup-notify-${name}@${unit}.service" ++ told.notify.units;
-  tells = told: told.notify.ntfy != null || told.notify.command != null;
   ofJobs = unit: jobs: lib.unique (lib.concatLists (lib.mapAttrsToList (notifications unit) jobs));
-
-  afterNetwork = remote: {
-    after = optional remote "network-online.target";
-    wants = optional remote "network-online.target";
-  };
 
   backup =
     name: job:
     let
       found = cfg.resolved.${name};
       repositories = repositoriesOf job;
-      ssh = sshFor (lib.attrValues repositories);
+      ssh = sshFor (lib.attrValues repositories ++ hub);
       needs = needsOf name job;
       network = afterNetwork needs.remote;
       servers =
@@ -227,7 +172,9 @@ let
             "settle"
             name
           ];
-          LoadCredential = credentialsOf (entry: lib.elem (entry.repository or null) job.repositories || (entry.job or null) == name);
+          LoadCredential = credentialsOf (
+            entry: lib.elem (entry.repository or null) job.repositories || (entry.job or null) == name || entry.reports or false
+          );
           TimeoutStartSec = job.limits.time;
         }
         // lib.filterAttrs (_: value: value != null) {
@@ -240,7 +187,7 @@ let
           writable =
             writableOf (lib.attrValues repositories)
             # Where a pack waits until it is complete; else the unit has one of its own.
-            ++ optional (needs.temporary && lib.any (isAt "s3") (lib.attrValues repositories)) "/var/tmp"
+            ++ optional (needs.temporary && lib.any takesWholeObjects (lib.attrValues repositories)) "/var/tmp"
             ++ map (path: own.word utils "-${path}") job.readWritePaths;
           deviceNodes = lib.mapAttrsToList (_: device: own.word utils device.path) job.devices;
         });
@@ -257,27 +204,22 @@ let
   };
 
   # `name` is the job's, or the mirror's with a prefix; `arguments` say which.
-  notify = name: arguments: told: {
-    description = "Tell that %i failed";
-    documentation = [ "man:hearth-backup-notify(1)" ];
-    inherit (afterNetwork true) after wants;
-    # For the last lines of its log.
-    path = [ config.systemd.package or pkgs.systemd ] ++ told.path or [ ];
-    serviceConfig =
-      common
-      // {
-        ExecStart = "${command ([ "notify" ] ++ arguments)} --unit %i.service";
-        LoadCredential = credentialsOf (entry: (entry.notifies or null) == name);
-        TimeoutStartSec = "3min";
-        SupplementaryGroups = [ "systemd-journal" ];
-      }
-      // lib.optionalAttrs (told.sandbox or true) (confine {
-        needs = {
-          network = true;
-          processes = told.notify.command != null;
-        };
-      });
-  };
+  notify =
+    name: arguments: told:
+    let
+      unit = parts.notifier file name arguments told;
+    in
+    unit
+    // {
+      serviceConfig =
+        unit.serviceConfig
+        // lib.optionalAttrs (told.sandbox or true) (confine {
+          needs = {
+            network = true;
+            processes = told.notify.command != null;
+          };
+        });
+    };
 
   # --- mirrors ------------------------------------------------------------------------
 
@@ -285,7 +227,8 @@ let
     name: mirror:
     let
       ends = map (end: cfg.repositories.${end}) [ mirror.from mirror.to ];
-      network = afterNetwork (lib.any isRemote ends);
+      remote = lib.any isRemote (ends ++ hub);
+      network = afterNetwork remote;
       # Whose key says which repository it must be; it needs none else.
       voucher = lib.findFirst (end: cfg.repositories.${end}.writerKey != null) null [ mirror.from mirror.to ];
       told = notifications "hearth-backup-mirror-${name}" "mirror-${name}" mirror;
@@ -303,7 +246,7 @@ let
       onFailure = if told != [ ] then told else ofJobs "hearth-backup-mirror-${name}" feeding;
       restartIfChanged = false;
       unitConfig.RequiresMountsFor = map (own.word utils) ([ cfg.stateDir ] ++ directories ends);
-      inherit (sshFor ends) path environment;
+      inherit (sshFor (ends ++ hub)) path environment;
       serviceConfig =
         quietly
         // {
@@ -312,14 +255,16 @@ let
             name
           ];
           LoadCredential = credentialsOf (
-            entry: lib.elem (entry.repository or null) [ mirror.from mirror.to ] && (!(entry.writes or false) || entry.repository == voucher)
+            entry:
+            lib.elem (entry.repository or null) [ mirror.from mirror.to ] && (!(entry.writes or false) || entry.repository == voucher)
+            || entry.reports or false
           );
           TimeoutStartSec = mirror.limits.time;
         }
         // lib.filterAttrs (_: value: value != null) { MemoryMax = mirror.limits.memory; }
         // confine {
           needs = {
-            network = lib.any isRemote ends;
+            network = remote;
             override = lib.any (end: end.foreignOwner) ends;
           };
           # Nothing is written to the original.
@@ -329,14 +274,6 @@ let
 
   # Units of the mirrors that bring something to a repository.
   mirrorsTo = repository: map (name: "hearth-backup-mirror-${name}.service") (lib.attrNames (lib.filterAttrs (_: mirror: mirror.to == repository) mirrors));
-
-  # What nobody waits for gives way.
-  quietly = common // {
-    Nice = 10;
-    IOSchedulingClass = "idle";
-    IOWeight = 20;
-    CPUWeight = 20;
-  };
 
   # --- keeping house ------------------------------------------------------------------
 
@@ -350,21 +287,23 @@ let
   # A mirror without this host's key keeps house by itself.
   stepsOf = name: repository: lib.filter (step: repository.writerKey != null && repository.${step}.enable && (step != "forget" || forgets name)) (lib.attrNames steps);
 
-  keeping = step: name: repository: {
+  keeping = step: name: repository: let
+    remote = lib.any isRemote ([ repository ] ++ hub);
+  in {
     description = "${steps.${step}} the backups in ${name}";
     documentation = [ "man:hearth-backup-maintain(1)" ];
     # Not all at once, and not while this host's jobs and mirrors write to it, if they have the same times.
     after =
-      (afterNetwork (isRemote repository)).after
+      (afterNetwork remote).after
       ++ map (job: "hearth-backup-${job}.service") (lib.attrNames (jobsOf name))
       ++ mirrorsTo name
       ++ optional (step == "prune") "hearth-backup-forget-${name}.service"
       ++ optional (step == "check") "hearth-backup-prune-${name}.service";
-    inherit (afterNetwork (isRemote repository)) wants;
+    inherit (afterNetwork remote) wants;
     onFailure = ofJobs "hearth-backup-${step}-${name}" (jobsOf name);
     restartIfChanged = false;
     unitConfig.RequiresMountsFor = map (own.word utils) ([ cfg.stateDir ] ++ directories [ repository ]);
-    inherit (sshFor [ repository ]) path environment;
+    inherit (sshFor ([ repository ] ++ hub)) path environment;
     serviceConfig =
       quietly
       // {
@@ -374,13 +313,13 @@ let
           "--only"
           step
         ];
-        LoadCredential = credentialsOf (entry: (entry.repository or null) == name);
+        LoadCredential = credentialsOf (entry: (entry.repository or null) == name || entry.reports or false);
         TimeoutStartSec = "infinity";
         MemoryMax = "2G";
       }
       // confine {
         needs = {
-          network = isRemote repository;
+          network = remote;
           override = repository.foreignOwner;
         };
         writable = writableOf [ repository ];
@@ -396,27 +335,6 @@ let
         ) cfg.repositories
       )
     );
-
-  # --- timers -------------------------------------------------------------------------
-
-  timer =
-    {
-      schedule,
-      randomizedDelay,
-      persistent ? true,
-      wakeSystem ? false,
-    }:
-    lib.mkIf (schedule != null) {
-      wantedBy = [ "timers.target" ];
-      timerConfig = {
-        OnCalendar = schedule;
-        RandomizedDelaySec = randomizedDelay;
-        # The same each day, so that the time between two runs is.
-        FixedRandomDelay = true;
-        Persistent = persistent;
-        WakeSystem = lib.mkIf wakeSystem true;
-      };
-    };
 in
 {
   config = lib.mkIf cfg.enable {

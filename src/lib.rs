@@ -5,8 +5,8 @@
 //! ```text
 //!   cli                       commands, progress, output for people and --json
 //!    |    \
-//!    |     agent               has systemd run what a hub asks for; it stands on store
 //!    |     hub                 the server that receives, keeps and hands out
+//!    |     agent               has systemd run what a hub asks for; it stands on store
 //!    |    /   |
 //!    |   /   keep              forget, prune, check, mirror: what whoever stores backups does, without a key
 //!    |  /   /   |

@@ -38,7 +38,7 @@ const CRATES: &[(&[&str], &[&str], &str)] = &[
     (&["aws_lc_rs"], &["content/", "sealed/signature.rs"], "without a key one verifies signatures"),
     (
         &["getrandom"],
-        &["content/", "hub/token.rs", "sealed/run_id.rs", "store/sftp/mod.rs"],
+        &["content/", "hub/token.rs", "job/report/mod.rs", "sealed/run_id.rs", "store/sftp/mod.rs"],
         "keys, tokens, and names that nobody else draws",
     ),
     (&["toml", "schemars", "serde_path_to_error", "strsim"], &["config/"], "one schema, and one place that reads it"),

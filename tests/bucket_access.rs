@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+#[path = "hub/authority.rs"]
+mod authority;
 mod bucket;
 mod cli_common;
 #[path = "bucket/cloud.rs"]
@@ -9,6 +11,7 @@ mod cloud;
 #[path = "bucket/tls.rs"]
 mod tls;
 
+use authority::make_authority;
 use bucket::{BUCKET, KEY, Server};
 use cli_common::expect;
 use cloud::Cloud;
@@ -96,7 +99,7 @@ fn a_server_is_trusted_if_the_machine_trusts_its_authority_and_only_then() {
     let server = Server::start();
     let cloud = Cloud::with_repository(&server);
     for name in ["mine", "strangers"] {
-        tls::make_authority(&cloud.bench.path(""), name);
+        make_authority(&cloud.bench.path(""), name);
     }
     let address = tls::before(server.address(), &cloud.bench.path(""), "mine");
     let at = |host: &str| format!("s3://{BUCKET}/hosts/bench?endpoint=https://{host}:{}", address.port());

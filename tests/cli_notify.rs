@@ -131,6 +131,21 @@ fn those_whom_a_mirror_names_are_told_of_it() {
 }
 
 #[test]
+fn those_whom_the_hub_names_are_told_of_its_maintenance() {
+    let bench = Bench::new();
+    let script = format!("(echo $HEARTH_UNIT $HEARTH_RESULT; cat) > {}", bench.path("heard").display());
+    let config = json!({ "hub": { "dataDir": bench.path("hub"), "notify": { "command": ["sh", "-c", script] } } });
+    bench.write("config.json", config.to_string().as_bytes());
+    bench.json(&["notify", "--hub", "--config", "config.json", "--unit", "hearth-backup-hub-mirror-b2.service"]);
+    let heard = fs::read_to_string(bench.path("heard")).unwrap();
+    assert!(heard.starts_with("hearth-backup-hub-mirror-b2.service failure\nhearth-backup-hub-mirror-b2 on host "), "{heard}");
+    assert!(heard.contains("told for the hub"), "{heard}");
+    bench.write("config.json", b"{}");
+    let error = bench.fails(&["notify", "--hub", "--config", "config.json"], 2);
+    assert!(error.contains("config.json has no `hub`; name a job"), "{error}");
+}
+
+#[test]
 fn a_job_that_names_nobody_says_so() {
     let bench = Bench::new();
     bench.configure(&json!({}));

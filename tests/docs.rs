@@ -144,7 +144,7 @@ fn every_example_of_a_configuration_is_one() {
         assert!(check.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&check.stderr));
         seen += 1;
     }
-    assert_eq!(seen, 3);
+    assert_eq!(seen, 4);
 }
 
 #[test]
@@ -153,8 +153,36 @@ fn units_of_the_examples_run_commands_that_exist() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples/systemd");
     let units: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap()).collect();
     let commands: Vec<_> = units.iter().flat_map(|unit| unit.lines()).filter_map(|line| line.split_once("=/usr/local/bin/")).collect();
-    assert_eq!(commands.len(), 5);
+    assert_eq!(commands.len(), 7);
     for (_, command) in commands {
         assert_eq!(known.objection(&arguments(command).unwrap()), None, "{command}");
+    }
+}
+
+#[test]
+fn units_of_the_examples_are_understood_by_systemd_and_those_of_a_hub_confined() {
+    let analyze = |arguments: &[&str], units: &[PathBuf]| Command::new("systemd-analyze").args(arguments).args(units).output();
+    if analyze(&["--version"], &[]).is_err() {
+        eprintln!("no systemd-analyze");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut units = Vec::new();
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples/systemd")).unwrap() {
+        let path = entry.unwrap().path();
+        let copy = folder.path().join(path.file_name().unwrap());
+        let text = fs::read_to_string(path).unwrap();
+        fs::write(&copy, text.replace("/usr/local/bin/hearth-backup", env!("CARGO_BIN_EXE_hearth-backup"))).unwrap();
+        units.push(copy);
+    }
+    let verified = analyze(&["verify", "--man=no"], &units).unwrap();
+    let said = String::from_utf8_lossy(&verified.stderr);
+    let about_ours: Vec<_> = said.lines().filter(|line| line.contains("hearth-backup")).collect();
+    assert!(verified.status.success() && about_ours.is_empty(), "{said}");
+    for name in ["hearth-backup-hub.service", "hearth-backup-hub-maintain.service"] {
+        let judged = analyze(&["security", "--offline=true", "--no-pager"], &[folder.path().join(name)]).unwrap();
+        let said = String::from_utf8_lossy(&judged.stdout);
+        let level = said.lines().last().and_then(|line| line.split(": ").nth(1)?.split(' ').next()?.parse().ok());
+        assert!(level.is_some_and(|level: f64| level <= 1.5), "{name}: {said}");
     }
 }

@@ -26,6 +26,16 @@
           agenix.nixosModules.default
           ./host.nix
           ./backup.nix
+          # ./at-hub.nix # once there is a hub
+        ];
+      };
+      # If you have another machine to keep the backups of all.
+      nixosConfigurations.hub = nixpkgs.lib.nixosSystem {
+        system = "x86_64-linux";
+        modules = [
+          hearth-backup.nixosModules.default
+          ./hub-host.nix
+          ./hub.nix
         ];
       };
     };

@@ -9,4 +9,13 @@ in
     you
     q
   ];
+  # For a hub.
+  "secrets/q-hub-writer.age".publicKeys = [
+    you
+    q
+  ];
+  "secrets/q-token.age".publicKeys = [
+    you
+    q
+  ];
 }

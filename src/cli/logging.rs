@@ -6,8 +6,10 @@
 //!   elsewhere   2026-11-21T03:16:50Z warning /etc/shadow: cannot be read (Permission denied)
 //! ```
 
+use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
 use std::io;
+use std::sync::{Mutex, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -17,6 +19,10 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter}
 use tracing_subscriber::registry::LookupSpan;
 
 use super::console::Console;
+use crate::model::report;
+
+/// The newest lines, for the report of a run.
+static TAIL: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
 
 /// How much to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +49,33 @@ pub fn start(console: &Console, verbosity: Verbosity) {
     let _ = subscriber.try_init();
 }
 
+/// The end of what was logged so far, at most as much as a report holds, with times. Details for finding out why are not among it.
+pub fn tail() -> Vec<String> {
+    TAIL.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+}
+
+fn remember(level: Level, parts: &Parts) {
+    let (word, ..) = naming(level);
+    let subject = if parts.subject.is_empty() { String::new() } else { format!("{}: ", printable(&parts.subject)) };
+    let mut line = format!("{:.0} {word} {subject}{}{}", jiff::Timestamp::now(), printable(&parts.message), printable(&parts.figures));
+    line.truncate(line.floor_char_boundary(report::LONGEST_LINE));
+    let mut tail = TAIL.lock().unwrap_or_else(PoisonError::into_inner);
+    tail.push_back(line);
+    if tail.len() > report::LINES {
+        tail.pop_front();
+    }
+}
+
+/// Word, colour, and the priority that journald takes from the start of a line (sd-daemon(3)).
+fn naming(level: Level) -> (&'static str, &'static str, u8) {
+    match level {
+        Level::ERROR => ("error", "1;31", 3),
+        Level::WARN => ("warning", "1;33", 4),
+        Level::INFO => ("note", "1;34", 6),
+        _ => ("debug", "2", 7),
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lines {
     Terminal { colours: bool },
@@ -62,13 +95,7 @@ impl Lines {
     }
 
     fn begin(self, line: &mut Writer<'_>, level: Level) -> fmt::Result {
-        // Word, colour, and the priority that journald takes from the start of a line (sd-daemon(3)).
-        let (word, colour, priority) = match level {
-            Level::ERROR => ("error", "1;31", 3),
-            Level::WARN => ("warning", "1;33", 4),
-            Level::INFO => ("note", "1;34", 6),
-            _ => ("debug", "2", 7),
-        };
+        let (word, colour, priority) = naming(level);
         match self {
             Lines::Terminal { colours: true } => write!(line, "\x1b[{colour}m{word}:\x1b[0m "),
             Lines::Terminal { colours: false } => write!(line, "{word}: "),
@@ -104,7 +131,11 @@ where
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut parts = Parts::default();
         event.record(&mut parts);
-        self.begin(&mut line, *event.metadata().level())?;
+        let level = *event.metadata().level();
+        if level <= Level::INFO {
+            remember(level, &parts);
+        }
+        self.begin(&mut line, level)?;
         if !parts.subject.is_empty() {
             write!(line, "{}: ", printable(&parts.subject))?;
         }
@@ -144,6 +175,17 @@ impl<'a> MakeWriter<'a> for ToConsole {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_end_of_the_log_is_remembered_and_no_more() {
+        for number in 0..report::LINES + 5 {
+            remember(Level::WARN, &Parts { message: format!("{number} {}", "é".repeat(report::LONGEST_LINE)), ..Parts::default() });
+        }
+        let tail = tail();
+        assert_eq!(tail.len(), report::LINES);
+        assert!(tail.iter().all(|line| line.len() <= report::LONGEST_LINE));
+        assert!(tail.last().unwrap().contains(&format!(" warning {} é", report::LINES + 4)), "{:?}", tail.last());
+    }
 
     #[test]
     fn control_characters_never_reach_the_terminal() {

@@ -21,6 +21,7 @@ mod process;
 mod progress;
 mod prompt;
 mod render;
+mod reporting;
 mod signals;
 mod state_dir;
 mod trust;

@@ -10,7 +10,7 @@ use super::console::Console;
 use super::signals::Interrupt;
 use super::unit_status::UnitStatus;
 use crate::model::event::{Event, Monitor, Severity};
-use crate::model::human;
+use crate::model::{human, report};
 
 /// How often the display changes.
 const FRAME: Duration = Duration::from_millis(100);
@@ -27,6 +27,8 @@ pub struct Progress {
     files: AtomicU64,
     bytes: AtomicU64,
     warnings: AtomicU64,
+    /// The first of them.
+    told: Mutex<Vec<String>>,
     /// Milliseconds since `begun` at which the display is next due.
     due: AtomicU64,
     begun: Instant,
@@ -65,6 +67,7 @@ impl Progress {
             files: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             warnings: AtomicU64::new(0),
+            told: Mutex::default(),
             due: AtomicU64::new(0),
             begun: Instant::now(),
             stopping: AtomicBool::new(false),
@@ -87,6 +90,11 @@ impl Progress {
     /// How many warnings and errors there were.
     pub fn warnings(&self) -> u64 {
         self.warnings.load(Ordering::Relaxed)
+    }
+
+    /// The first of them, as many as a report holds.
+    pub fn first_warnings(&self) -> Vec<String> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn phase(&self) -> std::sync::MutexGuard<'_, Phase> {
@@ -139,6 +147,10 @@ impl Progress {
         }
         if severity >= Severity::Warning {
             self.warnings.fetch_add(1, Ordering::Relaxed);
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            if told.len() < report::WARNINGS {
+                told.push(if subject.is_empty() { message.to_owned() } else { format!("{subject}: {message}") });
+            }
         }
     }
 }
@@ -257,6 +269,7 @@ mod tests {
         progress.event(Event::warning("a", "b"));
         progress.event(Event::error("a", "b"));
         assert_eq!(progress.warnings(), 2);
+        assert_eq!(progress.first_warnings(), ["a: b", "a: b"]);
         assert!(!progress.cancelled());
     }
 }

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::listen::Listen;
+use super::notify::{self, Notify};
 use super::percent::Percent;
 use super::rate::ByteRate;
 use super::repository::{Pruning, Repository};
@@ -69,6 +70,9 @@ pub struct Hub {
     /// How long reports of runs stay; `400d` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_reports: Option<TimeSpan>,
+    /// Who is told if maintenance or a mirror of the hub fails, by `notify --hub`.
+    #[serde(default)]
+    pub notify: Notify,
 }
 
 fn listen() -> Vec<Listen> {
@@ -95,6 +99,7 @@ impl Hub {
             verify_within: None,
             mirrors: BTreeMap::new(),
             keep_reports: None,
+            notify: Notify::default(),
         }
     }
 }
@@ -276,7 +281,7 @@ pub(super) fn check(hub: &Hub) -> Option<(String, String)> {
             return Some((key.into(), error.to_string()));
         }
     }
-    None
+    notify::check(&hub.notify).map(|(key, why)| (format!("notify.{key}"), why.to_owned()))
 }
 
 #[cfg(test)]
@@ -324,6 +329,7 @@ mod tests {
             (("{ daily = 14 }", "{}"), "hub.retention: keeps nothing"),
             (("{repository}", "all"), "hub.mirrors.cloud.url: must hold {repository}"),
             (("prune = true", "token = \"/t\""), "hub.mirrors.cloud.token: is for hubs"),
+            (("quota = \"500GB\"", "notify.ntfy = { url = \"ntfy\", topic = \"t\" }"), "hub.notify.ntfy.url: must begin with"),
         ] {
             let message = error(&GOOD.replace(change.0, change.1));
             assert!(message.contains(expected), "{message}");

@@ -1,4 +1,4 @@
-//! Who is told when a run of a job or of a mirror has failed.
+//! Who is told when a run of a job, of a mirror or of the hub has failed.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use super::secret::SecretFile;
 /// The longest name of a topic.
 const TOPIC: usize = 64;
 
-/// Who is told that a run of the job or of the mirror has failed, by `hearth-backup notify`.
+/// Who is told that a run of the job, of the mirror or of the hub has failed, by `hearth-backup notify`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct Notify {
@@ -16,7 +16,7 @@ pub struct Notify {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ntfy: Option<Ntfy>,
     /// A program and its arguments; no shell is involved. It gets the text as its standard input, and `HEARTH_JOB` or
-    /// `HEARTH_MIRROR`, `HEARTH_RESULT` and `HEARTH_UNIT` in its environment.
+    /// `HEARTH_MIRROR` (of the hub neither), `HEARTH_RESULT` and `HEARTH_UNIT` in its environment.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
 }

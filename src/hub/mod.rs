@@ -15,16 +15,21 @@ mod door;
 pub mod http;
 mod login;
 mod orders;
+mod patience;
 mod quota;
 mod receive;
+mod reports;
 mod repository;
 mod role;
 pub mod serve;
+pub mod status;
 mod token;
 pub mod upkeep;
 
 pub use door::Grant;
+pub use patience::Patience;
 pub use quota::{Quota, Quotas};
+pub use reports::Kept as KeptReport;
 pub use repository::Repositories;
 pub use role::Role;
 pub use token::{NewToken, Token, TokenError, Tokens, hash_of};
@@ -35,6 +40,8 @@ use tokio::sync::Semaphore;
 
 use self::login::Logins;
 use self::orders::Orders;
+use self::reports::Reports;
+use self::status::Counts;
 use crate::config::{self, Credentials};
 use crate::store::StoreError;
 
@@ -60,7 +67,10 @@ pub struct Hub {
     tokens: Tokens,
     logins: Logins,
     orders: Orders,
+    reports: Reports,
+    counts: Counts,
     uploads: Arc<Semaphore>,
+    patience: Patience,
     checked: bool,
 }
 
@@ -81,7 +91,10 @@ impl Hub {
             tokens,
             logins: Logins::default(),
             orders: Orders::new(&settings.data_dir),
+            reports: Reports::new(&settings.data_dir, settings.keep_reports.map(|keep| keep.0)),
+            counts: Counts::default(),
             uploads: Arc::new(Semaphore::new(UPLOADS)),
+            patience: Patience::default(),
             checked: true,
         })
     }
@@ -96,5 +109,12 @@ impl Hub {
     #[must_use]
     pub fn unchecked(self) -> Self {
         Self { checked: false, ..self }
+    }
+
+    /// One that waits longer or shorter. Only for tests, which have no minutes.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn patient(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 }

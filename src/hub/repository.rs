@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::Semaphore;
 
 use super::quota::{Quota, Quotas};
 use crate::model::human;
@@ -23,6 +25,11 @@ const FOLDER: &str = "repositories";
 const COUNTED: Duration = Duration::from_secs(3600);
 /// How long a count is believed that would refuse an upload.
 const COUNTED_WHEN_FULL: Duration = Duration::from_secs(60);
+/// Uploads, listings and downloads of one repository at the same time; others wait. Each holds memory for its client: whoever takes all of
+/// them, and takes them slowly, holds up nobody else's repository.
+const UPLOADS: usize = 32;
+const LISTS: usize = 8;
+const READS: usize = 64;
 
 /// All repositories below a directory.
 pub struct Repositories {
@@ -97,6 +104,10 @@ impl Repositories {
             quota: self.quotas.get(name),
             warning: self.quotas.warning(),
             room: Mutex::default(),
+            uploads: Arc::new(Semaphore::new(UPLOADS)),
+            lists: Arc::new(Semaphore::new(LISTS)),
+            reads: Arc::new(Semaphore::new(READS)),
+            swept: Mutex::new(Instant::now()),
             statements: Mutex::default(),
         });
         Ok(Arc::clone(lock(&self.open).entry(name.to_owned()).or_insert(kept)))
@@ -111,6 +122,12 @@ pub(super) struct Kept {
     /// From which share of the quota somebody is warned, in percent.
     warning: u64,
     room: Mutex<Room>,
+    /// Turns of uploads, lists and downloads.
+    pub(super) uploads: Arc<Semaphore>,
+    pub(super) lists: Arc<Semaphore>,
+    pub(super) reads: Arc<Semaphore>,
+    /// When what crashes left was last cleared away.
+    swept: Mutex<Instant>,
     /// As it was when it had so many statements.
     statements: Mutex<Option<(u64, Repository)>>,
 }
@@ -163,6 +180,7 @@ impl Kept {
 
     /// Promises room for an object before a byte of it is accepted.
     pub(super) fn promise(self: &Arc<Self>, bytes: u64) -> Result<Promise, Refusal> {
+        self.sweep(COUNTED);
         let mut room = lock(&self.room);
         let with = |room: &Room| Usage {
             bytes: room.used.bytes.saturating_add(room.promised.bytes).saturating_add(bytes),
@@ -192,13 +210,33 @@ impl Kept {
         Ok(Promise { kept: Arc::clone(self), bytes })
     }
 
+    /// Clears away what crashes left, if that was not done for so long.
+    fn sweep(&self, old: Duration) {
+        let mut swept = lock(&self.swept);
+        if swept.elapsed() >= old {
+            *swept = Instant::now();
+            drop(swept);
+            self.store.sweep();
+        }
+    }
+
+    /// The hub's clock. A disk that is full or may not be written tells no time, and what lies there can be read nonetheless.
+    pub(super) fn now(&self) -> SystemTime {
+        self.store.now().unwrap_or_else(|error| {
+            tracing::debug!("{error}");
+            SystemTime::now()
+        })
+    }
+
     /// Deletes an object.
     pub(super) fn delete(&self, name: &ObjectName) -> Result<(), Refusal> {
-        let size = self.store.stat(name).map(|info| info.size).unwrap_or_default();
+        let found = self.store.stat(name).ok();
         self.store.delete(name).map_err(|error| failed(&error))?;
         let mut room = lock(&self.room);
-        room.used.bytes = room.used.bytes.saturating_sub(size);
-        room.used.objects = room.used.objects.saturating_sub(u64::from(size > 0));
+        if let Some(info) = found {
+            room.used.bytes = room.used.bytes.saturating_sub(info.size);
+            room.used.objects = room.used.objects.saturating_sub(1);
+        }
         if name.folder() == Folder::Repo {
             *lock(&self.statements) = None;
         }
@@ -298,6 +336,33 @@ mod tests {
         kept.promise(60).unwrap();
         let _two = [kept.promise(0).unwrap(), kept.promise(0).unwrap()];
         assert_eq!(kept.promise(0).err().unwrap().error, Reason::Quota, "the fourth object");
+    }
+
+    #[test]
+    fn what_is_deleted_makes_room_whatever_its_size() {
+        let (kept, _folder) = kept(Quota { bytes: None, objects: Some(2) });
+        let names = ["a", "b"].map(|leaf| ObjectName::new(Folder::Pins, leaf).unwrap());
+        kept.store.put_new(&names[0], b"").unwrap();
+        kept.store.put_new(&names[1], b"pin").unwrap();
+        assert_eq!(kept.usage().unwrap(), Usage { bytes: 3, objects: 2 });
+        for name in &names {
+            kept.delete(name).unwrap();
+            kept.delete(name).unwrap();
+        }
+        assert_eq!(kept.usage().unwrap(), Usage { bytes: 0, objects: 0 });
+    }
+
+    #[test]
+    fn what_crashes_left_is_cleared_away_while_the_hub_runs() {
+        let (kept, folder) = kept(Quota::default());
+        let left = folder.path().join("repositories/home/tmp/1-2-3");
+        let made = std::fs::File::create(&left).unwrap();
+        made.set_modified(SystemTime::now() - Duration::from_secs(25 * 3600)).unwrap();
+        drop(made);
+        kept.sweep(COUNTED);
+        assert!(left.exists(), "not yet");
+        kept.sweep(Duration::ZERO);
+        assert!(!left.exists());
     }
 
     #[test]

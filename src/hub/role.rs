@@ -83,6 +83,11 @@ impl Role {
         }
     }
 
+    /// Whether it may bring reports of runs.
+    pub fn may_report(self) -> bool {
+        matches!(self, Role::Writer | Role::Maintainer)
+    }
+
     /// Whether it may delete objects.
     pub fn may_delete(self) -> bool {
         self == Role::Maintainer

@@ -9,7 +9,8 @@
 //!                --> everything goes on; hooks after, whatever happened
 //! ```
 //!
-//! Beside it [`maintain`] keeps house in a repository of the configuration: forget, prune, check. [`cost`] estimates what a repository costs in a bucket.
+//! Beside it [`maintain`] keeps house in a repository of the configuration: forget, prune, check. Each run ends in a [`report`]. [`cost`]
+//! estimates what a repository costs in a bucket.
 //!
 //! May import everything but `cli`. Each repository of a job succeeds or fails by itself.
 
@@ -25,6 +26,7 @@ mod names;
 mod opened;
 mod quiet;
 mod recipients;
+pub mod report;
 mod restore_database;
 mod run;
 mod standstill;

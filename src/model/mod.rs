@@ -1,4 +1,4 @@
-//! Plain data shared by every layer: identities, archive entries, events, units. No I/O, no keys, no imports from other layers.
+//! Plain data shared by every layer: identities, archive entries, events, reports, units. No I/O, no keys, no imports from other layers.
 
 pub mod entry;
 pub mod event;
@@ -6,6 +6,7 @@ pub mod human;
 pub mod id;
 pub mod pace;
 pub mod rate;
+pub mod report;
 pub mod shell;
 pub mod size;
 pub mod span;

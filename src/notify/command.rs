@@ -24,11 +24,8 @@ impl Receiver for Program {
     }
 
     fn tell(&self, message: &Message, time: Duration) -> Result<(), Trouble> {
-        let environment = [
-            message.subject.variable(),
-            ("HEARTH_RESULT", message.outcome.word()),
-            ("HEARTH_UNIT", message.unit.as_deref().unwrap_or_default()),
-        ];
+        let mut environment = vec![("HEARTH_RESULT", message.outcome.word()), ("HEARTH_UNIT", message.unit.as_deref().unwrap_or_default())];
+        environment.extend(message.subject.variable());
         program::run(&self.0, &environment, &message.text, time).map(drop).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Trouble::Lasting(error.to_string()),
             _ => Trouble::Passing(error.to_string()),

@@ -13,6 +13,8 @@ pub enum Subject {
     Job(String),
     /// A mirror's.
     Mirror(String),
+    /// The hub's.
+    Hub,
 }
 
 impl Subject {
@@ -21,6 +23,7 @@ impl Subject {
         match self {
             Self::Job(name) => format!("jobs.{name}"),
             Self::Mirror(name) => format!("mirrors.{name}"),
+            Self::Hub => "hub".to_owned(),
         }
     }
 
@@ -28,14 +31,14 @@ impl Subject {
     pub fn job(&self) -> Option<&str> {
         match self {
             Self::Job(name) => Some(name),
-            Self::Mirror(_) => None,
+            Self::Mirror(_) | Self::Hub => None,
         }
     }
 
     /// The mirror, if it is one.
     pub fn mirror(&self) -> Option<&str> {
         match self {
-            Self::Job(_) => None,
+            Self::Job(_) | Self::Hub => None,
             Self::Mirror(name) => Some(name),
         }
     }
@@ -45,14 +48,17 @@ impl Subject {
         match self {
             Self::Job(name) => format!("hearth-backup-{task}{name}"),
             Self::Mirror(name) => format!("hearth-backup-{task}mirror-{name}"),
+            // What it does without anybody asking; its server does not end.
+            Self::Hub => format!("hearth-backup-{task}hub{}", if task.is_empty() { "-maintain" } else { "" }),
         }
     }
 
-    /// Its variable in the environment of a program, and the value.
-    pub(super) fn variable(&self) -> (&'static str, &str) {
+    /// Its variable in the environment of a program, and the value; there is one hub only.
+    pub(super) fn variable(&self) -> Option<(&'static str, &str)> {
         match self {
-            Self::Job(name) => ("HEARTH_JOB", name),
-            Self::Mirror(name) => ("HEARTH_MIRROR", name),
+            Self::Job(name) => Some(("HEARTH_JOB", name)),
+            Self::Mirror(name) => Some(("HEARTH_MIRROR", name)),
+            Self::Hub => None,
         }
     }
 
@@ -61,6 +67,7 @@ impl Subject {
         match self {
             Self::Job(name) => (format!("Job {name}"), format!("job {name}"), format!("backup {name}")),
             Self::Mirror(name) => (format!("Mirror {name}"), format!("mirror {name}"), format!("mirror {name}")),
+            Self::Hub => ("The hub".to_owned(), "the hub".to_owned(), "hub".to_owned()),
         }
     }
 }
@@ -141,6 +148,18 @@ mod tests {
     fn of(unit: Option<&str>, outcome: Outcome) -> Message {
         let failure = Failure { unit: unit.map(str::to_owned), outcome, ..Failure::default() };
         Message::new("rex", Subject::Job("state".into()), &failure, &Journal::default())
+    }
+
+    #[test]
+    fn of_the_hub_it_is_said_what_failed() {
+        let of = |unit: &str| {
+            let failure = Failure { unit: Some(unit.to_owned()), outcome: Outcome::Failed, ..Failure::default() };
+            Message::new("ursula", Subject::Hub, &failure, &Journal::default())
+        };
+        assert_eq!(of("hearth-backup-hub-maintain.service").title, "ursula: hub failed");
+        let mirror = of("hearth-backup-hub-mirror-b2.service");
+        assert_eq!(mirror.title, "ursula: hearth-backup-hub-mirror-b2 failed");
+        assert!(mirror.text.contains("told for the hub"), "{}", mirror.text);
     }
 
     #[test]

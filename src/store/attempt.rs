@@ -121,30 +121,48 @@ impl<E: Failing + Display> Attempts<E> {
         F: Future<Output = Result<T, W>>,
         W: Into<E>,
     {
-        let time = ANSWER + Duration::from_secs(bytes / SLOWEST);
+        self.runtime.block_on(self.repeat(bytes, &mut attempt))
+    }
+
+    /// The same within so much time altogether.
+    pub(super) fn run_within<T, F, W>(&self, limit: Duration, bytes: u64, mut attempt: impl FnMut(u32) -> F) -> Result<T, E>
+    where
+        F: Future<Output = Result<T, W>>,
+        W: Into<E>,
+    {
         self.runtime.block_on(async {
-            let (mut made, mut silent) = (0, 0);
-            loop {
-                made += 1;
-                let result = {
-                    // Never closed; without a permit it would only be one connection more.
-                    let _permit = self.connections.acquire().await.ok();
-                    within::<T, E>(time, attempt(made)).await
-                };
-                if result.as_ref().err().is_none_or(E::is_reached) {
-                    self.met.store(true, Ordering::Relaxed);
-                }
-                let most = if self.met.load(Ordering::Relaxed) { ATTEMPTS } else { ATTEMPTS_OF_A_STRANGER };
-                silent += u32::from(result.as_ref().err().is_some_and(E::is_silence));
-                match result {
-                    Err(failure) if failure.may_pass() && made < most && silent < ATTEMPTS_IN_SILENCE => {
-                        tracing::debug!("attempt {made} of {most} failed: {failure}");
-                        tokio::time::sleep(pause(made, random())).await;
-                    }
-                    result => return (result, made),
-                }
-            }
+            let repeated = tokio::time::timeout(limit, self.repeat(bytes, &mut attempt));
+            repeated.await.map_or_else(|_| Err(Silence(limit).into()), |(result, _)| result)
         })
+    }
+
+    async fn repeat<T, F, W>(&self, bytes: u64, attempt: &mut impl FnMut(u32) -> F) -> (Result<T, E>, u32)
+    where
+        F: Future<Output = Result<T, W>>,
+        W: Into<E>,
+    {
+        let time = ANSWER + Duration::from_secs(bytes / SLOWEST);
+        let (mut made, mut silent) = (0, 0);
+        loop {
+            made += 1;
+            let result = {
+                // Never closed; without a permit it would only be one connection more.
+                let _permit = self.connections.acquire().await.ok();
+                within::<T, E>(time, attempt(made)).await
+            };
+            if result.as_ref().err().is_none_or(E::is_reached) {
+                self.met.store(true, Ordering::Relaxed);
+            }
+            let most = if self.met.load(Ordering::Relaxed) { ATTEMPTS } else { ATTEMPTS_OF_A_STRANGER };
+            silent += u32::from(result.as_ref().err().is_some_and(E::is_silence));
+            match result {
+                Err(failure) if failure.may_pass() && made < most && silent < ATTEMPTS_IN_SILENCE => {
+                    tracing::debug!("attempt {made} of {most} failed: {failure}");
+                    tokio::time::sleep(pause(made, random())).await;
+                }
+                result => return (result, made),
+            }
+        }
     }
 }
 

@@ -82,6 +82,11 @@ impl DirectoryStore {
         &self.path
     }
 
+    /// Clears away what crashed runs left in `tmp/` more than a day ago, as far as that works.
+    pub fn sweep(&self) {
+        staged::sweep(&self.folders);
+    }
+
     fn staged(&self, expected: Expected) -> Result<Box<dyn StagedObject>, StoreError> {
         match StagedFile::new(Arc::clone(&self.folders), self.location(), expected) {
             Ok(staged) => Ok(Box::new(staged)),

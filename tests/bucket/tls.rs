@@ -2,11 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::fs;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 
@@ -15,22 +13,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::bucket::proxy::read_message;
-
-/// Makes an authority `NAME.pem`, and a certificate by it for `localhost` with its key: `NAME-server.pem` and `NAME-server.key`.
-pub fn make_authority(dir: &Path, name: &str) {
-    let openssl = |arguments: String| {
-        let mut command = Command::new("openssl");
-        command.args(arguments.split(' ')).current_dir(dir).stdin(Stdio::null()).stderr(Stdio::null());
-        assert!(command.status().unwrap().success(), "openssl {arguments}");
-    };
-    fs::write(dir.join("names"), "subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n").unwrap();
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
-    openssl(format!("req -x509 {key} -days 2 -subj /CN={name} -keyout {name}.key -out {name}.pem"));
-    openssl(format!("req -new {key} -subj /CN=localhost -keyout {name}-server.key -out {name}.csr"));
-    openssl(format!(
-        "x509 -req -in {name}.csr -CA {name}.pem -CAkey {name}.key -CAcreateserial -days 2 -extfile names -out {name}-server.pem"
-    ));
-}
 
 /// Speaks TLS with the certificate of an authority for a server that does not; returns where. Goes on until the program ends.
 pub fn before(server: SocketAddr, dir: &Path, name: &str) -> SocketAddr {

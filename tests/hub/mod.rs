@@ -64,6 +64,11 @@ impl Server {
         token.text.to_string()
     }
 
+    /// A new token of somebody who sees the whole hub.
+    pub fn viewer(&self) -> String {
+        Tokens::open(self.folder.path()).unwrap().add("people", Role::Viewer, None).unwrap().text.to_string()
+    }
+
     /// A store with a token.
     pub fn store(&self, repository: &str, token: &str) -> HubStore {
         let address = HubAddress::parse("http", &format!("{}/{repository}", self.base.trim_start_matches("http://")), false).unwrap();

@@ -2,6 +2,7 @@
 
 mod agent;
 mod backup;
+mod backup_list;
 mod backup_trigger;
 mod check;
 mod config;
@@ -27,6 +28,7 @@ mod run;
 mod settle;
 mod snapshots;
 mod stats;
+mod status;
 mod step;
 mod trial;
 
@@ -62,6 +64,8 @@ pub enum Command {
     Notify(notify::Notify),
     Agent(agent::Agent),
     BackupTrigger(backup_trigger::BackupTrigger),
+    Status(status::StatusCommand),
+    BackupList(backup_list::BackupListCommand),
     #[command(subcommand)]
     Config(config::ConfigCommand),
     #[command(subcommand)]
@@ -103,6 +107,8 @@ impl Command {
             Command::Notify(command) => command.run(context),
             Command::Agent(command) => command.run(context),
             Command::BackupTrigger(command) => command.run(context),
+            Command::Status(command) => command.run(context),
+            Command::BackupList(command) => command.run(context),
             Command::Config(command) => command.run(context),
             Command::Key(command) => command.run(context),
             Command::Hub(command) => command.run(context),

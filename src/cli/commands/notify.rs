@@ -5,23 +5,27 @@ use serde::Serialize;
 
 use super::backup::host_name;
 use crate::cli::context::Context;
-use crate::cli::exit::Exit;
+use crate::cli::exit::{Exit, UsageError};
 use crate::config::Credentials;
 use crate::notify::{Failure, Journal, Message, Subject, Told, Tries, receivers, tell};
 
-/// Tell those whom a job or a mirror names that its run has failed
+/// Tell those whom a job, a mirror or the hub names that its run has failed
 ///
-/// For a unit that systemd starts by the OnFailure= of the job's or the mirror's unit. What systemd (251 or newer) says of the failed run is taken from the
+/// For a unit that systemd starts by the OnFailure= of their units. What systemd (251 or newer) says of the failed run is taken from the
 /// environment: MONITOR_UNIT, MONITOR_SERVICE_RESULT, MONITOR_EXIT_STATUS, MONITOR_INVOCATION_ID.
 #[derive(Debug, Args)]
 pub struct Notify {
     /// The job's name, or the mirror's
-    #[arg(value_name = "NAME")]
-    name: String,
+    #[arg(value_name = "NAME", required_unless_present = "hub")]
+    name: Option<String>,
 
     /// A mirror has this name, not a job
     #[arg(long)]
     mirror: bool,
+
+    /// It was maintenance of the hub, or one of its mirrors
+    #[arg(long, conflicts_with_all = ["name", "mirror"])]
+    hub: bool,
 
     #[command(flatten)]
     file: super::config::ConfigFile,
@@ -38,11 +42,11 @@ impl Notify {
     /// If the configuration cannot be used. Whoever could not be told is said, and the exit code is 1.
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let config = self.file.read()?;
-        let notify = match self.mirror {
-            true => &config.mirror(&self.name)?.notify,
-            false => &config.job(&self.name)?.notify,
+        let (subject, notify) = match (self.name, self.mirror) {
+            (Some(name), true) => (Subject::Mirror(name.clone()), &config.mirror(&name)?.notify),
+            (Some(name), false) => (Subject::Job(name.clone()), &config.job(&name)?.notify),
+            (None, _) => (Subject::Hub, config.hub.as_ref().map(|hub| &hub.notify).ok_or_else(|| no_hub(&self.file))?),
         };
-        let subject = if self.mirror { Subject::Mirror(self.name) } else { Subject::Job(self.name) };
         let mut failure = Failure::from_variables(|name| std::env::var(name).ok());
         failure.unit = self.unit.or(failure.unit);
         let host = config.host.clone().map_or_else(host_name, Ok)?;
@@ -64,6 +68,10 @@ impl Notify {
         })?;
         Ok(if told.iter().any(|told| told.trouble.is_some()) { Exit::Failed } else { Exit::Done })
     }
+}
+
+fn no_hub(file: &super::config::ConfigFile) -> anyhow::Error {
+    UsageError::new(format!("{} has no `hub`; name a job, or a mirror with --mirror", file.path().display()))
 }
 
 #[derive(Serialize)]

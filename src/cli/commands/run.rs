@@ -3,16 +3,21 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::backup::{host_name, summary_text};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, UsageError};
+use crate::cli::reporting::{Told, reported};
+use crate::config::{Config, Credentials};
 use crate::content::ContentError;
 use crate::content::backup::Summary;
+use crate::job::report::{Reporter, of_run};
 use crate::job::{self, HookLog, HookReport, JobError, Outcome, RunOptions};
 use crate::model::event::Monitor as _;
 use crate::model::human;
+use crate::model::report::Kind;
 use crate::model::span::Span;
 use crate::store::Requests;
 
@@ -66,13 +71,30 @@ impl Run {
             let known = job.repositories.join(", ");
             return Err(UsageError::new(format!("job `{}` does not go to `{stranger}`, but to: {known}", self.job)));
         }
+        let only = |name: &&String| self.only.is_empty() || self.only.contains(name);
+        let reporter = Reporter {
+            config: &config,
+            kind: Kind::Backup,
+            name: self.job.clone(),
+            repositories: job.repositories.iter().filter(only).cloned().collect(),
+            host: host_name()?,
+            state: context.state_base_of(&config)?,
+            credentials: Credentials { directory: context.credentials(), service: format!("hearth-backup-{}", self.job) },
+            access: context.access()?,
+            started: Timestamp::now(),
+        };
+        reported(context, Some(&reporter).filter(|_| !self.dry_run), |told| self.attempt(context, &config, told))
+    }
+
+    fn attempt(&self, context: &Context, config: &Config, told: &mut Told) -> anyhow::Result<Exit> {
+        let job = config.job(&self.job)?;
         let log = HookLog::default();
         let delay = self.retry_delay.to_duration()?;
         let mut options = RunOptions {
-            config: &config,
+            config,
             job: &self.job,
             host: host_name()?,
-            state_base: context.state_base_of(&config)?,
+            state_base: context.state_base_of(config)?,
             credentials: context.credentials(),
             access: context.access()?,
             dry_run: self.dry_run,
@@ -104,12 +126,16 @@ impl Run {
             if !bad.is_empty() {
                 options.only = bad.into_iter().map(|outcome| outcome.repository).collect();
             }
+            told.found(&progress);
             if !wait(delay, &|| progress.cancelled()) {
                 return Err(JobError::Content(ContentError::Cancelled).into());
             }
         };
         let warnings = earlier + progress.warnings();
+        told.found(&progress);
+        told.warning_count = warnings;
         let result = result.map(|outcomes| in_order(&job.repositories, done, outcomes));
+        told.work = of_run(result.as_deref().unwrap_or_default());
         context.document(&Report {
             job: &self.job,
             dry_run: self.dry_run,
@@ -123,6 +149,7 @@ impl Run {
             // Nothing is wrong, but not everything is saved.
             Err(error @ (JobError::OutsideWindow { .. } | JobError::WindowEnded { .. })) => {
                 tracing::warn!("{error}");
+                told.work.error = Some(error.to_string());
                 return Ok(Exit::Warnings);
             }
             Err(error) => return Err(error.into()),

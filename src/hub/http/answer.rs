@@ -3,13 +3,14 @@
 use std::io;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Frame;
 use serde::Serialize;
-use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::mpsc::Receiver;
 
 use crate::hub::repository::refusal;
 use crate::store::hub::protocol::{ERROR, Reason, Refusal};
@@ -17,23 +18,12 @@ use crate::store::hub::protocol::{ERROR, Reason, Refusal};
 /// The body of an answer. An error in it breaks the connection: the client sees that it is not whole.
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 
-/// Pieces that wait for a slow client.
-const WAITING: usize = 2;
+/// Pieces of an answer that are made before they are wanted.
+const AHEAD: usize = 2;
 
 /// A body that is there.
 pub(super) fn whole(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
-}
-
-/// A body that a thread makes while it is sent. It ends early if nobody reads it.
-pub(super) fn made(make: impl FnOnce(&Sender<io::Result<Bytes>>) -> io::Result<()> + Send + 'static) -> Body {
-    let (sender, receiver) = mpsc::channel(WAITING);
-    tokio::task::spawn_blocking(move || {
-        if let Err(error) = make(&sender) {
-            let _ = sender.blocking_send(Err(error));
-        }
-    });
-    streamed(receiver)
 }
 
 /// A body of pieces that somebody sends.
@@ -41,6 +31,19 @@ pub(super) fn streamed(receiver: Receiver<io::Result<Bytes>>) -> Body {
     let frames = futures_util::stream::unfold(receiver, |mut receiver| async move {
         let piece: Option<io::Result<Bytes>> = receiver.recv().await;
         piece.map(|piece| (piece.map(Frame::data), receiver))
+    });
+    StreamBody::new(frames).boxed_unsync()
+}
+
+/// A body in pieces, each of which a thread makes. A client that takes none holds up no thread, and `held` is dropped when it has all.
+pub(super) fn pieces<P>(parts: P, held: impl Send + 'static) -> Body
+where
+    P: Iterator<Item: FnOnce() -> io::Result<Bytes> + Send + 'static> + Send + 'static,
+{
+    let made = |make| async move { tokio::task::spawn_blocking(make).await.unwrap_or_else(|error| Err(io::Error::other(error))) };
+    let frames = futures_util::stream::iter(parts).map(made).buffered(AHEAD).map(move |piece| {
+        let _ = &held;
+        piece.map(Frame::data)
     });
     StreamBody::new(frames).boxed_unsync()
 }

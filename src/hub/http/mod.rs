@@ -10,6 +10,11 @@
 //!   GET    /v1/NAME/orders             what the host shall run, as it comes
 //!   POST   /v1/NAME/orders/ID          what became of it
 //!   POST   /backup-trigger             asks a host for a run; GET: how far it is
+//!   POST   /v1/NAME/reports            takes the report of a run
+//!   GET    /v1/NAME/reports?job=..     the newest of them
+//!   GET    /status, /metrics           how everything fares, for programs and for Prometheus
+//!   GET    /backup-status?host=..&job= the same in short
+//!   GET    /backup-list?host=..        snapshots by what their envelopes show
 //!   GET    /health                     whether the hub answers; without a token
 //! ```
 //!
@@ -17,55 +22,33 @@
 //! `docs/hub-protocol.md` has.
 
 mod answer;
-mod body;
+mod arriving;
 mod objects;
 mod orders;
+mod peer;
+mod query;
+mod reports;
+mod status;
 
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{AUTHORIZATION, RETRY_AFTER};
+use http::header::{ALLOW, AUTHORIZATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use zeroize::Zeroizing;
 
-use self::answer::{Body, json, refused, spawn};
+pub use self::answer::Body;
+use self::answer::{json, refused, spawn};
+pub use self::peer::Peer;
 use super::door::Grant;
 use super::login::WINDOW;
 use super::repository::{Kept, refusal};
-use super::{Hub, Role, Token};
+use super::{Hub, Token};
 use crate::store::Store as _;
 use crate::store::hub::protocol::{About, Reason, Refusal, VERSION};
-
-/// Who is at the other end of a connection.
-#[derive(Debug, Clone)]
-pub enum Peer {
-    /// Somebody with an address, who needs a token.
-    Address(IpAddr),
-    /// Somebody on this machine whom a socket lets in, and who needs a token.
-    Local,
-    /// Somebody whom `ssh` has let in, for one repository.
-    Admitted {
-        /// The repository.
-        repository: String,
-        /// What may be done there.
-        role: Role,
-        /// For logs.
-        name: String,
-    },
-}
-
-impl Peer {
-    fn address(&self) -> Option<IpAddr> {
-        match self {
-            Peer::Address(address) => Some(*address),
-            Peer::Local | Peer::Admitted { .. } => None,
-        }
-    }
-}
 
 /// Answers one request. Nothing that it brings makes this fail otherwise than with a refusal.
 pub async fn answer(hub: Arc<Hub>, peer: Peer, request: Request<Incoming>) -> Response<Body> {
@@ -77,6 +60,9 @@ pub async fn answer(hub: Arc<Hub>, peer: Peer, request: Request<Incoming>) -> Re
         let mut response = refused(&refusal);
         if refusal.error == Reason::TooMany {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(WINDOW.as_secs()));
+        }
+        if refusal.error == Reason::Method {
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(known(&path)));
         }
         response
     });
@@ -90,11 +76,19 @@ async fn route(hub: &Arc<Hub>, peer: &Peer, request: Request<Incoming>) -> Resul
     let mut parts = path.strip_prefix('/').unwrap_or(&path).splitn(3, '/');
     let (version, repository, rest) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
     if version == "health" && repository.is_none() {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Err(refusal(Reason::Method, "it knows GET"));
+        }
         return json(&serde_json::json!({ "healthy": true }));
     }
     if version == "backup-trigger" && repository.is_none() {
         let caller = who(hub, peer, request.headers()).await?;
         return orders::trigger(Arc::clone(hub), caller, request).await;
+    }
+    if repository.is_none()
+        && let Some(answered) = status::answer(hub, peer, &request, version).await
+    {
+        return answered;
     }
     let nothing = || refusal(Reason::NotFound, "nothing is there; see docs/hub-protocol.md for what is");
     let repository = repository.filter(|_| version == VERSION).ok_or_else(nothing)?;
@@ -104,13 +98,15 @@ async fn route(hub: &Arc<Hub>, peer: &Peer, request: Request<Incoming>) -> Resul
         (&Method::GET, None) => about(&ask).await,
         (&Method::GET, Some("objects")) => objects::list(ask, request.uri().query().unwrap_or_default()).await,
         (&Method::GET, Some("orders")) => orders::listen(ask).await,
-        (&Method::POST, Some("delete")) => objects::delete_many(ask, request.into_body()).await,
+        (&Method::POST, Some("delete")) => objects::delete_many(ask, request).await,
         (method, Some(rest)) if rest.starts_with("orders") => match rest.strip_prefix("orders/") {
-            Some(id) if *method == Method::POST => orders::note(ask, id.to_owned(), request.into_body()).await,
+            Some(id) if *method == Method::POST => orders::note(ask, id.to_owned(), request).await,
             Some(_) => Err(refusal(Reason::Method, "an order knows POST")),
             None if rest == "orders" => Err(refusal(Reason::Method, "orders know GET")),
             None => Err(nothing()),
         },
+        (&Method::POST, Some("reports")) => reports::receive(ask, request).await,
+        (&Method::GET, Some("reports")) => reports::list(ask, request.uri().query().unwrap_or_default()).await,
         (method, Some(rest)) => match rest.strip_prefix("objects/") {
             Some(object) => {
                 let name = crate::store::hub::protocol::object_name(object)
@@ -122,10 +118,25 @@ async fn route(hub: &Arc<Hub>, peer: &Peer, request: Request<Incoming>) -> Resul
                     _ => Err(refusal(Reason::Method, "objects know GET, HEAD, PUT and DELETE")),
                 }
             }
-            None if matches!(rest, "objects" | "delete") => Err(refusal(Reason::Method, "lists know GET, and `delete` knows POST")),
+            None if matches!(rest, "objects" | "delete" | "reports") => {
+                Err(refusal(Reason::Method, "lists know GET, `delete` knows POST, and `reports` knows both"))
+            }
             None => Err(nothing()),
         },
         (_, None) => Err(refusal(Reason::Method, "a repository knows GET")),
+    }
+}
+
+/// The methods that a path knows.
+fn known(path: &str) -> &'static str {
+    let path = path.trim_start_matches('/');
+    match path.splitn(3, '/').nth(2) {
+        None if path == "backup-trigger" => "GET, POST",
+        None | Some("objects" | "orders") => "GET",
+        Some("reports") => "GET, POST",
+        Some(rest) if rest.starts_with("orders/") => "POST",
+        Some("delete") => "POST",
+        Some(_) => "GET, HEAD, PUT, DELETE",
     }
 }
 
@@ -164,7 +175,7 @@ async fn log_in(hub: &Arc<Hub>, peer: &Peer, repository: &str, headers: &HeaderM
 
 /// The token that a request brings: as `Bearer TOKEN`, or as the password of `Basic`, which browsers ask people for.
 async fn login(hub: &Arc<Hub>, peer: &Peer, headers: &HeaderMap) -> Result<Token, Refusal> {
-    let from = peer.address();
+    let from = peer.address(headers);
     if !hub.logins.may_try(from, Instant::now()) {
         return Err(refusal(Reason::TooMany, "too many failed logins from this address; wait a minute"));
     }
@@ -199,12 +210,11 @@ async fn about(ask: &objects::Ask) -> Result<Response<Body>, Refusal> {
     let kept = Arc::clone(&ask.kept);
     let role = ask.grant.role;
     let about = spawn(move || {
-        let now = kept.store.now().map_err(|error| super::repository::failed(&error))?;
         let unknown_folders = kept.store.unknown_folders().map_err(|error| super::repository::failed(&error))?;
         Ok(About {
             repository: kept.name.clone(),
             role: role.to_string(),
-            now: now.try_into().map_err(|_| refusal(Reason::Failed, "the hub's clock is wrong"))?,
+            now: kept.now().try_into().map_err(|_| refusal(Reason::Failed, "the hub's clock is wrong"))?,
             used: kept.usage()?,
             quota: kept.quota.told(),
             warning: kept.warning(kept.usage()?),
@@ -213,6 +223,3 @@ async fn about(ask: &objects::Ask) -> Result<Response<Body>, Refusal> {
     });
     json(&about.await?)
 }
-
-/// How long a client may take to send more of a body.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);

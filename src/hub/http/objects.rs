@@ -1,19 +1,18 @@
 //! Requests about objects.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use jiff::Timestamp;
 use tokio::sync::mpsc::{self, Sender};
 
-use super::PATIENCE;
-use super::answer::{Body, json, made, spawn, whole, with_type};
+use super::answer::{Body, json, pieces, spawn, whole, with_type};
+use super::arriving::Arriving;
 use crate::hub::Hub;
 use crate::hub::door::{self, Grant};
 use crate::hub::receive::Upload;
@@ -24,16 +23,14 @@ use crate::store::{Folder, ObjectInfo, ObjectName, Store as _};
 
 /// Bytes of an object that are read at once.
 const PIECE: u64 = 512 << 10;
-/// Bytes of a listing that are sent at once.
-const LINES: usize = 64 << 10;
+/// Lines of a listing that are sent at once.
+const LINES: usize = 500;
 /// Pieces of an upload that wait for the disk.
 const WAITING: usize = 2;
 /// Most bytes of a pack's end that are asked for: the format bounds the list there.
 const LONGEST_FOOTER: u64 = 1 << 20;
 /// Most bytes of a list of names.
 const LONGEST_LIST: usize = 1 << 20;
-/// What is read of an upload that is refused, so that the client comes to read why.
-const DRAINED: u64 = 64 << 20;
 
 /// A request that was let in.
 pub(super) struct Ask {
@@ -48,21 +45,23 @@ pub(super) async fn list(ask: Ask, query: &str) -> Result<Response<Body>, Refusa
     let named = query.strip_prefix("folders=").ok_or_else(wrong)?;
     let known = |name: &str| Folder::ALL.into_iter().find(|folder| folder.as_str() == name);
     let folders = named.split(',').map(known).collect::<Option<Vec<Folder>>>().ok_or_else(wrong)?;
+    let turn = Arc::clone(&ask.kept.lists).acquire_owned().await.ok();
     let objects = spawn(move || ask.kept.store.list_folders(&folders).map_err(|error| failed(&error))).await?;
-    let lines = made(move |sender| {
-        let mut text = Vec::with_capacity(LINES + 1024);
-        let count = objects.len() as u64;
-        let ends = objects.iter().map(Listed::of).chain([Listed::End { objects: count }]);
-        for line in ends {
-            serde_json::to_writer(&mut text, &line)?;
-            text.write_all(b"\n")?;
-            if text.len() >= LINES && sender.blocking_send(Ok(std::mem::take(&mut text).into())).is_err() {
-                return Ok(());
+    let end = Listed::End { objects: objects.len() as u64 };
+    let mut lines = objects.into_iter().map(|info| Listed::of(&info)).chain([end]).peekable();
+    let parts = std::iter::from_fn(move || {
+        lines.peek()?;
+        let lines: Vec<_> = lines.by_ref().take(LINES).collect();
+        Some(move || {
+            let mut text = Vec::with_capacity(LINES * 160);
+            for line in lines {
+                serde_json::to_writer(&mut text, &line)?;
+                text.push(b'\n');
             }
-        }
-        let _ = sender.blocking_send(Ok(text.into()));
-        Ok(())
+            Ok(text.into())
+        })
     });
+    let lines = pieces(parts, turn);
     Ok(with_type(Response::new(lines), "application/x-ndjson"))
 }
 
@@ -87,7 +86,7 @@ pub(super) async fn get(ask: Ask, name: ObjectName, method: &Method, headers: &H
             let (info, bytes) = (info.clone(), bytes.clone());
             whole(spawn(move || footer(&ask, &info, bytes)).await?)
         }
-        _ => object(ask.kept, name, bytes.clone()),
+        _ => object(ask.kept, name, bytes.clone()).await,
     };
     let mut response = with_type(Response::new(body), "application/octet-stream");
     if range.is_some() {
@@ -145,42 +144,43 @@ fn footer(ask: &Ask, info: &ObjectInfo, bytes: Range<u64>) -> Result<Vec<u8>, Re
 }
 
 /// The bytes of an object, read while they are sent.
-fn object(kept: Arc<Kept>, name: ObjectName, bytes: Range<u64>) -> Body {
-    made(move |sender| {
-        let mut offset = bytes.start;
-        while offset < bytes.end {
-            let length = (bytes.end - offset).min(PIECE);
+async fn object(kept: Arc<Kept>, name: ObjectName, bytes: Range<u64>) -> Body {
+    let turn = Arc::clone(&kept.reads).acquire_owned().await.ok();
+    let mut offset = bytes.start;
+    let parts = std::iter::from_fn(move || {
+        let (kept, name, begin) = (Arc::clone(&kept), name.clone(), offset);
+        let length = (bytes.end - begin).min(PIECE);
+        offset += length;
+        (length > 0).then_some(move || {
             let mut piece = Vec::new();
-            let size = usize::try_from(length).map_err(io::Error::other)?;
-            kept.store.get_range(&name, offset, size, &mut piece).map_err(|error| {
+            kept.store.get_range(&name, begin, usize::try_from(length).map_err(io::Error::other)?, &mut piece).map_err(|error| {
                 tracing::error!("{error}");
                 io::Error::other(error.to_string())
             })?;
-            if sender.blocking_send(Ok(piece.into())).is_err() {
-                return Ok(());
-            }
-            offset += length;
-        }
-        Ok(())
-    })
+            Ok(piece.into())
+        })
+    });
+    pieces(parts, turn)
 }
 
 /// A new object. What is refused is refused before a byte of it is accepted, as far as its head tells.
 pub(super) async fn put(ask: Ask, name: ObjectName, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
     let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    let mut body = request.into_body();
+    let mut body = Arriving::new(request.into_body(), ask.hub.patience);
     let begun = begin(&ask, name, length).await;
     let (upload, hub) = match begun {
         Ok(Some(upload)) => (upload, Arc::clone(&ask.hub)),
         Ok(None) => {
-            drain(body, length).await;
+            body.drain(length).await;
             return json(&Stored { created: false, warning: None });
         }
         Err(refusal) => {
-            drain(body, length).await;
+            body.drain(length).await;
             return Err(refusal);
         }
     };
+    // First its repository's turn: whoever fills that holds up no other.
+    let _turn = Arc::clone(&ask.kept.uploads).acquire_owned().await.ok();
     let _permit = Arc::clone(&ask.hub.uploads).acquire_owned().await.ok();
     let (sender, receiver) = mpsc::channel(WAITING);
     let receiving = tokio::task::spawn_blocking(move || upload.receive(&hub.tokens, receiver));
@@ -190,11 +190,9 @@ pub(super) async fn put(ask: Ask, name: ObjectName, request: Request<Incoming>) 
         Err(refusal(Reason::Failed, "the hub failed; its log says how"))
     });
     if stored.is_err() {
-        drain(body, length).await;
+        body.drain(length).await;
     }
-    let mut response = json(&stored?)?;
-    *response.status_mut() = StatusCode::OK;
-    Ok(response)
+    json(&stored?)
 }
 
 /// Whether the upload may begin: none if the object is there.
@@ -218,34 +216,12 @@ async fn begin(ask: &Ask, name: ObjectName, length: Option<u64>) -> Result<Optio
 }
 
 /// Hands on what comes, until it ends, breaks off, comes too slowly, or nobody wants it any more.
-async fn pump(body: &mut Incoming, sender: Sender<Result<Bytes, Refusal>>) {
-    loop {
-        let piece = match tokio::time::timeout(PATIENCE, body.frame()).await {
-            Ok(None) => return,
-            Ok(Some(Ok(frame))) => match frame.into_data() {
-                Ok(bytes) => Ok(bytes),
-                Err(_) => continue,
-            },
-            Ok(Some(Err(error))) => Err(refusal(Reason::Malformed, format!("the body broke off: {error}"))),
-            Err(_) => Err(refusal(Reason::Slow, format!("nothing came for {} seconds", PATIENCE.as_secs()))),
-        };
+async fn pump(body: &mut Arriving, sender: Sender<Result<Bytes, Refusal>>) {
+    while let Some(piece) = body.next().await {
         let ends = piece.is_err();
         if sender.send(piece).await.is_err() || ends {
             return;
         }
-    }
-}
-
-/// Reads what nobody wants, within bounds: a client that is still sending would not see the answer.
-async fn drain(mut body: Incoming, length: Option<u64>) {
-    if length.is_some_and(|length| length > DRAINED) {
-        return;
-    }
-    let mut left = DRAINED;
-    while let Ok(Some(Ok(frame))) = tokio::time::timeout(PATIENCE, body.frame()).await {
-        let read = frame.data_ref().map_or(0, |bytes| bytes.len() as u64);
-        let Some(less) = left.checked_sub(read) else { return };
-        left = less;
     }
 }
 
@@ -258,9 +234,13 @@ pub(super) async fn delete(ask: Ask, name: ObjectName) -> Result<Response<Body>,
 }
 
 /// Removes many.
-pub(super) async fn delete_many(ask: Ask, body: Incoming) -> Result<Response<Body>, Refusal> {
-    let text = super::body::small(body, LONGEST_LIST, "a list of names").await?;
-    ask.grant.may_delete()?;
+pub(super) async fn delete_many(ask: Ask, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    let body = Arriving::new(request.into_body(), ask.hub.patience);
+    if let Err(refusal) = ask.grant.may_delete() {
+        body.drain(None).await;
+        return Err(refusal);
+    }
+    let text = body.small(LONGEST_LIST, "a list of names").await?;
     let paths: Vec<String> =
         serde_json::from_slice(&text).map_err(|error| refusal(Reason::Malformed, format!("no list of paths: {error}")))?;
     if paths.len() > DELETIONS {

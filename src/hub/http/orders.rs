@@ -18,9 +18,10 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::{self, Sender};
 
+use super::Peer;
 use super::answer::{Body, json, spawn, streamed, with_type};
+use super::arriving::Arriving;
 use super::objects::Ask;
-use super::{PATIENCE, Peer, body};
 use crate::hub::door::Grant;
 use crate::hub::orders::Lease;
 use crate::hub::repository::refusal;
@@ -30,6 +31,8 @@ use crate::store::hub::protocol::{Reason, Refusal};
 
 /// Bytes of a body.
 const LONGEST_BODY: usize = 16 << 10;
+/// How long an agent may take to read a line.
+const TAKEN: Duration = Duration::from_secs(60);
 /// How often the folder is looked at for what other processes changed.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -46,7 +49,8 @@ pub(super) async fn trigger(hub: Arc<Hub>, caller: Caller, request: Request<Inco
     let query = request.uri().query().unwrap_or_default().to_owned();
     match *request.method() {
         Method::POST => {
-            let wanted: Wanted = parse(&body::small(request.into_body(), LONGEST_BODY, "a request for a run").await?)?;
+            let body = Arriving::new(request.into_body(), hub.patience);
+            let wanted: Wanted = parse(&body.small(LONGEST_BODY, "a request for a run").await?)?;
             json(&spawn(move || ask(&hub, &caller, &wanted)).await?)
         }
         Method::GET => json(&follow(hub, caller, &query).await?),
@@ -198,7 +202,7 @@ async fn send(lines: &Lines, line: &OrderLine) -> Result<(), Refusal> {
     let mut text = serde_json::to_vec(line).map_err(|error| refusal(Reason::Failed, error.to_string()))?;
     text.push(b'\n');
     // Nobody listens any more, or not fast enough: either way the agent comes again.
-    match tokio::time::timeout(PATIENCE, lines.send(Ok(text.into()))).await {
+    match tokio::time::timeout(TAKEN, lines.send(Ok(text.into()))).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(refusal(Reason::Slow, "it closed the connection")),
         Err(_) => Err(refusal(Reason::Slow, "it reads nothing")),
@@ -206,9 +210,10 @@ async fn send(lines: &Lines, line: &OrderLine) -> Result<(), Refusal> {
 }
 
 /// Notes what a host says of one of its orders.
-pub(super) async fn note(ask: Ask, id: String, incoming: Incoming) -> Result<Response<Body>, Refusal> {
+pub(super) async fn note(ask: Ask, id: String, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
     let host = host_of(&ask.grant)?;
-    let news: News = parse(&body::small(incoming, LONGEST_BODY, "what is said of an order").await?)?;
+    let body = Arriving::new(request.into_body(), ask.hub.patience);
+    let news: News = parse(&body.small(LONGEST_BODY, "what is said of an order").await?)?;
     json(&spawn(move || ask.hub.orders.note(&host, &id, news, Timestamp::now())).await?)
 }
 

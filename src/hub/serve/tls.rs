@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -13,11 +14,14 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+/// What tells that a file is another one than before: when it was changed, its inode, its length.
+type State = (SystemTime, u64, u64);
+
 /// A certificate and its key.
 pub struct Certificate {
     chain: PathBuf,
     key: PathBuf,
-    read: Mutex<(Option<[SystemTime; 2]>, Arc<ServerConfig>)>,
+    read: Mutex<(Option<[State; 2]>, Arc<ServerConfig>)>,
 }
 
 /// Why a certificate cannot be used.
@@ -49,10 +53,11 @@ impl Certificate {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = changed(&self.chain, &self.key);
         if changed.is_some() && changed != read.0 {
+            read.0 = changed;
             match config(&self.chain, &self.key) {
                 Ok(config) => {
                     tracing::info!("the certificate {} has changed and is used from now on", self.chain.display());
-                    *read = (changed, Arc::new(config));
+                    read.1 = Arc::new(config);
                 }
                 // The other file may be on its way.
                 Err(why) => {
@@ -64,9 +69,12 @@ impl Certificate {
     }
 }
 
-fn changed(chain: &Path, key: &Path) -> Option<[SystemTime; 2]> {
-    let time = |path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-    Some([time(chain)?, time(key)?])
+fn changed(chain: &Path, key: &Path) -> Option<[State; 2]> {
+    let state = |path| {
+        let metadata = fs::metadata(path).ok()?;
+        Some((metadata.modified().ok()?, metadata.ino(), metadata.len()))
+    };
+    Some([state(chain)?, state(key)?])
 }
 
 fn config(chain: &Path, key: &Path) -> Result<ServerConfig, String> {

@@ -100,9 +100,7 @@ impl Maintained {
 pub fn maintain(options: &MaintainOptions<'_>, monitor: &dyn Monitor) -> Result<Maintained, JobError> {
     let configured = options.config.repository(options.repository)?;
     let base = options.config.state_dir.as_deref().unwrap_or(&options.state_base);
-    // The NixOS module has a service for each step.
-    let first = options.only.first().map_or("forget", |step| step.word());
-    let service = format!("hearth-backup-{first}-{}", options.repository);
+    let service = service(options.only.first().copied().unwrap_or(Step::Forget), options.repository);
     let credentials = Credentials { directory: options.credentials.clone(), service };
     let opened = Opened::open(configured, base, &credentials, &options.access, None)?;
     let repository = opened.repository.clone();
@@ -121,6 +119,11 @@ pub fn maintain(options: &MaintainOptions<'_>, monitor: &dyn Monitor) -> Result<
         Ok(check(&opened.repository, (share > 0).then_some(Share::Percent(share)), monitor)?)
     });
     Ok(done)
+}
+
+/// The service that begins with this step; the NixOS module has one for each.
+pub fn service(first: Step, repository: &str) -> String {
+    format!("hearth-backup-{}-{repository}", first.word())
 }
 
 fn taken<T>(

@@ -143,7 +143,9 @@ fn judge(failure: &Failure) -> (StoreErrorKind, Option<&'static str>) {
     use StoreErrorKind as Kind;
     let Failure::Answer(status, refusal) = failure else {
         return match failure {
-            Failure::Line(line) if line.kind == BreakKind::Untrusted => (Kind::Refused, Some("the hub's certificate is not to be trusted")),
+            Failure::Line(line) if line.kind == BreakKind::Untrusted => {
+                (Kind::Refused, Some("this machine must trust whoever signed the hub's certificate; SSL_CERT_FILE names a file with it"))
+            }
             Failure::Strange(_) => (Kind::Other, Some("no hub speaks so; is the URL right?")),
             _ => (Kind::Temporary, Some("the hub cannot be reached, or not for long enough; nothing stored so far is lost")),
         };

@@ -12,6 +12,7 @@ mod answer;
 mod client;
 pub mod order;
 mod orders;
+mod overview;
 pub mod protocol;
 mod wire;
 
@@ -19,7 +20,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::Method;
@@ -28,7 +29,8 @@ pub use self::address::{HubAddress, HubAddressError, Way, is_name};
 use self::answer::{Failure, explain};
 use self::client::{Arriving, Client, Content};
 pub use self::orders::{Listening, OrderClient, Trigger};
-use self::protocol::{About, Deleted, Listed, Reason, Stored};
+pub use self::overview::{Overview, OverviewError};
+use self::protocol::{About, Deleted, Listed, Reason, Reported, Stored};
 use super::attempt::{Attempts, LISTING};
 use super::download::{self, Download, Stretch};
 use super::pieces::{Memory, Whole};
@@ -122,6 +124,17 @@ impl HubStore {
         {
             tracing::warn!("the hub says: {warning}");
         }
+    }
+
+    /// Tells the hub what became of a run: the bytes of a [`Report`](crate::model::report::Report). It takes at most so much time.
+    ///
+    /// # Errors
+    /// If the hub cannot be asked in that time, or does not take it.
+    pub fn report(&self, report: &[u8], within: Duration) -> Result<(), StoreError> {
+        let content = Content::Pieces(vec![Bytes::copy_from_slice(report)]);
+        let tell = |_| async { self.0.client.json::<Reported>(RequestKind::Put, Method::POST, "/reports", content.again()?).await };
+        let told = self.0.attempts.run_within(within, report.len() as u64, tell);
+        told.map(|_| ()).map_err(|failure| self.failed("report to", self.location(), &failure))
     }
 
     fn failed(&self, action: &'static str, object: impl ToString, failure: &Failure) -> StoreError {

@@ -83,6 +83,13 @@ pub struct Stored {
     pub warning: Option<String>,
 }
 
+/// A hub has the report of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reported {
+    /// When it received it.
+    pub received: Timestamp,
+}
+
 /// Of one object that was to be deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deleted {

@@ -1,11 +1,13 @@
-# Configurations of hosts, and what must come of them; what concerns other machines is in far.nix. `check.py` compares.
+# Configurations of hosts, and what must come of them; what concerns other machines is in far.nix, and hubs in hub.nix. `check.py` compares.
 #
 #   modules              the host
 #   expect.assertions    the texts of the assertions that fail; nothing else is looked at then
 #   expect.warnings      all warnings, in any order
 #   expect.settings      values in the engine's configuration, by dotted path
 #   expect.units         for each unit, lines that it must have and, after a `!`, must not have; `null` if there must be no such unit
-#   expect.coverage, secrets, tmpfiles, persistence, stateDir, persistRoot   as they are
+#   expect.polkit, expect.authorized   as for units: what the rule of polkit and the keys of ssh must have
+#   expect.nginx         what the only virtual host answers with
+#   expect.coverage, secrets, tmpfiles, persistence, stateDir, persistRoot, hub, ports   as they are
 { lib }:
 let
   # A repository and a job that nothing is wrong with.
@@ -601,7 +603,7 @@ in
 
   a-cluster-with-impermanence-needs-less-than-twenty-lines = {
     modules = [
-      ../../../docs/examples/fort.nix
+      (import ../../../docs/examples/fort.nix).host
       {
         environment.persistence."/persist/system".directories = [ "/var/lib/outline" ];
         services.outline = {
@@ -644,6 +646,62 @@ in
         "OnCalendar=daily"
         "RandomizedDelaySec=1h"
       ];
+      units."hearth-backup-system.service" = [
+        "LoadCredential=hub-token:/run/agenix/hearth-backup-hub-token"
+        "LoadCredential=report-token:/run/agenix/hearth-backup-report-token"
+      ];
+    };
+  };
+
+  its-hub-needs-no-more = {
+    modules = [
+      (import ../../../docs/examples/fort.nix).hub
+      { services.hearth-backup.enable = false; }
+    ];
+    expect = {
+      warnings = [ ];
+      secretNames = [ "hearth-backup-hub-mirror-b2-credentials" "hearth-backup-hub-mirror-friend-identity" ];
+      units = {
+        "hearth-backup-hub.service" = [ "ReadWritePaths=/tank/hearth" ];
+        "hearth-backup-hub-mirror-b2.timer" = [ "OnCalendar=02:00" ];
+        "hearth-backup-hub-mirror-friend.timer" = [ "OnCalendar=03:00" ];
+      };
+    };
+  };
+
+  the-template-goes-to-its-hub-too = {
+    modules = [
+      ../../../nixos/template/backup.nix
+      ../../../nixos/template/at-hub.nix
+      ../../../nixos/template/host.nix
+      { services.openssh.hostKeys = [ ]; }
+    ];
+    expect = {
+      warnings = [ ];
+      secretNames = [
+        "hearth-backup-disk-writer-key"
+        "hearth-backup-hub-token"
+        "hearth-backup-hub-writer-key"
+        "hearth-backup-report-token"
+      ];
+      settings."jobs.state.repositories" = [ "disk" "hub" ];
+      units."hearth-backup-state.service" = [ "WantsMountsFor=/mnt/backup/q" "After=network-online.target" ];
+      units."hearth-backup-agent.service" = [ "User=hearth-backup-agent" ];
+    };
+  };
+
+  the-hub-of-the-template-is-one = {
+    modules = [
+      ../../../nixos/template/hub.nix
+      { services.hearth-backup.enable = false; }
+    ];
+    expect = {
+      warnings = [ ];
+      secretNames = [ ];
+      units = {
+        "hearth-backup-hub.socket" = [ "ListenStream=/run/hearth-backup-hub.sock" ];
+        "hearth-backup-hub-mirror-usb.service" = [ "RequiresMountsFor=/mnt/usb" ];
+      };
     };
   };
 
@@ -1131,7 +1189,7 @@ in
     "jobs.state.services: `vaultwarden` is not enabled on this host, so there is nothing to save. Remove it, or set `services.vaultwarden.enable = true`."
   ];
   a-job-has-the-name-of-other-units = refuses (with' { jobs.forget-hub = { repositories = [ "hub" ]; paths = [ "/srv" ]; }; }) [
-    "jobs.forget-hub: a job's name must not begin with `forget-`, `prune-`, `check-`, `notify-`, `mirror-` and `awake-`: units of that name do other things."
+    "jobs.forget-hub: a job's name must not be `hub` or `agent`, or begin with `forget-`, `prune-`, `check-`, `notify-`, `mirror-`, `awake-` and `hub-`: units of that name do other things."
   ];
   a-name-becomes-no-unit = refuses (with' { jobs."a b" = { repositories = [ "hub" ]; paths = [ "/srv" ]; }; }) [
     "jobs.a b: a name consists of letters, digits, `-`, `_` and `.`, at most 64 of them: it becomes part of a unit's name."
@@ -1169,3 +1227,4 @@ in
   ];
 }
 // import ./far.nix { inherit lib with' hub path package refuses; }
+// import ./hub.nix { inherit lib with' path package refuses; }

@@ -18,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 DOCS = HERE.parents[2] / "docs"
 SCHEMA = DOCS / "config.schema.json"
 # What a confined service may be judged at most, by systemd-analyze; one that makes filesystem snapshots needs mounts and devices.
-EXPOSURE, EXPOSURE_SNAPSHOTS, EXPOSURE_NONE = 2.5, 4.5, 10.0
+EXPOSURE, EXPOSURE_SNAPSHOTS, EXPOSURE_NONE, EXPOSURE_HUB = 2.5, 4.5, 10.0, 1.5
 
 problems = []
 done = 0
@@ -129,6 +129,7 @@ def check_exposure(case, units):
             continue
         most = EXPOSURE if "ProtectSystem=" in text else EXPOSURE_NONE
         most = EXPOSURE_SNAPSHOTS if "CAP_SYS_ADMIN" in text else most
+        most = EXPOSURE_HUB if name.startswith(("hearth-backup-hub", "hearth-backup-agent")) else most
         value = exposure(name, text)
         if value is None:
             return None
@@ -162,7 +163,7 @@ def main():
             expect(case, sorted(host["warnings"]) == sorted(wanted["warnings"]), "warnings:\n  " + "\n  ".join(host["warnings"]))
         for path, value in wanted.get("settings", {}).items():
             expect(case, at(host["settings"], path) == value, f"settings.{path} is {at(host['settings'], path)!r}, not {value!r}")
-        for key in ["coverage", "tmpfiles", "persistence", "stateDir", "persistRoot"]:
+        for key in ["coverage", "tmpfiles", "persistence", "stateDir", "persistRoot", "hub", "ports"]:
             if key in wanted:
                 expect(case, host[key] == wanted[key], f"{key} is {host[key]!r}, not {wanted[key]!r}")
         if "secretNames" in wanted:
@@ -170,19 +171,26 @@ def main():
             for secret in host["secrets"].values():
                 expect(case, (secret["mode"], secret["owner"]) == ("0400", "root"), f"a secret is not root's alone: {secret}")
         check_units(case, wanted.get("units", {}), host["units"])
+        for key in ["polkit", "authorized"]:
+            check_units(case, {key: wanted[key]} if key in wanted else {}, host)
+        if "nginx" in wanted:
+            answers = list(host["nginx"].values())
+            expect(case, len(answers) == 1 and wanted["nginx"].items() <= answers[0].items(), f"nginx is to {answers}")
         if wanted.get("golden"):
-            check_golden(case, host["settings"], arguments.update)
+            check_golden(case, host["hub" if wanted["golden"] == "hub" else "settings"], arguments.update)
         if host["units"]:
-            schema = check_schema(case, host["settings"]) and schema
-            if arguments.program:
-                check_program(case, host["settings"], arguments.program)
+            for settings in [settings for settings in (host["settings"], host["hub"]) if settings]:
+                schema = check_schema(case, settings) and schema
+                if arguments.program:
+                    check_program(case, settings, arguments.program)
             judged[case] = check_exposure(case, host["units"])
     if not schema:
         print("the schema was not checked: no python3-jsonschema")
     if any(values is None for values in judged.values()):
         print("confinement was not judged: no systemd-analyze security --offline")
-    for name, value in (judged.get("every-option-of-a-job-reaches-the-engine") or {}).items():
-        print(f"exposure {value}  {name}")
+    for case in ["every-option-of-a-job-reaches-the-engine", "every-option-of-a-hub-reaches-the-engine", "runs-are-reported-and-started-at-a-hub"]:
+        for name, value in (judged.get(case) or {}).items():
+            print(f"exposure {value}  {name}")
     for problem in problems:
         print(f"FAILED {problem}")
     print(f"{len(hosts)} hosts, {done} comparisons, {len(problems)} failed")

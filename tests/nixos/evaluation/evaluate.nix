@@ -33,6 +33,13 @@ let
     // lib.optionalAttrs (!case.expect ? assertions) {
       warnings = ours host.config.warnings;
       inherit (cfg) settings coverage stateDir persistRoot;
+      hub = if cfg.hub.enable then cfg.hub.settings else { };
+      polkit = host.config.security.polkit.extraConfig or "";
+      nginx = lib.mapAttrs (_: virtual: { inherit (virtual.locations."/") proxyPass extraConfig; }) (
+        if cfg.hub.enable && cfg.hub.nginx.virtualHost != null then host.config.services.nginx.virtualHosts else { }
+      );
+      authorized = lib.concatStringsSep "\n" (host.config.users.users.hearth-backup-hub.openssh.authorizedKeys.keys or [ ]);
+      ports = host.config.networking.firewall.allowedTCPPorts;
       units = lib.filterAttrs (unit: _: lib.hasPrefix "hearth-backup" unit) rendered.units;
       secrets = rendered.secrets;
       tmpfiles = rendered.tmpfiles;

@@ -479,11 +479,8 @@ in
   a-key-of-a-bucket-does-not-come-from-the-store = refuses (to { cloud = cloud // { credentials.file = ./cases.nix; }; }) [
     "repositories.cloud.credentials.file lies in the configuration, and would be copied to the store, where everyone on the host can read it. Write the path of a file of the host as a string, or encrypt the secret and use `.age`."
   ];
-  a-hub-is-for-later = refuses (to { hub = hub // { url = "https://hub.example/q"; }; }) [
-    "repositories.hub.url: `https://hub.example/q`: repositories lie in directories (/mnt/backup/q), on servers (sftp://HOST/PATH) and in buckets (s3://BUCKET/PREFIX), not at https://."
-  ];
-  there-is-no-ssh-scheme = refuses (to { hub = hub // { url = "ssh://friend/q"; }; }) [
-    "repositories.hub.url: `ssh://friend/q`: repositories lie in directories (/mnt/backup/q), on servers (sftp://HOST/PATH) and in buckets (s3://BUCKET/PREFIX), not at ssh://."
+  there-is-no-ftp = refuses (to { hub = hub // { url = "ftp://friend/q"; }; }) [
+    "repositories.hub.url: `ftp://friend/q`: repositories lie in directories (/mnt/backup/q), at hubs (https://HUB/NAME, ssh://USER@HUB/NAME), on servers (sftp://HOST/PATH), in buckets (s3://BUCKET/PREFIX) and at other services (opendal+webdav://HOST/PATH), not at ftp://."
   ];
   a-server-is-written-as-for-scp = refuses (to { hub = hub // { url = "q@friend:/srv/q"; }; }) [
     "repositories.hub.url: `q@friend:/srv/q` is not absolute; services run in no particular directory. A directory of another machine is sftp://HOST/PATH."
@@ -511,10 +508,10 @@ in
         };
       })
       [
-        "repositories.cloud.identity: is for servers (sftp://...), and the URL names none; leave it out."
-        "repositories.cloud.knownHosts: is for servers (sftp://...), and the URL names none; leave it out."
-        "repositories.friend.connections: is for buckets (s3://...), and the URL names none; leave it out."
-        "repositories.friend.credentials: is for buckets (s3://...), and the URL names none; leave it out."
+        "repositories.cloud.identity: is for servers and hubs behind ssh (sftp://..., ssh://...), and the URL names none; leave it out."
+        "repositories.cloud.knownHosts: is for servers and hubs behind ssh (sftp://..., ssh://...), and the URL names none; leave it out."
+        "repositories.friend.connections: is for buckets (s3://...) and services (opendal+...), and the URL names none; leave it out."
+        "repositories.friend.credentials: is for buckets (s3://...) and services (opendal+...), and the URL names none; leave it out."
       ];
   mirrors-of-nothing =
     refuses
@@ -603,7 +600,7 @@ in
     };
   }) [ "mirrors: `one` and `two` bring different repositories to `usb`; a mirror is a copy of one. Give each a place of its own." ];
   a-job-has-the-name-of-a-mirror = refuses (with' { jobs.mirror-usb = { repositories = [ "hub" ]; paths = [ "/srv" ]; }; }) [
-    "jobs.mirror-usb: a job's name must not begin with `forget-`, `prune-`, `check-`, `notify-`, `mirror-` and `awake-`: units of that name do other things."
+    "jobs.mirror-usb: a job's name must not be `hub` or `agent`, or begin with `forget-`, `prune-`, `check-`, `notify-`, `mirror-`, `awake-` and `hub-`: units of that name do other things."
   ];
   a-job-goes-to-a-mirror-without-a-key = refuses (with' {
     repositories.usb.url = "/mnt/usb/q";

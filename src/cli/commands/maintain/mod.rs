@@ -3,13 +3,18 @@
 mod report;
 
 use clap::{Args, ValueEnum};
+use jiff::Timestamp;
 
 use self::report::Report;
 use super::backup::host_name;
 use crate::cli::args;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
-use crate::job::maintain::{MaintainOptions, Step, maintain};
+use crate::cli::reporting::{Told, reported};
+use crate::config::{Config, Credentials};
+use crate::job::maintain::{MaintainOptions, Step, maintain, service};
+use crate::job::report::{Reporter, of_maintain};
+use crate::model::report::Kind;
 use crate::retention::Limits;
 
 /// Keep house in a repository of this host's configuration: forget, prune, check
@@ -67,11 +72,35 @@ impl Maintain {
     /// If the configuration cannot be used, or the repository cannot be opened.
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let config = self.file.read()?;
-        let options = MaintainOptions {
+        config.repository(&self.repository)?;
+        let kind = match self.only.as_slice() {
+            [StepName::Forget] => Kind::Forget,
+            [StepName::Prune] => Kind::Prune,
+            [StepName::Check] => Kind::Check,
+            _ => Kind::Maintain,
+        };
+        let first = self.only.first().map_or(Step::Forget, |step| (*step).into());
+        let reporter = Reporter {
             config: &config,
+            kind,
+            name: self.repository.clone(),
+            repositories: vec![self.repository.clone()],
+            host: host_name()?,
+            state: context.state_base_of(&config)?,
+            // The NixOS module has a service for each step.
+            credentials: Credentials { directory: context.credentials(), service: service(first, &self.repository) },
+            access: context.access()?,
+            started: Timestamp::now(),
+        };
+        reported(context, Some(&reporter).filter(|_| !self.dry_run), |told| self.keep_house(context, &config, told))
+    }
+
+    fn keep_house(&self, context: &Context, config: &Config, told: &mut Told) -> anyhow::Result<Exit> {
+        let options = MaintainOptions {
+            config,
             repository: &self.repository,
             host: host_name()?,
-            state_base: context.state_base_of(&config)?,
+            state_base: context.state_base_of(config)?,
             credentials: context.credentials(),
             access: context.access()?,
             only: self.only.iter().copied().map(Step::from).collect(),
@@ -81,6 +110,8 @@ impl Maintain {
         let progress = context.progress()?;
         let maintained = maintain(&options, &progress)?;
         progress.finish();
+        told.work = of_maintain(&self.repository, &maintained);
+        told.found(&progress);
         let failed = maintained.failed();
         let report = Report::new(&options, maintained, progress.warnings());
         report.log();

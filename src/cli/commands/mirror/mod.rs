@@ -6,21 +6,26 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use self::report::Report;
+use super::backup::host_name;
 use super::forget::policy::PolicyArgs;
 use crate::cli::args;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, UsageError};
 use crate::cli::keys::Key;
+use crate::cli::reporting::{Told, reported};
 use crate::cli::trust;
 use crate::config::{self, Config, Credentials};
 use crate::content::keys::WriterKey;
+use crate::job::report::{Reporter, of_mirror};
 use crate::keep::forget::{Memory, policy};
 use crate::keep::mirror::{MirrorOptions, mirror};
 use crate::keep::prune;
 use crate::keep::reach::access_to;
+use crate::model::report::Kind;
 use crate::retention::{Limits, Policy};
 use crate::sealed::gc;
 use crate::sealed::repository::Repository;
@@ -92,15 +97,28 @@ impl Mirror {
     /// # Errors
     /// If the repository or the place for its mirror cannot be used.
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let own;
-        let (task, context) = match &self.name {
-            Some(name) => {
-                let config = self.file.read()?;
-                own = context.with_state_of(&config)?;
-                (self.configured(&own, &config, name)?, &own)
-            }
-            None => (self.given(context)?, context),
+        let Some(name) = &self.name else { return self.copy(context, self.given(context)?, &mut Told::default(), "") };
+        let config = self.file.read()?;
+        let context = &context.with_state_of(&config)?;
+        let wanted = config.mirror(name)?;
+        let reporter = Reporter {
+            config: &config,
+            kind: Kind::Mirror,
+            name: name.clone(),
+            repositories: vec![wanted.to.clone(), wanted.from.clone()],
+            host: host_name()?,
+            state: context.state_base()?,
+            credentials: credentials(context, name),
+            access: context.access()?,
+            started: Timestamp::now(),
         };
+        reported(context, Some(&reporter).filter(|_| !self.dry_run), |told| {
+            self.copy(context, self.configured(context, &config, name)?, told, &wanted.to)
+        })
+    }
+
+    /// Does what is to be done; in the report the mirror is called `name_of_mirror`.
+    fn copy(&self, context: &Context, task: Task, told: &mut Told, name_of_mirror: &str) -> anyhow::Result<Exit> {
         let location = open::open(&task.from.url, &task.from.access)?;
         let seen = task.key.as_ref().and_then(Key::seen);
         let source = trust::open(context, location, task.key.as_ref().and_then(Key::repository), seen)?;
@@ -109,6 +127,8 @@ impl Mirror {
         let progress = context.progress()?;
         let mirrored = mirror(&source, store.as_ref(), &Memory::within(state.dir()), &task.options, &progress)?;
         progress.finish();
+        told.work = of_mirror(name_of_mirror, &mirrored);
+        told.found(&progress);
         if let (Some(store), false) = (&store, task.options.dry_run) {
             context.known()?.remember(&store.location(), source.id());
         }
@@ -155,7 +175,7 @@ impl Mirror {
     fn configured(&self, context: &Context, config: &Config, name: &str) -> anyhow::Result<Task> {
         let wanted = config.mirror(name)?;
         let (from, to) = (config.repository(&wanted.from)?, config.repository(&wanted.to)?);
-        let credentials = Credentials { directory: context.credentials(), service: format!("hearth-backup-mirror-{name}") };
+        let credentials = credentials(context, name);
         // Either key says which repository it must be, though none is needed.
         let key = match from.writer_key.as_ref().or(to.writer_key.as_ref()) {
             Some(file) => Some(Key::Writer(Box::new(WriterKey::read(&file.locate(&credentials)?)?))),
@@ -175,6 +195,11 @@ impl Mirror {
         };
         Ok(Task { from: end(from)?, to: end(to)?, key, options })
     }
+}
+
+/// Where the mirror's service finds its secrets.
+fn credentials(context: &Context, mirror: &str) -> Credentials {
+    Credentials { directory: context.credentials(), service: format!("hearth-backup-mirror-{mirror}") }
 }
 
 /// The store of the mirror; an empty one is made, unless a mirror is known to have been there: its disk may not be mounted.

@@ -1,0 +1,163 @@
+//! From the history of a job to how it fares.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{JobRepository, JobStatus, Point, Run, State};
+use crate::hub::reports::{Entry, History, RUNS, was_done};
+use crate::model::report::{Kind, Outcome, Report, RepositoryRun};
+
+/// The shortest and the longest time that a run may be overdue before it is late; between them it is a quarter of the time between two runs.
+const GRACE: (SignedDuration, SignedDuration) = (SignedDuration::from_mins(15), SignedDuration::from_hours(24));
+
+/// How a job fares at a moment.
+pub(super) fn of(history: &History, now: Timestamp) -> Option<JobStatus> {
+    let newest = history.runs.first()?;
+    let last_good = history.runs.iter().find(|entry| was_done(&entry.report));
+    let last_success = last_good.map(|entry| ended(entry));
+    let running_since = (newest.report.outcome == Outcome::Running).then_some(newest.report.started);
+    // A run that is under way says nothing yet of how the job fares.
+    let last = history.runs.iter().find(|entry| entry.report.outcome != Outcome::Running).unwrap_or(newest);
+    let report = &last.report;
+    let late_since = due(report).filter(|due| *due < now);
+    let state = match running_since {
+        Some(_) if late_since.is_none() => State::Running,
+        _ => state(report, late_since.is_some()),
+    };
+    Some(JobStatus {
+        host: history.host.clone(),
+        kind: report.kind,
+        job: Some(report.job.clone()),
+        repository: newest.repository.clone(),
+        state,
+        running_since,
+        last_run: Some(run(last)),
+        last_success,
+        age: last_success.map(|then| seconds(now.duration_since(then))),
+        last_good: last_good.map(|entry| run(entry)),
+        next: report.next,
+        next_by: report.next_by,
+        late_since,
+        failures: in_a_row(&history.runs, |report| !was_done(report)),
+        warnings: in_a_row(&history.runs, |report| was_done(report) && report.outcome == Outcome::Warnings),
+        repositories: report.repositories.iter().map(|there| repository(there, &history.runs)).collect(),
+        copies: None,
+        trend: history.runs.iter().take(RUNS).rev().map(|entry| point(entry)).collect(),
+    })
+}
+
+/// A host that has a token and never reported anything.
+pub(super) fn never(host: String, repository: String) -> JobStatus {
+    JobStatus {
+        host,
+        kind: Kind::Backup,
+        job: None,
+        repository,
+        state: State::Never,
+        running_since: None,
+        last_run: None,
+        last_success: None,
+        age: None,
+        last_good: None,
+        next: None,
+        next_by: None,
+        late_since: None,
+        failures: 0,
+        warnings: 0,
+        repositories: Vec::new(),
+        copies: None,
+        trend: Vec::new(),
+    }
+}
+
+fn state(report: &Report, late: bool) -> State {
+    let somewhere = |outcomes: &[Outcome]| report.repositories.iter().any(|run| outcomes.contains(&run.outcome));
+    match report.outcome {
+        _ if late => State::Late,
+        Outcome::Running => State::Running,
+        Outcome::Failure | Outcome::Stopped | Outcome::Killed => State::Failing,
+        Outcome::Success | Outcome::Warnings if somewhere(&[Outcome::Failure, Outcome::Killed]) => State::Failing,
+        Outcome::Warnings => State::Warnings,
+        Outcome::Success => State::Ok,
+    }
+}
+
+/// Until when the next run should have been reported: when it is due, as long as the last one took, and a grace.
+fn due(report: &Report) -> Option<Timestamp> {
+    let next = report.next?;
+    let between = next.duration_since(report.started);
+    let grace = (between / 4).clamp(GRACE.0, GRACE.1);
+    let takes = SignedDuration::try_from(report.duration().unwrap_or(Duration::ZERO)).unwrap_or(SignedDuration::MAX);
+    Some(next.saturating_add(grace).unwrap_or(Timestamp::MAX).saturating_add(takes).unwrap_or(Timestamp::MAX))
+}
+
+/// When a run ended: by the host's clock, but not after the hub heard of it.
+fn ended(entry: &Entry) -> Timestamp {
+    entry.report.ended.unwrap_or(entry.received).min(entry.received)
+}
+
+/// Runs that have ended, from the newest on, as long as they are so.
+fn in_a_row(runs: &[std::sync::Arc<Entry>], is_so: impl Fn(&Report) -> bool) -> u64 {
+    let ended = runs.iter().map(|entry| &entry.report).filter(|report| report.outcome != Outcome::Running);
+    ended.take_while(|report| is_so(report)).count() as u64
+}
+
+fn most(report: &Report, of: impl Fn(&RepositoryRun) -> u64) -> u64 {
+    report.repositories.iter().map(of).max().unwrap_or(0)
+}
+
+fn run(entry: &Entry) -> Run {
+    let report = &entry.report;
+    Run {
+        id: report.id.clone(),
+        started: report.started,
+        ended: report.ended,
+        received: entry.received,
+        outcome: report.outcome,
+        error: report.error.clone(),
+        seconds: report.duration().map(|duration| duration.as_secs()),
+        warnings: report.warning_count,
+        files: most(report, |run| run.files),
+        bytes: most(report, |run| run.bytes),
+        bytes_read: most(report, |run| run.bytes_read),
+        bytes_added: most(report, |run| run.bytes_added),
+        bytes_stored: most(report, |run| run.bytes_stored),
+    }
+}
+
+fn point(entry: &Entry) -> Point {
+    let report = &entry.report;
+    Point {
+        started: report.started,
+        outcome: report.outcome,
+        bytes: most(report, |run| run.bytes),
+        bytes_stored: most(report, |run| run.bytes_stored),
+    }
+}
+
+fn repository(there: &RepositoryRun, runs: &[std::sync::Arc<Entry>]) -> JobRepository {
+    let of = |entry: &Entry| entry.report.repositories.iter().find(|run| run.name == there.name).cloned();
+    let good = runs.iter().find_map(|entry| Some((ended(entry), of(entry).filter(|run| run.outcome.is_success())?)));
+    let (last_success, figures) = good.unzip();
+    let figures = figures.unwrap_or_else(|| there.clone());
+    JobRepository {
+        name: there.name.clone(),
+        // A repository that could not be reached may not be known by its id.
+        id: there.id.or_else(|| runs.iter().find_map(|entry| of(entry)?.id)),
+        copy: there.copy.clone(),
+        outcome: there.outcome,
+        error: there.error.clone(),
+        last_success,
+        files: figures.files,
+        bytes: figures.bytes,
+        bytes_read: figures.bytes_read,
+        bytes_added: figures.bytes_added,
+        bytes_stored: figures.bytes_stored,
+    }
+}
+
+/// Whole seconds; none that are negative.
+pub(super) fn seconds(time: SignedDuration) -> u64 {
+    u64::try_from(time.as_secs()).unwrap_or(0)
+}

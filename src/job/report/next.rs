@@ -1,0 +1,92 @@
+//! When a job is due again: as the configuration says, else as the timer that starts it does.
+//!
+//! While the service of a timer runs, systemd has no next time for it yet. So the timer's calendar is read, and `systemd-analyze` says when that comes next.
+
+use std::io;
+
+use jiff::Timestamp;
+
+use crate::config::TimeSpan;
+use crate::model::report::NextBy;
+use crate::source::command::Program;
+
+/// Bytes of an answer that are read.
+const ANSWER: u64 = 1 << 16;
+/// Calendars of a timer that are looked at.
+const CALENDARS: usize = 16;
+
+/// By how often the configuration says; none if that is no time at all.
+pub(super) fn by_configuration(started: Timestamp, every: TimeSpan) -> Option<(Timestamp, NextBy)> {
+    let every = every.0.to_duration().ok().filter(|every| !every.is_zero())?;
+    Some((started.checked_add(every).ok()?, NextBy::Every))
+}
+
+/// By a timer of systemd; none if there is no such timer, or no systemd.
+pub(super) fn by_timer(timer: &str) -> Option<(Timestamp, NextBy)> {
+    let asked = ["systemctl", "show", "--timestamp=unix", "--property=NextElapseUSecRealtime", "--property=TimersCalendar", timer];
+    let answer = output(&asked).ok()?;
+    let value = |name: &str| answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    let now = Timestamp::now();
+    let next = value("NextElapseUSecRealtime").and_then(unix).filter(|next| *next > now);
+    let next = next.or_else(|| {
+        let calendars = answer.lines().filter_map(|line| calendar(line.strip_prefix("TimersCalendar=")?));
+        calendars.take(CALENDARS).filter_map(|calendar| elapses(calendar)).min()
+    });
+    Some((next?, NextBy::Timer))
+}
+
+fn output(command: &[&str]) -> io::Result<String> {
+    Program::new(command.iter().map(|&word| word.to_owned()).collect()).output(ANSWER)
+}
+
+/// A time as `--timestamp=unix` has it: `@1764000000`.
+fn unix(text: &str) -> Option<Timestamp> {
+    Timestamp::from_second(text.trim().strip_prefix('@')?.parse().ok().filter(|seconds| *seconds > 0)?).ok()
+}
+
+/// The expression in `{ OnCalendar=*-*-* 02:00:00 ; next_elapse=... }`.
+fn calendar(value: &str) -> Option<&str> {
+    let expression = value.trim().strip_prefix('{')?.trim_start().strip_prefix("OnCalendar=")?;
+    expression.split(" ; ").next().map(str::trim).filter(|expression| !expression.is_empty() && !expression.starts_with('-'))
+}
+
+/// When a calendar's time comes next.
+fn elapses(calendar: &str) -> Option<Timestamp> {
+    let answer = output(&["systemd-analyze", "calendar", "--iterations=1", calendar]).ok()?;
+    utc(&answer)
+}
+
+/// The line `(in UTC): Mon 2026-11-23 02:00:00 UTC`, else `Next elapse: Mon 2026-11-23 02:00:00 UTC`, which is there alone where the clock is UTC.
+fn utc(answer: &str) -> Option<Timestamp> {
+    let after = |name: &str| answer.lines().find_map(|line| line.trim().strip_prefix(name)).map(str::trim);
+    let time = after("(in UTC):").or_else(|| after("Next elapse:"))?.strip_suffix(" UTC")?;
+    let (_, time) = time.split_once(' ')?;
+    format!("{}Z", time.replace(' ', "T")).parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_added_to_the_start() {
+        let started = "2026-11-20T02:00:00Z".parse().unwrap();
+        let every = |text: &str| by_configuration(started, TimeSpan(text.parse().unwrap())).map(|(next, _)| next.to_string());
+        assert_eq!(every("24h").as_deref(), Some("2026-11-21T02:00:00Z"));
+        assert_eq!((every("0"), every("1m")), (None, None));
+    }
+
+    #[test]
+    fn what_systemd_says_is_read() {
+        assert_eq!(unix("@1764000000").unwrap().to_string(), "2025-11-24T16:00:00Z");
+        assert_eq!((unix(""), unix("@0"), unix("n/a")), (None, None, None));
+        let line = "{ OnCalendar=*-*-* 02:00:00 ; next_elapse=Mon 2026-11-23 02:00:00 UTC }";
+        assert_eq!(calendar(line), Some("*-*-* 02:00:00"));
+        assert_eq!(calendar("{ OnUnitActiveUSec=1h ; next_elapse=0 }"), None);
+        let berlin = "  Original form: 02:00\nNormalized form: *-*-* 02:00:00\n    Next elapse: Mon 2026-11-23 02:00:00 CET\n       (in UTC): Mon 2026-11-23 01:00:00 UTC\n       From now: 9h left\n";
+        assert_eq!(utc(berlin).unwrap().to_string(), "2026-11-23T01:00:00Z");
+        let london = "    Next elapse: Mon 2026-11-23 02:00:00 UTC\n       From now: 9h left\n";
+        assert_eq!(utc(london).unwrap().to_string(), "2026-11-23T02:00:00Z");
+        assert_eq!((utc(""), utc("Next elapse: never"), utc("Next elapse: Mon 2026-99-23 02:00:00 UTC")), (None, None, None));
+    }
+}

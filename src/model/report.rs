@@ -1,0 +1,396 @@
+//! Reports: what became of one run, as a host keeps it and tells its hub. Plain JSON with the names of `--json`; fields that a reader does not know mean nothing
+//! to it.
+//!
+//! ```text
+//!   run --> Report --bounded--> to_bytes --> the host's state, and the hub
+//!                                              hub: parse (every bound is checked: a report is whatever a host says)
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::id::{RepositoryId, SnapshotId};
+
+/// The version of what is written here.
+pub const VERSION: u32 = 1;
+/// Most bytes of a report.
+pub const LARGEST: usize = 256 << 10;
+/// Most warnings that are told in full.
+pub const WARNINGS: usize = 64;
+/// Most bytes of a warning.
+pub const LONGEST_WARNING: usize = 2 << 10;
+/// Most lines of the log.
+pub const LINES: usize = 200;
+/// Most bytes of such a line.
+pub const LONGEST_LINE: usize = 1 << 10;
+/// Most repositories.
+pub const REPOSITORIES: usize = 16;
+/// Most bytes of an error.
+pub const LONGEST_ERROR: usize = 4 << 10;
+/// Most bytes of a name.
+pub const LONGEST_NAME: usize = 64;
+/// Most counts.
+pub const COUNTS: usize = 64;
+/// Digits of an id.
+const ID: usize = 32;
+
+/// What kind of run it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A job was saved.
+    Backup,
+    /// Snapshots were forgotten.
+    Forget,
+    /// Space was given back.
+    Prune,
+    /// A repository was checked.
+    Check,
+    /// A mirror was brought up to date.
+    Mirror,
+    /// House was kept: forget, prune and check.
+    Maintain,
+    /// A restore was tried.
+    Drill,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 7] = [Kind::Backup, Kind::Forget, Kind::Prune, Kind::Check, Kind::Mirror, Kind::Maintain, Kind::Drill];
+
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Backup => "backup",
+            Kind::Forget => "forget",
+            Kind::Prune => "prune",
+            Kind::Check => "check",
+            Kind::Mirror => "mirror",
+            Kind::Maintain => "maintain",
+            Kind::Drill => "drill",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a run, or its part for one repository, ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It has not ended yet.
+    Running,
+    /// All was done.
+    Success,
+    /// It was done, and something is to be looked at.
+    Warnings,
+    /// It was not done.
+    Failure,
+    /// Somebody stopped it.
+    Stopped,
+    /// It ended without a word.
+    Killed,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Outcome; 6] =
+        [Outcome::Running, Outcome::Success, Outcome::Warnings, Outcome::Failure, Outcome::Stopped, Outcome::Killed];
+
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Running => "running",
+            Outcome::Success => "success",
+            Outcome::Warnings => "warnings",
+            Outcome::Failure => "failure",
+            Outcome::Stopped => "stopped",
+            Outcome::Killed => "killed",
+        }
+    }
+
+    /// Whether what was to be done was done.
+    pub const fn is_success(self) -> bool {
+        matches!(self, Outcome::Success | Outcome::Warnings)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How it is known when the next run is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NextBy {
+    /// A timer of systemd says so.
+    Timer,
+    /// The configuration says how often.
+    Every,
+}
+
+/// What kind of copy a repository is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyKind {
+    /// What it lies on; equal words are one medium.
+    pub media: String,
+    /// Whether it lies in another building.
+    #[serde(default)]
+    pub offsite: bool,
+}
+
+/// What became of a run in one repository. Sizes in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepositoryRun {
+    /// Its name in the host's configuration.
+    pub name: String,
+    /// Which one it is, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<RepositoryId>,
+    /// What kind of copy it is, if the configuration says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<CopyKind>,
+    /// The snapshot that was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<SnapshotId>,
+    /// How it ended there.
+    pub outcome: Outcome,
+    /// Why it failed there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Regular files of the source.
+    #[serde(default)]
+    pub files: u64,
+    /// Directories of the source.
+    #[serde(default)]
+    pub directories: u64,
+    /// Content of the source, holes included.
+    #[serde(default)]
+    pub bytes: u64,
+    /// What was read of it.
+    #[serde(default)]
+    pub bytes_read: u64,
+    /// Of that what the repository did not have, before it was compressed.
+    #[serde(default)]
+    pub bytes_added: u64,
+    /// What that takes in the repository.
+    #[serde(default)]
+    pub bytes_stored: u64,
+}
+
+impl RepositoryRun {
+    /// A run that did nothing there yet.
+    pub fn new(name: impl Into<String>, outcome: Outcome) -> Self {
+        Self {
+            name: name.into(),
+            id: None,
+            copy: None,
+            snapshot: None,
+            outcome,
+            error: None,
+            files: 0,
+            directories: 0,
+            bytes: 0,
+            bytes_read: 0,
+            bytes_added: 0,
+            bytes_stored: 0,
+        }
+    }
+}
+
+/// What became of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The version of this document.
+    pub version: u32,
+    /// Names the run: 128 random bits in hexadecimal.
+    pub id: String,
+    /// The program's version.
+    pub program: String,
+    /// The machine, as it calls itself.
+    pub host: String,
+    /// What kind of run it was.
+    pub kind: Kind,
+    /// The job, or the name of the repository or mirror that it was about.
+    pub job: String,
+    /// When it began, by the host's clock.
+    pub started: Timestamp,
+    /// When it ended; absent while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Timestamp>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The program's exit status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_status: Option<u8>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Each repository that it was to write to.
+    #[serde(default)]
+    pub repositories: Vec<RepositoryRun>,
+    /// Figures of its kind, such as `snapshots_forgotten`.
+    #[serde(default)]
+    pub counts: BTreeMap<String, u64>,
+    /// How many warnings there were.
+    #[serde(default)]
+    pub warning_count: u64,
+    /// The first of them.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    /// The end of the log.
+    #[serde(default)]
+    pub log: Vec<String>,
+    /// When the next run is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Timestamp>,
+    /// How that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_by: Option<NextBy>,
+}
+
+/// Bytes that are no report.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("this is no report of a run: {0}")]
+pub struct ReportError(String);
+
+fn wrong<T>(why: impl Into<String>) -> Result<T, ReportError> {
+    Err(ReportError(why.into()))
+}
+
+impl Report {
+    /// Reads a report and checks that it keeps all bounds.
+    ///
+    /// # Errors
+    /// If it is none, or exceeds one.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ReportError> {
+        if bytes.len() > LARGEST {
+            return wrong(format!("it has {} bytes, and may have {LARGEST}", bytes.len()));
+        }
+        let report: Self = serde_json::from_slice(bytes).map_err(|error| ReportError(error.to_string()))?;
+        report.check()?;
+        Ok(report)
+    }
+
+    fn check(&self) -> Result<(), ReportError> {
+        if self.version == 0 {
+            return wrong("its version is 0");
+        }
+        if self.id.len() != ID || !self.id.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)) {
+            return wrong("its id is not 32 digits of hexadecimal");
+        }
+        for (what, name) in [("job", &self.job), ("host", &self.host), ("program", &self.program)] {
+            check_name(what, name)?;
+        }
+        if self.ended.is_none() != (self.outcome == Outcome::Running) {
+            return wrong("a run that has ended says when, and one that has not does not");
+        }
+        for (what, count, most) in [
+            ("repositories", self.repositories.len(), REPOSITORIES),
+            ("counts", self.counts.len(), COUNTS),
+            ("warnings", self.warnings.len(), WARNINGS),
+            ("lines of its log", self.log.len(), LINES),
+        ] {
+            if count > most {
+                return wrong(format!("it has {count} {what}, and may have {most}"));
+            }
+        }
+        for repository in &self.repositories {
+            check_name("repository", &repository.name)?;
+            repository.copy.as_ref().map_or(Ok(()), |copy| check_name("medium", &copy.media))?;
+        }
+        self.counts.keys().try_for_each(|name| check_name("count", name))?;
+        let errors = self.error.iter().chain(self.repositories.iter().filter_map(|repository| repository.error.as_ref()));
+        check_lengths("error", errors, LONGEST_ERROR)?;
+        check_lengths("warning", self.warnings.iter(), LONGEST_WARNING)?;
+        check_lengths("line of its log", self.log.iter(), LONGEST_LINE)
+    }
+
+    /// As a file or a request holds it: what exceeds a bound is cut, and of the log as much as there is room for.
+    ///
+    /// # Errors
+    /// If it has no name or id, which no cut mends.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, ReportError> {
+        let mut report = self.clone();
+        for name in [&mut report.job, &mut report.host, &mut report.program] {
+            cut_name(name);
+        }
+        report.repositories.truncate(REPOSITORIES);
+        for repository in &mut report.repositories {
+            cut_name(&mut repository.name);
+            repository.copy.iter_mut().for_each(|copy| cut_name(&mut copy.media));
+            repository.error.iter_mut().for_each(|error| cut(error, LONGEST_ERROR));
+        }
+        report.error.iter_mut().for_each(|error| cut(error, LONGEST_ERROR));
+        report.warnings.truncate(WARNINGS);
+        report.warnings.iter_mut().for_each(|warning| cut(warning, LONGEST_WARNING));
+        let old = report.log.len().saturating_sub(LINES);
+        report.log.drain(..old);
+        report.log.iter_mut().for_each(|line| cut(line, LONGEST_LINE));
+        loop {
+            let bytes = serde_json::to_vec(&report).map_err(|error| ReportError(error.to_string()))?;
+            if bytes.len() <= LARGEST {
+                report.check()?;
+                return Ok(bytes);
+            }
+            // The end of the log tells most; of warnings the first do.
+            if !report.log.is_empty() {
+                report.log.drain(..report.log.len().div_ceil(4));
+            } else if report.warnings.pop().is_none() {
+                report.repositories.iter_mut().for_each(|repository| repository.error = None);
+                report.error.iter_mut().for_each(|error| cut(error, LONGEST_NAME));
+                let bytes = serde_json::to_vec(&report).map_err(|error| ReportError(error.to_string()))?;
+                report.check()?;
+                return if bytes.len() <= LARGEST { Ok(bytes) } else { wrong("it is too large") };
+            }
+        }
+    }
+
+    /// How long the run took.
+    pub fn duration(&self) -> Option<std::time::Duration> {
+        // A clock that was set back meanwhile makes no negative time.
+        Some(self.ended?.duration_since(self.started).try_into().unwrap_or_default())
+    }
+}
+
+/// A name is short and has no control characters, so that it can be shown anywhere.
+fn check_name(what: &str, name: &str) -> Result<(), ReportError> {
+    if name.is_empty() || name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
+        return wrong(format!("the name of its {what} must have 1 to {LONGEST_NAME} bytes and no control characters"));
+    }
+    Ok(())
+}
+
+fn check_lengths<'a>(what: &str, mut texts: impl Iterator<Item = &'a String>, most: usize) -> Result<(), ReportError> {
+    match texts.find(|text| text.len() > most) {
+        Some(text) => wrong(format!("a {what} has {} bytes, and may have {most}", text.len())),
+        None => Ok(()),
+    }
+}
+
+fn cut_name(name: &mut String) {
+    name.retain(|letter| !letter.is_control());
+    cut(name, LONGEST_NAME);
+}
+
+/// Cuts a text so that it has at most so many bytes, and says so where it ends.
+fn cut(text: &mut String, most: usize) {
+    const MORE: &str = "…";
+    if text.len() > most {
+        let end = text.floor_char_boundary(most.saturating_sub(MORE.len()));
+        text.truncate(end);
+        text.push_str(MORE);
+    }
+}
+
+#[cfg(test)]
+mod tests;
