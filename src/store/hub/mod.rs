@@ -11,6 +11,7 @@ mod address;
 mod answer;
 mod client;
 mod download;
+pub mod listing;
 pub mod protocol;
 mod staged;
 mod wire;
@@ -27,7 +28,7 @@ use http::Method;
 pub use self::address::{HubAddress, HubAddressError, Way, is_name};
 use self::answer::{Failure, explain};
 use self::client::{Client, Content};
-use self::protocol::{About, Deleted, Listed, Reason, Stored};
+use self::protocol::{About, Deleted, Reason, Stored};
 use super::attempt::{Attempts, LISTING};
 use super::pieces::Memory;
 use super::requests::{RequestKind, Requests};
@@ -214,24 +215,7 @@ impl Store for HubStore {
         }
         let path = format!("/objects?folders={}", named().join(","));
         let list = |_| async {
-            let mut found = Vec::new();
-            let mut end = None;
-            let line = |line: &[u8]| {
-                match serde_json::from_slice(line)
-                    .map_err(|error| Failure::Strange(format!("its list has a line that is none ({error})")))?
-                {
-                    Listed::End { objects } => end = Some(objects),
-                    Listed::Object { object, size, stored } => {
-                        // What a newer hub has besides is none of ours.
-                        found.extend(protocol::object_name(&object).map(|name| ObjectInfo { name, size, stored: stored.into() }));
-                    }
-                }
-                Ok(())
-            };
-            let count = self.0.client.lines(&path, line).await?;
-            if end.is_none_or(|objects| objects + 1 != count) {
-                return Err(Failure::Strange("its list has no end".to_owned()));
-            }
+            let mut found = self.0.client.list(&path).await?;
             found.retain(|info| folders.contains(&info.name.folder()));
             Ok::<_, Failure>(found)
         };
