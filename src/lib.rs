@@ -5,8 +5,11 @@
 //! ```text
 //!   cli                       commands, progress, output for people and --json
 //!    |    \
-//!    |     hub                 the server that receives, keeps and hands out; it stands on sealed
-//!    |
+//!    |     hub                 the server that receives, keeps and hands out
+//!    |     agent               has systemd run what a hub asks for; it stands on store
+//!    |    /   |
+//!    |   /   keep              forget, prune, check, mirror: what whoever stores backups does, without a key
+//!    |  /   /   |
 //!   job       config          what a host's configuration says shall be saved, and doing it
 //!    |        /
 //!    |   notify                telling people of a run that failed
@@ -24,11 +27,13 @@
 
 #![deny(unsafe_code)]
 
+pub mod agent;
 pub mod cli;
 pub mod config;
 pub mod content;
 pub mod hub;
 pub mod job;
+pub mod keep;
 pub mod model;
 pub mod notify;
 pub mod retention;

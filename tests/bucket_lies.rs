@@ -78,3 +78,15 @@ fn names_that_nobody_asked_for_are_no_objects() {
         assert!(found.as_ref().is_ok_and(Vec::is_empty), "{key}: {found:?}");
     }
 }
+
+#[test]
+fn names_outside_of_the_prefix_are_refused() {
+    for key in ["a", "ho", "home", "évil/index/a", "evil/index/a", "/x", "homely/index/a"] {
+        let error = refusal(listing(&[key]), false);
+        let told = key.trim_start_matches('/');
+        assert!(error.contains(&format!("the server lists `{told}`, where it was asked for what begins with `home/`")), "{key}: {error}");
+        let store = bucket::store(&bucket::location(server(listing(&[key]), false), "home"));
+        assert!(store.list_folders(&[Folder::Index, Folder::Packs]).is_err(), "{key}");
+        assert!(store.unknown_folders().is_err(), "{key}");
+    }
+}

@@ -74,6 +74,10 @@ fn a_key_that_others_can_read_is_used_with_a_warning_that_says_how_to_mend_it() 
     assert_eq!(error.matches("chmod 600 hearth-writer.key").count(), 1, "{error}");
     let (_, error) = bench.ends(&["ls", "latest", "--key", "hearth-restore.key"], 0);
     assert_eq!(error.matches("chmod 600 hearth-restore.key").count(), 1, "{error}");
+    bench.write("hub.token", b"secret");
+    set("hub.token", 0o644);
+    let (_, error) = bench.ends(&["snapshots", "--key", "hearth-writer.key", "--token-file", "hub.token"], 0);
+    assert_eq!(error.matches("chmod 600 hub.token").count(), 1, "{error}");
     set("hearth-writer.key", 0o600);
     assert!(!bench.ends(&backup, 0).1.contains("chmod"));
 }

@@ -132,8 +132,19 @@ fn a_share_to_be_read_back_is_given_with_or_without_a_sign() {
     }
     bench.ok(&["check", "--read-packs", "10"]);
     bench.ok(&["repair", "--from", "copy", "--read-packs", "10", "--dry-run"]);
-    let said = bench.fails(&[&TO[..], &["--verify", "much"]].concat(), 2);
-    assert!(said.contains("from 0 to 100"), "{said}");
+    let said = bench.fails(&[&TO[..], &["--verify", "110%"]].concat(), 2);
+    assert!(said.contains("from 0 to 100") && !said.contains("next word"), "{said}");
+}
+
+#[test]
+fn a_word_that_is_taken_for_a_share_is_told_apart() {
+    let bench = Bench::with_repository();
+    let said = bench.fails(&["mirror", "--verify", "cloud"], 2);
+    assert!(said.contains("from 0 to 100") && said.contains("`--verify=100 cloud`, or `cloud --verify`"), "{said}");
+    for command in [["check"].as_slice(), &["repair", "--from", "copy"]] {
+        let said = bench.fails(&[command, &["--read-packs", "a repo"]].concat(), 2);
+        assert!(said.contains("`--read-packs=100`") && said.contains("`--repo 'a repo'`"), "{said}");
+    }
 }
 
 #[test]
@@ -227,6 +238,7 @@ fn a_mirror_of_the_configuration_follows_it() {
     let report = bench.json(&run);
     assert_eq!(ids(&report["snapshots"]), made[2..]);
     assert_eq!((&report["prune"]["grace_seconds"], &report["verify"]["clean"]), (&json!(0), &json!(true)), "{report}");
+    assert_eq!(bench.json(&[&run[..], &["--verify=0"]].concat())["verify"], Value::Null, "the command line comes first");
     let known = fs::read_to_string(bench.path("own-state/known-repositories.json")).unwrap();
     assert!(known.contains("/copy\""), "what it has seen is remembered where the configuration says: {known}");
     let said = bench.fails(&["mirror", "ofsite", "--config", "config.json"], 1);

@@ -314,6 +314,8 @@ fn a_job_reads_and_writes_no_faster_than_its_limits_say() {
     }
     configure(&bench, &["main"], |job| job["limits"] = json!({ "readRate": 0 }));
     assert!(bench.fails(&RUN, 1).contains("limits.readRate: must be at least one byte a second"));
+    configure(&bench, &["main"], |job| job["limits"] = json!({ "uploadRate": 50 }));
+    assert!(bench.fails(&RUN, 1).contains("limits.uploadRate: that is 50 bytes a second; write the unit, such as `50kB`"));
 }
 
 #[test]

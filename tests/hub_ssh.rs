@@ -3,15 +3,24 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod cli_common;
+#[path = "hub/raw.rs"]
+mod raw;
 #[path = "sftp/server.rs"]
 mod server;
+#[path = "stand_ins/systemd.rs"]
+mod systemd;
 
 use std::fs;
 use std::path::Path;
 use std::process::Output;
+use std::time::Duration;
 
 use cli_common::{expect, tree};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
 use server::Server;
+use systemd::Systemd;
 
 /// The friend's hub: `admin` and `nas` are hosts in the client's configuration, each with a key of its own.
 struct Friend(Server);
@@ -63,6 +72,32 @@ fn a_key_may_do_what_its_forced_command_says_and_nothing_else() {
     let elsewhere = friend.0.command(&["snapshots"]).env("HEARTH_REPO", "ssh://nas/other").output().unwrap();
     let (_, error) = expect(elsewhere, 1, "another repository");
     assert!(error.contains("ssh lets you into another repository"), "{error}");
+}
+
+#[test]
+fn a_host_behind_ssh_is_asked_for_runs_as_well() {
+    let Some(friend) = Friend::new() else { return };
+    let Some(systemd) = Systemd::start() else { return };
+    let bench = &friend.0.bench;
+    let job = json!({ "paths": [bench.source()], "repositories": ["main"] });
+    let main = json!({ "url": "ssh://nas/nas", "writerKey": bench.path("w.key") });
+    let config = json!({ "repositories": { "main": main }, "jobs": { "state": job }, "reportTo": { "url": "ssh://nas/nas" } });
+    bench.write("config.json", config.to_string().as_bytes());
+    systemd.unit("hearth-backup-state.service", &["true"]);
+    let config = bench.path("config.json");
+    let mut agent = friend.0.command(&["agent", "--config", config.to_str().unwrap()]);
+    let mut agent = agent.env("DBUS_SYSTEM_BUS_ADDRESS", systemd.address()).spawn().unwrap();
+    let is_connected = || bench.path("hub/orders/nas/agent").exists();
+    raw::until(Duration::from_secs(120), is_connected);
+    let trigger = |host: &str| friend.0.run(&["backup-trigger", "--hub", &format!("ssh://{host}/nas"), "nas", "state", "--wait"]);
+    let (out, _) = expect(trigger("admin"), 0, "a run behind ssh");
+    assert!(out.contains("nas state: done"), "{out}");
+    assert_eq!(systemd.starts("hearth-backup-state.service"), 1);
+    let (_, error) = expect(trigger("nas"), 1, "a host asks itself");
+    assert!(error.contains("a writer may not ask hosts for runs"), "{error}");
+    kill(Pid::from_raw(i32::try_from(agent.id()).unwrap()), Signal::SIGTERM).unwrap();
+    assert_eq!(agent.wait().unwrap().code(), Some(0));
+    raw::until(Duration::from_secs(120), || !is_connected());
 }
 
 #[test]

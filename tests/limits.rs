@@ -106,5 +106,11 @@ fn a_repository_of_the_configuration_has_limits_of_its_own() {
     assert!(place.took(&run) >= LEAST);
     configure(json!(0));
     assert!(place.bench.fails(&run, 1).contains("repositories.main.limitUpload: must be at least one byte a second"));
+    for forgotten in [json!(2), json!("2")] {
+        configure(forgotten);
+        let error = place.bench.fails(&run, 1);
+        assert!(error.contains("repositories.main.limitUpload: that is 2 bytes a second") && error.contains("`2MB`"), "{error}");
+    }
+    assert!(place.bench.fails(&["check", "--limit-upload", "2"], 2).contains("that is 2 bytes a second"));
     assert!(place.bench.fails(&["check", "--limit-upload", "0"], 2).contains("leave it out for no limit"));
 }

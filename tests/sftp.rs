@@ -7,7 +7,7 @@ mod cli_common;
 mod server;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -76,11 +76,28 @@ fn a_key_can_be_named_and_one_that_does_not_fit_is_told() {
     assert!(error.contains("Permission denied"), "{error}");
     let (_, error) = expect(server.run(&["check", "--identity", "no_key"]), 2, "check");
     assert!(error.contains("the private key no_key cannot be used"), "{error}");
-    // Not within itself.
-    let within = format!("{}/below", server.location());
-    let mirror = ["mirror", "--from", &server.location(), "--to", &within, "--identity", "client_key"];
-    let (_, error) = expect(server.run(&mirror), 2, "mirror");
-    assert!(error.contains("a place of its own"), "{error}");
+}
+
+#[test]
+fn no_repository_and_no_mirror_is_made_within_a_repository() {
+    let Some(server) = Server::new() else { return };
+    server.init();
+    let far = server.bench.path("far/q");
+    symlink(&far, server.bench.path("far/link")).unwrap();
+    let init = |location: &str, code| {
+        let init = ["init", "--repo", location, "--writer-key", "w2.key", "--restore-key", "r2.key"];
+        expect(server.run(&init), code, location).1
+    };
+    for below in ["far/q/below", "far/q/index/far/below", "far/link/below"] {
+        let location = format!("sftp://friend{}", server.bench.path(below).display());
+        let mirror = ["mirror", "--from", &server.location(), "--to", &location];
+        for error in [init(&location, 1), expect(server.run(&mirror), 1, below).1] {
+            let outer = format!("it lies in the repository at {}; a repository needs a place of its own", far.display());
+            assert!(error.contains(&outer), "{error}");
+        }
+        assert!(!server.bench.path(below).exists());
+    }
+    init(&format!("{}-beside", server.location()), 0);
 }
 
 #[test]

@@ -1,12 +1,16 @@
 //! Arguments that several commands share.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::builder::TypedValueParser;
+use clap::{Arg, Args, Command};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+use crate::model::rate::{RateError, parse_rate};
+use crate::model::shell::quoted;
 use crate::model::size::parse_size;
 use crate::model::span::Span;
 
@@ -113,22 +117,12 @@ pub fn size(text: &str) -> Result<u64, crate::model::size::SizeError> {
     parse_size(text)
 }
 
-/// Bytes a second below which a rate must have a unit.
-const SLOWEST: u64 = 1000;
-
 /// A size argument that is one second's, for clap.
 ///
 /// # Errors
 /// If it is not a size, nothing at all, or so few bytes that a unit was forgotten.
-pub fn rate(text: &str) -> Result<u64, String> {
-    match parse_size(text) {
-        Ok(0) => Err("nothing would ever move; leave it out for no limit".to_owned()),
-        // Nobody means bytes, and with so few no backup ever ends.
-        Ok(..SLOWEST) if text.trim().chars().all(|letter| letter.is_ascii_digit()) => {
-            Err(format!("that is {0} bytes a second; write the unit, such as `{0}kB`, `{0}MB` or `{0}MiB`", text.trim()))
-        }
-        other => other.map_err(|error| error.to_string()),
-    }
+pub fn rate(text: &str) -> Result<u64, RateError> {
+    parse_rate(text)
 }
 
 /// A percentage argument from 0 to 100, with or without `%`, for clap.
@@ -138,6 +132,35 @@ pub fn rate(text: &str) -> Result<u64, String> {
 pub fn percent(text: &str) -> Result<u8, String> {
     let number = text.trim().trim_end_matches('%');
     number.parse().ok().filter(|percent| *percent <= 100).ok_or_else(|| "a whole number from 0 to 100 is needed".to_owned())
+}
+
+/// A percentage for clap, of an option that may also stand alone. It takes the next word, whatever was meant by that; so the error says how
+/// the two are kept apart.
+#[derive(Debug, Clone, Copy)]
+pub struct OptionalPercent;
+
+impl TypedValueParser for OptionalPercent {
+    type Value = u8;
+
+    fn parse_ref(&self, command: &Command, option: Option<&Arg>, value: &OsStr) -> Result<u8, clap::Error> {
+        let name = option.and_then(Arg::get_long).unwrap_or_default().to_owned();
+        let takes_words = command.get_positionals().next().is_some();
+        let parse = move |text: &str| percent(text).map_err(|why| format!("{why}{}", instead(text, &name, takes_words)));
+        parse.parse_ref(command, option, value)
+    }
+}
+
+/// What to write instead of a word behind an option that takes it for a percentage; nothing of what looks like a number.
+fn instead(text: &str, option: &str, takes_words: bool) -> String {
+    if !text.contains(|letter: char| letter.is_alphabetic() || letter == '/') {
+        return String::new();
+    }
+    let word = quoted(text);
+    if takes_words {
+        format!(", and the next word is taken for it; write `--{option}=100 {word}`, or `{word} --{option}`")
+    } else {
+        format!(", and the next word is taken for it; write `--{option}=100`, and a repository as `--repo {word}`")
+    }
 }
 
 /// A moment in the past for clap: a date, with a time if wanted, by this machine's clock or with an offset; or how long ago.
@@ -164,19 +187,6 @@ fn moment_by(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, S
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_rate_of_a_few_bytes_has_forgotten_its_unit() {
-        assert_eq!(
-            [rate("2MB"), rate("2MiB"), rate("500kB"), rate("1000"), rate("10B")].map(Result::unwrap),
-            [2_000_000, 2 << 20, 500_000, 1000, 10]
-        );
-        for text in ["2", " 999 "] {
-            let error = rate(text).unwrap_err();
-            assert!(error.contains(&format!("`{}MB`", text.trim())), "{error}");
-        }
-        assert!(rate("0").unwrap_err().contains("leave it out"));
-    }
 
     #[test]
     fn moments_are_dates_times_and_spans() {

@@ -23,7 +23,7 @@ use crate::sealed::repository::Repository;
 use crate::store::hub::read_token;
 use crate::store::object::{Bucket, Credentials, Defaults};
 use crate::store::ssh::SshOptions;
-use crate::store::{Access, Address, Place, open, warn_if_exposed};
+use crate::store::{Access, Address, Place, open};
 
 /// What every command starts from.
 #[derive(Clone)]
@@ -71,19 +71,13 @@ impl Context {
     /// If the file with the credentials holds none, or that with the token of a hub, or the private key is not there.
     pub fn access(&self) -> anyhow::Result<Access> {
         let ssh = self.ssh();
-        if let Some(identity) = &ssh.identity
-            && let Err(error) = std::fs::metadata(identity)
-        {
-            return Err(UsageError::new(format!(
-                "the private key {} cannot be used ({error}); correct the path after --identity, or in HEARTH_IDENTITY",
-                identity.display()
-            )));
-        }
+        let correct = |error| UsageError::new(format!("{error}; correct the path after --identity, or in HEARTH_IDENTITY"));
+        ssh.check().map_err(correct)?;
         let file = self.global.credentials_file.as_deref().filter(|file| !file.as_os_str().is_empty());
         let credentials = file.map(Credentials::read).transpose()?;
         let connections = self.global.connections.map(usize::from);
         let token = self.global.token_file.as_deref().filter(|file| !file.as_os_str().is_empty());
-        let token = token.map(|file| read_token(file).inspect(|_| warn_if_exposed(file))).transpose()?;
+        let token = token.map(read_token).transpose()?;
         let access = self.reach().with_limits(self.global.limit_upload, self.global.limit_download).with_token(token);
         Ok(access.with_ssh(ssh).with_credentials(credentials).with_connections(connections))
     }

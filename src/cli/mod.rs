@@ -24,6 +24,7 @@ mod render;
 mod signals;
 mod state_dir;
 mod trust;
+mod unit_status;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

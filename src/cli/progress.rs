@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::console::Console;
 use super::signals::Interrupt;
+use super::unit_status::UnitStatus;
 use crate::model::event::{Event, Monitor, Severity};
 use crate::model::human;
 
@@ -21,6 +22,7 @@ pub struct Progress {
     console: Console,
     interrupt: Interrupt,
     display: Display,
+    unit: UnitStatus,
     phase: Mutex<Phase>,
     files: AtomicU64,
     bytes: AtomicU64,
@@ -58,6 +60,7 @@ impl Progress {
             console: console.clone(),
             interrupt: interrupt.clone(),
             display,
+            unit: UnitStatus::here(),
             phase: Mutex::new(phase),
             files: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -99,7 +102,13 @@ impl Progress {
         if let Display::Bar(bar) = &self.display {
             bar.set_message("");
         }
+        self.tell_unit(true);
         self.show();
+    }
+
+    fn tell_unit(&self, urgent: bool) {
+        let now = || summary(&self.phase(), self.files.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
+        self.unit.tell(urgent, now);
     }
 
     fn show(&self) {
@@ -145,6 +154,7 @@ impl Monitor for Progress {
             Event::Progress { files, bytes } => {
                 self.files.fetch_add(files, Ordering::Relaxed);
                 self.bytes.fetch_add(bytes, Ordering::Relaxed);
+                self.tell_unit(false);
                 self.show();
             }
             Event::Current(what) => {

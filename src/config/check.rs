@@ -77,11 +77,6 @@ fn check_repository(repository: &Repository) -> Option<(&'static str, String)> {
     if repository.copy.as_ref().is_some_and(|copy| copy.media.trim().is_empty()) {
         return Some(("copy.media", "is empty; say what the copy lies on, such as ssd, hdd or cloud".into()));
     }
-    for (key, rate) in [("limitUpload", repository.limit_upload), ("limitDownload", repository.limit_download)] {
-        if rate.is_some_and(|rate| rate.0 == 0) {
-            return Some((key, "must be at least one byte a second; leave it out for no limit".into()));
-        }
-    }
     let grace = repository.prune.and_then(|prune| prune.grace)?;
     grace.0.to_duration().err().map(|error| ("prune.grace", error.to_string()))
 }
@@ -190,11 +185,6 @@ fn check_job(config: &Config, job: &Job) -> Option<(String, String)> {
 fn check_limits(job: &Job) -> Option<(String, String)> {
     if job.limits.nice.is_some_and(|nice| nice > 19) {
         return Some(("limits.nice".into(), "must be from 0 to 19".into()));
-    }
-    for (key, rate) in [("readRate", job.limits.read_rate), ("uploadRate", job.limits.upload_rate)] {
-        if rate.is_some_and(|rate| rate.0 == 0) {
-            return Some((format!("limits.{key}"), "must be at least one byte a second; leave it out for no limit".into()));
-        }
     }
     if job.limits.threads == Some(0) {
         return Some(("limits.threads".into(), "must be at least 1".into()));

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::listen::Listen;
 use super::percent::Percent;
-use super::repository::Pruning;
+use super::rate::ByteRate;
+use super::repository::{Pruning, Repository};
 use super::retention::Retention;
 use super::secret::SecretFile;
 use super::size::ByteSize;
@@ -178,7 +179,7 @@ pub struct HubMirror {
     pub token: Option<SecretFile>,
     /// How many bytes may be written there in a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit_upload: Option<ByteSize>,
+    pub limit_upload: Option<ByteRate>,
     /// Which snapshots stay there; all that were ever brought if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
@@ -205,6 +206,17 @@ impl HubMirror {
     /// Where a repository is copied to.
     pub fn url_of(&self, repository: &str) -> String {
         self.url.replace(REPOSITORY, repository)
+    }
+
+    /// The same, with what is needed to reach it.
+    pub fn place(&self, repository: &str) -> Repository {
+        Repository {
+            credentials: self.credentials.clone(),
+            identity: self.identity.clone(),
+            token: self.token.clone(),
+            limit_upload: self.limit_upload,
+            ..Repository::at(self.url_of(repository))
+        }
     }
 }
 

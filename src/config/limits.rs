@@ -7,7 +7,7 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::size::ByteSize;
+use super::rate::ByteRate;
 
 /// How much of the machine a job may take. Programs that it starts, such as dumps, are bound by the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -26,10 +26,10 @@ pub struct Limits {
     pub threads: Option<u32>,
     /// How many bytes of the sources may be read in a second, such as `50MiB`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub read_rate: Option<ByteSize>,
+    pub read_rate: Option<ByteRate>,
     /// How many bytes may be written in a second, to all repositories together.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub upload_rate: Option<ByteSize>,
+    pub upload_rate: Option<ByteRate>,
 }
 
 /// A class of reads and writes.

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::percent::Percent;
+use super::rate::ByteRate;
 use super::secret::SecretFile;
-use super::size::ByteSize;
 use super::span::TimeSpan;
 
 /// A repository that jobs and mirrors name.
@@ -22,10 +22,10 @@ pub struct Repository {
     pub connections: Option<u16>,
     /// How many bytes may be written to it in a second, such as `10MB`; no limit if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit_upload: Option<ByteSize>,
+    pub limit_upload: Option<ByteRate>,
     /// How many bytes may be read from it in a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit_download: Option<ByteSize>,
+    pub limit_download: Option<ByteRate>,
     /// The file with this host's writer key. Only a mirror can do without: whoever keeps it needs no key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub writer_key: Option<SecretFile>,
@@ -47,6 +47,26 @@ pub struct Repository {
     /// How deep `maintain` checks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Checking>,
+}
+
+impl Repository {
+    /// A place of which nothing else is said.
+    pub fn at(url: String) -> Self {
+        Self {
+            url,
+            credentials: None,
+            connections: None,
+            limit_upload: None,
+            limit_download: None,
+            writer_key: None,
+            token: None,
+            allow_plain_http: false,
+            identity: None,
+            copy: None,
+            prune: None,
+            check: None,
+        }
+    }
 }
 
 /// What kind of copy a repository is.

@@ -142,6 +142,21 @@ fn how_house_is_kept_stands_with_jobs_and_repositories() {
 }
 
 #[test]
+fn rates_have_a_unit_or_are_numbers_that_need_none() {
+    let with = |rates: &str| Config::parse(&GOOD.replace("\"url\"", &format!("{rates}, \"url\"")), Format::Json, "x");
+    let config = with(r#""limitUpload": "10B", "limitDownload": 2000000"#).unwrap();
+    let again = serde_json::to_string(&config).unwrap();
+    for config in [config, Config::parse(&again, Format::Json, "x").unwrap()] {
+        let disk = config.repository("disk").unwrap();
+        assert_eq!([disk.limit_upload, disk.limit_download].map(|rate| rate.map(ByteRate::get)), [Some(10), Some(2_000_000)]);
+    }
+    for (rate, why) in [("2", "write the unit"), ("\"999\"", "write the unit"), ("-1", "such as \"2MB\""), ("\"fast\"", "not a size")] {
+        let error = with(&format!("\"limitUpload\": {rate}")).unwrap_err().to_string();
+        assert!(error.contains("repositories.disk.limitUpload: ") && error.contains(why), "{error}");
+    }
+}
+
+#[test]
 fn house_that_cannot_be_kept_as_asked_for_is_told() {
     for (repository, expected) in [
         (r#""copy": { "offsite": true }"#, "repositories.disk.copy: missing field `media`"),

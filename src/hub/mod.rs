@@ -6,12 +6,15 @@
 //!                                            repositories: quota, usage <-----+-----> sealed (signatures, presence) --> store
 //! ```
 //!
+//! Beside what is served, [`upkeep`] keeps house in the same directory, in a process of its own.
+//!
 //! May import: `keep`, `config`, `sealed`, `store`, `retention`, `model`. It holds no key: all it checks is hashes, signatures, sizes and who asks. The protocol is
 //! specified in `docs/hub-protocol.md`; what hub and client share of it is `store::hub::protocol`.
 
 mod door;
 pub mod http;
 mod login;
+mod orders;
 mod patience;
 mod quota;
 mod receive;
@@ -19,6 +22,7 @@ mod repository;
 mod role;
 pub mod serve;
 mod token;
+pub mod upkeep;
 
 pub use door::Grant;
 pub use patience::Patience;
@@ -32,6 +36,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use self::login::Logins;
+use self::orders::Orders;
 use crate::config::{self, Credentials};
 use crate::store::StoreError;
 
@@ -56,6 +61,7 @@ pub struct Hub {
     repositories: Repositories,
     tokens: Tokens,
     logins: Logins,
+    orders: Orders,
     uploads: Arc<Semaphore>,
     patience: Patience,
     checked: bool,
@@ -77,6 +83,7 @@ impl Hub {
             repositories,
             tokens,
             logins: Logins::default(),
+            orders: Orders::new(&settings.data_dir),
             uploads: Arc::new(Semaphore::new(UPLOADS)),
             patience: Patience::default(),
             checked: true,

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::sync::mpsc::Receiver;
 
 use super::Tokens;
 use super::door::{self, Grant};
 use super::repository::{Kept, Promise, failed, refusal};
+use crate::sealed::received;
 use crate::store::hub::protocol::{Reason, Refusal, Stored};
-use crate::store::{ObjectName, Put, Store as _};
+use crate::store::{Folder, ObjectName, Put, Store as _};
 
 /// An upload that was let in.
 pub(super) struct Upload {
@@ -61,7 +63,18 @@ impl Upload {
         self.is_named(&blake3::hash(&whole))?;
         door::check(&self.kept, tokens, &self.grant, &self.name, &whole)?;
         let put = self.kept.store.put_new(&self.name, &whole).map_err(|error| failed(&error))?;
+        self.note_time();
         Ok(self.stored(put))
+    }
+
+    /// When a snapshot came counts for retention, whatever becomes of its file. Housekeeping makes up for what fails here.
+    fn note_time(&self) {
+        let Ok(id) = self.name.leaf().parse() else { return };
+        if self.name.folder() == Folder::Commits
+            && let Err(error) = received::write(self.kept.store.as_ref(), &id, Timestamp::now(), &self.grant.name)
+        {
+            tracing::warn!("when {} came could not be written down: {error}", self.name);
+        }
     }
 
     fn is_all(&self, left: u64) -> Result<(), Refusal> {

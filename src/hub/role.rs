@@ -74,6 +74,15 @@ impl Role {
         }
     }
 
+    /// Whether it may ask a host for runs; `own` is one whose repository is the token's.
+    pub fn may_trigger(self, own: bool) -> bool {
+        match self {
+            Role::Operator => true,
+            Role::Maintainer => own,
+            Role::Writer | Role::Reader | Role::Viewer => false,
+        }
+    }
+
     /// Whether it may delete objects.
     pub fn may_delete(self) -> bool {
         self == Role::Maintainer
@@ -116,6 +125,7 @@ mod tests {
         let made: Vec<_> = Folder::ALL.into_iter().filter(|folder| Role::Writer.may_create(*folder)).map(Folder::as_str).collect();
         assert_eq!(made, ["packs", "index", "refs", "snapshots", "commits", "checkpoints"]);
         assert!(!Role::Writer.may_delete() && !Role::Writer.may_read(Folder::Packs));
+        assert!(!Role::Writer.may_trigger(true) && !Role::Reader.may_trigger(true) && !Role::Maintainer.may_trigger(false));
         assert!(!Role::Reader.may_delete() && Folder::ALL.into_iter().all(|folder| Role::Reader.may_read(folder)));
         assert!(!Folder::ALL.into_iter().any(|folder| Role::Reader.may_create(folder)));
     }

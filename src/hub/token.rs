@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -27,6 +27,7 @@ use zeroize::Zeroizing;
 use super::Role;
 use crate::config::{self, Credentials, HubHost, SecretError};
 use crate::model::id::{WriterId, hex};
+use crate::store::durable;
 use crate::store::hub::is_name;
 
 /// What tokens begin with, so that they are recognised where they do not belong.
@@ -181,12 +182,9 @@ impl Tokens {
 
     fn load(&self) -> Result<Contents, TokenError> {
         let path = self.path();
-        let mut text = Vec::new();
-        match File::open(&path).and_then(|file| file.take(LARGEST).read_to_end(&mut text)) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Contents::default()),
-            Err(error) => return Err(TokenError::Io(path, error)),
-        }
+        let Some(text) = durable::read(&path, LARGEST).map_err(|error| TokenError::Io(path.clone(), error))? else {
+            return Ok(Contents::default());
+        };
         serde_json::from_slice(&text).map_err(|error| TokenError::Damaged(path, error))
     }
 
@@ -252,10 +250,7 @@ impl Tokens {
         let mut contents = self.load()?;
         let result = change(&mut contents)?;
         let text = serde_json::to_vec_pretty(&contents).map_err(|error| TokenError::Damaged(self.path(), error))?;
-        let mut file = tempfile::NamedTempFile::new_in(&self.data).map_err(failed)?;
-        file.write_all(&text).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-        file.persist(self.path()).map_err(|error| failed(error.error))?;
-        File::open(&self.data).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        durable::replace(&self.path(), &text).map_err(failed)?;
         *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Default::default();
         Ok(result)
     }

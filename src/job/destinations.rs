@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::opened::Opened;
 use super::run::{Outcome, RunOptions};
 use super::{JobError, recipients};
-use crate::config::Job;
+use crate::config::{ByteRate, Job};
 use crate::content::ContentError;
 use crate::content::backup::state::RunLock;
 use crate::content::backup::{BackupOptions, Destination, backup_to};
@@ -41,7 +41,7 @@ impl Destinations {
         let (config, only) = (options.config, &options.only);
         let names = job.repositories.iter().filter(|name| only.is_empty() || only.contains(name));
         let wanted = names.filter_map(|name| config.repositories.get(name).map(|repository| (name, repository)));
-        let rate = job.limits.upload_rate.map(|rate| rate.0);
+        let rate = job.limits.upload_rate.map(ByteRate::get);
         let limited = options.access.limits_uploads() || wanted.clone().any(|(_, repository)| repository.limit_upload.is_some());
         // One that nobody asked for binds nobody, and can still let go of what is under way.
         let upload = rate.or(limited.then_some(u64::MAX)).map(|rate| Arc::new(Pace::new(rate)));

@@ -2,14 +2,12 @@
 
 use crate::config::{ConfigError, SecretError};
 use crate::content::ContentError;
-use crate::model::shell::quoted;
+use crate::keep::KeepError;
+use crate::keep::reach::ReachError;
 use crate::model::span::SpanError;
-use crate::retention::Guard;
 use crate::sealed::SealedError;
 use crate::source::exclude::ExcludeError;
 use crate::store::LocationError;
-use crate::store::hub::TokenFileError;
-use crate::store::object::CredentialsFileError;
 
 /// A job, or its part for one repository, that failed.
 #[derive(Debug, thiserror::Error)]
@@ -24,24 +22,9 @@ pub enum JobError {
     /// A time has no fixed length.
     #[error(transparent)]
     Span(#[from] SpanError),
-    /// Something speaks against forgetting snapshots.
+    /// House could not be kept.
     #[error(transparent)]
-    Guard(#[from] Guard),
-    /// The run was asked to stop while house was kept.
-    #[error("stopped on request; {0}")]
-    Stopped(&'static str),
-    /// A mirror's rules for a repository that no mirror has ever brought anything.
-    #[error(
-        "{location} is no mirror yet: all its snapshots were made there, and the rules would forget {forgotten} of them. If the two ends are \
-         mixed up, put the original after --from; if it shall be thinned out all the same, use `hearth-backup forget --repo {}`",
-        quoted(location)
-    )]
-    NoMirror {
-        /// The repository.
-        location: String,
-        /// Snapshots that would be forgotten, a count.
-        forgotten: usize,
-    },
+    Keep(#[from] KeepError),
     /// A pattern of what to leave out is not understood.
     #[error(transparent)]
     Exclude(#[from] ExcludeError),
@@ -93,12 +76,9 @@ pub enum JobError {
     /// Snapshots that are required were not to be had.
     #[error("{0}; nothing was saved")]
     Snapshot(std::io::Error),
-    /// The keys to a bucket are not to be had.
+    /// A place cannot be reached.
     #[error(transparent)]
-    BucketCredentials(#[from] CredentialsFileError),
-    /// The token for a hub is not to be had.
-    #[error(transparent)]
-    Token(#[from] TokenFileError),
+    Reach(#[from] ReachError),
     /// The repository's location is not understood, or nothing is there.
     #[error(transparent)]
     Location(#[from] LocationError),

@@ -9,8 +9,7 @@
 //!                --> everything goes on; hooks after, whatever happened
 //! ```
 //!
-//! Beside it [`maintain`] keeps house in a repository of the configuration: forget, prune, check; and [`mirror`] brings a copy of it up to
-//! date and keeps house there. [`cost`] estimates what a repository costs in a bucket.
+//! Beside it [`maintain`] keeps house in a repository of the configuration: forget, prune, check. [`cost`] estimates what a repository costs in a bucket.
 //!
 //! May import everything but `cli`. Each repository of a job succeeds or fails by itself.
 
@@ -22,7 +21,6 @@ mod hooks;
 mod limits;
 mod lock;
 pub mod maintain;
-pub mod mirror;
 mod names;
 mod opened;
 mod quiet;
@@ -35,6 +33,5 @@ mod window;
 
 pub use error::JobError;
 pub use hooks::{HookLog, HookReport};
-pub use opened::access_to;
 pub use restore_database::{DatabaseKind, DatabaseRestore, MariadbRestore, PostgresqlRestore, SqliteRestore};
 pub use run::{Outcome, RunOptions, run, settle};

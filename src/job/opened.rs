@@ -4,15 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::JobError;
-use crate::config::{ByteSize, Credentials, Repository as Configured};
+use crate::config::{Credentials, Repository as Configured};
 use crate::content::backup::open_for_writer;
 use crate::content::backup::state::State;
 use crate::content::keys::WriterKey;
+use crate::keep::reach::access_to;
 use crate::model::pace::Pace;
 use crate::sealed::repository::Repository;
-use crate::store::hub::read_token;
-use crate::store::object::Credentials as StoreCredentials;
-use crate::store::ssh::SshOptions;
 use crate::store::{Access, open};
 
 /// A repository that this host may write to.
@@ -48,23 +46,4 @@ impl Opened {
         let repository = open_for_writer(location.store, &key, &state)?;
         Ok(Self { repository, key, state })
     }
-}
-
-/// What is needed to reach a repository: what the configuration says of it, else what holds for all. Limits that hold for all come first.
-///
-/// # Errors
-/// If a credential is missing, or holds none.
-pub fn access_to(configured: &Configured, credentials: &Credentials, access: &Access) -> Result<Access, JobError> {
-    let file = configured.credentials.as_ref().map(|file| file.locate(credentials)).transpose()?;
-    let keys = file.map(|file| StoreCredentials::read(&file)).transpose()?;
-    let connections = configured.connections.map(usize::from);
-    let identity = configured.identity.as_ref().map(|identity| identity.locate(credentials)).transpose()?;
-    let identity = identity.or_else(|| access.ssh().identity.clone());
-    let ssh = SshOptions { identity, ..access.ssh().clone() };
-    let rate = |size: Option<ByteSize>| size.map(|size| size.0);
-    let token = configured.token.as_ref().map(|file| file.locate(credentials)).transpose()?;
-    let token = token.map(|file| read_token(&file)).transpose()?;
-    let access = access.clone().with_limits(rate(configured.limit_upload), rate(configured.limit_download));
-    let access = if configured.allow_plain_http { access.allowing_plain_http(true) } else { access };
-    Ok(access.with_token(token).with_ssh(ssh).with_credentials(keys).with_connections(connections))
 }

@@ -187,7 +187,7 @@ fn save_everywhere(options: &RunOptions<'_>, job: &Job, still: &mut Standstill, 
         dry_run: options.dry_run,
         skip_if_unchanged: job.skip_if_unchanged,
         trust_inodes: !job.ignore_inode,
-        pace: job.limits.read_rate.map(|rate| Arc::new(Pace::new(rate.0))),
+        pace: job.limits.read_rate.map(|rate| Arc::new(Pace::new(rate.get()))),
         ..BackupOptions::default()
     };
     let outcomes = destinations.save(&saving, monitor);

@@ -5,6 +5,7 @@ pub mod event;
 pub mod human;
 pub mod id;
 pub mod pace;
+pub mod rate;
 pub mod shell;
 pub mod size;
 pub mod span;

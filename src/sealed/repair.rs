@@ -104,7 +104,7 @@ pub fn repair(repository: &Repository, mirror: &Repository, options: &Options, m
     repair.lost_snapshots(monitor)?;
     while !monitor.cancelled() && repair.round(&verify(repository, &verify::Options::default(), &Silent)?.problems, monitor)? {}
     if let Some(share) = options.read_packs.filter(|share| *share > 0 && !monitor.cancelled()) {
-        let found = verify(repository, &verify::Options { read_packs: Some(share) }, monitor)?;
+        let found = verify(repository, &verify::Options { read_packs: Some(verify::Share::Percent(share)) }, monitor)?;
         repair.round(&found.problems, monitor)?;
     }
     repair.report.cancelled = monitor.cancelled();

@@ -1,6 +1,6 @@
 //! Trying again: what may pass is repeated after a pause that grows, and nothing waits for ever.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::future::Future;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
@@ -28,6 +28,12 @@ pub(super) trait Failing: From<Silence> {
 /// Nothing was said for so long.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Silence(pub(super) Duration);
+
+impl Display for Silence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no answer for {} seconds", self.0.as_secs())
+    }
+}
 
 /// How often something is tried. With the pauses between them, a server may be away for half a minute.
 const ATTEMPTS: u32 = 9;

@@ -12,6 +12,8 @@ mod attempt;
 #[doc(hidden)]
 pub mod conformance;
 pub mod directory;
+mod download;
+pub mod durable;
 mod error;
 mod exposure;
 mod forward;
@@ -27,6 +29,7 @@ pub mod requests;
 pub mod sftp;
 pub mod ssh;
 mod tls;
+mod upload;
 
 pub use directory::DirectoryStore;
 pub use error::{StoreError, StoreErrorKind};

@@ -38,18 +38,18 @@ impl Server {
         let mut settings = config::Hub::at(folder.path().to_owned());
         set(&mut settings);
         let hub = change(Hub::open(&settings, &Credentials { directory: None, service: String::new() }).unwrap());
-        let (stop, stopped) = oneshot::channel();
-        let (ready, base) = std::sync::mpsc::channel();
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-            let listen = [Listen::Tcp("127.0.0.1:0".parse().unwrap())];
-            let told = |names: &[String]| ready.send(names[0].clone()).unwrap();
-            let stopped = async {
-                let _ = stopped.await;
-            };
-            runtime.block_on(serve(Arc::new(hub), &listen, None, told, stopped)).unwrap();
-        });
-        Self { folder, base: base.recv().unwrap(), stop: Some(stop), thread: Some(thread) }
+        let (base, stop, thread) = listen(hub);
+        Self { folder, base, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// Ends it, and begins anew with what it has kept, at another port.
+    pub fn restart(&mut self) {
+        drop(self.stop.take());
+        self.thread.take().unwrap().join().unwrap();
+        let settings = config::Hub::at(self.folder.path().to_owned());
+        let hub = Hub::open(&settings, &Credentials { directory: None, service: String::new() }).unwrap();
+        let (base, stop, thread) = listen(hub);
+        (self.base, self.stop, self.thread) = (base, Some(stop), Some(thread));
     }
 
     /// Where a repository lies.
@@ -69,6 +69,22 @@ impl Server {
         let address = HubAddress::parse("http", &format!("{}/{repository}", self.base.trim_start_matches("http://")), false).unwrap();
         HubStore::new(address, &Access::default().with_token(Some(token.to_owned()))).unwrap()
     }
+}
+
+/// Where it listens, what ends it, and what then ends.
+fn listen(hub: Hub) -> (String, oneshot::Sender<()>, JoinHandle<()>) {
+    let (stop, stopped) = oneshot::channel();
+    let (ready, base) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let listen = [Listen::Tcp("127.0.0.1:0".parse().unwrap())];
+        let told = |names: &[String]| ready.send(names[0].clone()).unwrap();
+        let stopped = async {
+            let _ = stopped.await;
+        };
+        runtime.block_on(serve(Arc::new(hub), &listen, None, told, stopped)).unwrap();
+    });
+    (base.recv().unwrap(), stop, thread)
 }
 
 impl Drop for Server {

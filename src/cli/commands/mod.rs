@@ -1,6 +1,8 @@
 //! One file per command: its arguments, and what it does with them.
 
+mod agent;
 mod backup;
+mod backup_trigger;
 mod check;
 mod config;
 mod cost;
@@ -25,6 +27,7 @@ mod run;
 mod settle;
 mod snapshots;
 mod stats;
+mod step;
 mod trial;
 
 use clap::Subcommand;
@@ -57,6 +60,8 @@ pub enum Command {
     Mirror(mirror::Mirror),
     Settle(settle::Settle),
     Notify(notify::Notify),
+    Agent(agent::Agent),
+    BackupTrigger(backup_trigger::BackupTrigger),
     #[command(subcommand)]
     Config(config::ConfigCommand),
     #[command(subcommand)]
@@ -96,6 +101,8 @@ impl Command {
             Command::Mirror(command) => command.run(context),
             Command::Settle(command) => command.run(context),
             Command::Notify(command) => command.run(context),
+            Command::Agent(command) => command.run(context),
+            Command::BackupTrigger(command) => command.run(context),
             Command::Config(command) => command.run(context),
             Command::Key(command) => command.run(context),
             Command::Hub(command) => command.run(context),

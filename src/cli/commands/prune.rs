@@ -9,7 +9,7 @@ use crate::cli::args;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::render::text;
-use crate::job::maintain::prune::{Pruned, prune};
+use crate::keep::prune::{Pruned, prune};
 use crate::model::human;
 use crate::model::span::Span;
 use crate::sealed::gc::{Options, Outcome, PackFate};

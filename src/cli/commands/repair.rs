@@ -22,7 +22,7 @@ pub struct Repair {
     from: String,
 
     /// Also read and hash every pack to find damage, or so many percent of them, others every day
-    #[arg(long, value_name = "PERCENT", num_args = 0..=1, default_missing_value = "100", value_parser = args::percent)]
+    #[arg(long, value_name = "PERCENT", num_args = 0..=1, default_missing_value = "100", value_parser = args::OptionalPercent)]
     read_packs: Option<u8>,
 
     /// Change nothing, say what would be done

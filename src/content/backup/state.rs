@@ -12,7 +12,6 @@
 //! ```
 
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,6 +24,7 @@ use crate::content::ContentError;
 use crate::model::event::{Event, Monitor};
 use crate::model::id::{BlockId, GroupId, RepositoryId, SnapshotId, StatementId};
 use crate::sealed::repository::Repository;
+use crate::store::durable;
 use crate::store::layer::KeptStore;
 
 /// How often one who waits for another run looks whether it has ended.
@@ -211,13 +211,7 @@ impl State {
 /// # Errors
 /// If it cannot be made durable.
 pub fn save_bytes(path: &Path, bytes: &[u8]) -> Result<(), ContentError> {
-    let failed = |error| ContentError::file("write", path, error);
-    if let Some(parent) = path.parent() {
-        create_dir(parent)?;
-    }
-    let temporary = path.with_extension("tmp");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&temporary, path)).map_err(failed)
+    durable::replace(path, bytes).map_err(|error| ContentError::file("write", path, error))
 }
 
 fn save<T: Serialize>(path: &Path, value: &T) -> Result<(), ContentError> {

@@ -10,6 +10,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Frame;
 use serde::Serialize;
+use tokio::sync::mpsc::Receiver;
 
 use crate::hub::repository::refusal;
 use crate::store::hub::protocol::{ERROR, Reason, Refusal};
@@ -23,6 +24,15 @@ const AHEAD: usize = 2;
 /// A body that is there.
 pub(super) fn whole(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// A body of pieces that somebody sends.
+pub(super) fn streamed(receiver: Receiver<io::Result<Bytes>>) -> Body {
+    let frames = futures_util::stream::unfold(receiver, |mut receiver| async move {
+        let piece: Option<io::Result<Bytes>> = receiver.recv().await;
+        piece.map(|piece| (piece.map(Frame::data), receiver))
+    });
+    StreamBody::new(frames).boxed_unsync()
 }
 
 /// A body in pieces, each of which a thread makes. A client that takes none holds up no thread, and `held` is dropped when it has all.
@@ -76,6 +86,7 @@ fn status(reason: Reason) -> StatusCode {
         Reason::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Reason::Range => StatusCode::RANGE_NOT_SATISFIABLE,
         Reason::Mismatch | Reason::Incomplete | Reason::Signature => StatusCode::UNPROCESSABLE_ENTITY,
+        Reason::Conflict => StatusCode::CONFLICT,
         Reason::TooMany => StatusCode::TOO_MANY_REQUESTS,
         Reason::Quota | Reason::Full => StatusCode::INSUFFICIENT_STORAGE,
         Reason::Failed | Reason::Other => StatusCode::INTERNAL_SERVER_ERROR,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
@@ -47,6 +47,19 @@ impl Arriving {
                 Err(_) => return Some(Err(slow())),
             }
         }
+    }
+
+    /// All of a body that may have so many bytes; `what` it is, for who sends more.
+    pub(super) async fn small(mut self, most: usize, what: &str) -> Result<BytesMut, Refusal> {
+        let mut text = BytesMut::new();
+        while let Some(piece) = self.next().await {
+            text.extend_from_slice(&piece?);
+            if text.len() > most {
+                self.drain(None).await;
+                return Err(refusal(Reason::TooLarge, format!("{what} has at most {most} bytes")));
+            }
+        }
+        Ok(text)
     }
 
     /// Reads what nobody wants, within bounds of length and time: a client that is still sending would not see the answer.

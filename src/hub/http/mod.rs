@@ -7,6 +7,9 @@
 //!   PUT    /v1/NAME/objects/PATH       a new object
 //!   DELETE /v1/NAME/objects/PATH       removes one
 //!   POST   /v1/NAME/delete             removes many
+//!   GET    /v1/NAME/orders             what the host shall run, as it comes
+//!   POST   /v1/NAME/orders/ID          what became of it
+//!   POST   /backup-trigger             asks a host for a run; GET: how far it is
 //!   GET    /health                     whether the hub answers; without a token
 //!   GET    /openapi.json               what every answer is, for programs; without a token
 //! ```
@@ -17,6 +20,7 @@
 mod answer;
 mod arriving;
 mod objects;
+mod orders;
 mod peer;
 
 use std::sync::Arc;
@@ -76,6 +80,10 @@ async fn route(hub: &Arc<Hub>, peer: &Peer, request: Request<Incoming>) -> Resul
             _ => Ok(with_type(Response::new(whole(DESCRIPTION)), "application/json")),
         };
     }
+    if version == "backup-trigger" && repository.is_none() {
+        let caller = who(hub, peer, request.headers()).await?;
+        return orders::trigger(Arc::clone(hub), caller, request).await;
+    }
     let nothing = || refusal(Reason::NotFound, "nothing is there; see docs/hub-protocol.md for what is");
     let repository = repository.filter(|_| version == VERSION).ok_or_else(nothing)?;
     let (grant, kept) = let_in(hub, peer, repository, request.headers()).await?;
@@ -83,7 +91,14 @@ async fn route(hub: &Arc<Hub>, peer: &Peer, request: Request<Incoming>) -> Resul
     match (request.method(), rest) {
         (&Method::GET, None) => about(&ask).await,
         (&Method::GET, Some("objects")) => objects::list(ask, request.uri().query().unwrap_or_default()).await,
+        (&Method::GET, Some("orders")) => orders::listen(ask).await,
         (&Method::POST, Some("delete")) => objects::delete_many(ask, request).await,
+        (method, Some(rest)) if rest.starts_with("orders") => match rest.strip_prefix("orders/") {
+            Some(id) if *method == Method::POST => orders::note(ask, id.to_owned(), request).await,
+            Some(_) => Err(refusal(Reason::Method, "an order knows POST")),
+            None if rest == "orders" => Err(refusal(Reason::Method, "orders know GET")),
+            None => Err(nothing()),
+        },
         (method, Some(rest)) => match rest.strip_prefix("objects/") {
             Some(object) => {
                 let name = crate::store::hub::protocol::object_name(object)
@@ -104,8 +119,11 @@ async fn route(hub: &Arc<Hub>, peer: &Peer, request: Request<Incoming>) -> Resul
 
 /// The methods that a path knows.
 fn known(path: &str) -> &'static str {
-    match path.trim_start_matches('/').splitn(3, '/').nth(2) {
-        None | Some("objects") => "GET",
+    let path = path.trim_start_matches('/');
+    match path.splitn(3, '/').nth(2) {
+        None if path == "backup-trigger" => "GET, POST",
+        None | Some("objects" | "orders") => "GET",
+        Some(rest) if rest.starts_with("orders/") => "POST",
         Some("delete") => "POST",
         Some(_) => "GET, HEAD, PUT, DELETE",
     }
@@ -123,6 +141,17 @@ async fn let_in(hub: &Arc<Hub>, peer: &Peer, repository: &str, headers: &HeaderM
     let (hub, name) = (Arc::clone(hub), repository.to_owned());
     let kept = spawn(move || hub.repositories.get(&name)).await?;
     Ok((grant, kept))
+}
+
+/// Who asks something that is of no repository.
+async fn who(hub: &Arc<Hub>, peer: &Peer, headers: &HeaderMap) -> Result<orders::Caller, Refusal> {
+    match orders::Caller::admitted(peer) {
+        Some(caller) => Ok(caller),
+        None => {
+            let Token { name, role, repository, .. } = login(hub, peer, headers).await?;
+            Ok(orders::Caller { name, role, repository })
+        }
+    }
 }
 
 async fn log_in(hub: &Arc<Hub>, peer: &Peer, repository: &str, headers: &HeaderMap) -> Result<Grant, Refusal> {

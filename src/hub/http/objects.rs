@@ -4,7 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -224,19 +224,12 @@ pub(super) async fn delete(ask: Ask, name: ObjectName) -> Result<Response<Body>,
 
 /// Removes many.
 pub(super) async fn delete_many(ask: Ask, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
-    let mut body = Arriving::new(request.into_body(), ask.hub.patience);
+    let body = Arriving::new(request.into_body(), ask.hub.patience);
     if let Err(refusal) = ask.grant.may_delete() {
         body.drain(None).await;
         return Err(refusal);
     }
-    let mut text = BytesMut::new();
-    while let Some(piece) = body.next().await {
-        text.extend_from_slice(&piece?);
-        if text.len() > LONGEST_LIST {
-            body.drain(None).await;
-            return Err(refusal(Reason::TooLarge, format!("a list of names has at most {LONGEST_LIST} bytes")));
-        }
-    }
+    let text = body.small(LONGEST_LIST, "a list of names").await?;
     let paths: Vec<String> =
         serde_json::from_slice(&text).map_err(|error| refusal(Reason::Malformed, format!("no list of paths: {error}")))?;
     if paths.len() > DELETIONS {

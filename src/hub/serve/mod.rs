@@ -47,6 +47,8 @@ const WINDOW: u32 = 1 << 20;
 const FRAME: u32 = 256 << 10;
 /// Streams in a connection of HTTP/2.
 const STREAMS: u32 = 32;
+/// How long streams may take to give back what is theirs after their connections ended.
+const AFTERWARDS: Duration = Duration::from_secs(2);
 
 /// Serves until the process is told to stop by SIGTERM or SIGINT, and then ends what is under way; not if it is told twice. `ready` is told
 /// where it listens.
@@ -96,13 +98,17 @@ pub fn run_over(input: OwnedFd, output: OwnedFd, hub: Hub, peer: Peer) -> io::Re
     let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("hub").enable_all().build()?;
     let served = runtime.block_on(async {
         let hub = Arc::new(hub);
+        let served = Arc::clone(&hub);
         let service = service_fn(move |request| {
-            let (hub, peer) = (Arc::clone(&hub), peer.clone());
+            let (hub, peer) = (Arc::clone(&served), peer.clone());
             async move { Ok::<_, std::convert::Infallible>(http::answer(hub, peer, request).await) }
         });
         let [input, output] = [input, output].map(|end| File::from_std(end.into()));
         let stream = tokio::io::join(input, output);
-        builder(&Patience::default()).http2_only().serve_connection(TokioIo::new(stream), service).await.map_err(io::Error::other)
+        let served = builder(&Patience::default()).http2_only().serve_connection(TokioIo::new(stream), service).await;
+        hub.orders.stop();
+        let _ = tokio::time::timeout(AFTERWARDS, hub.orders.left()).await;
+        served.map_err(io::Error::other)
     });
     // An end cannot be given up while it is read.
     runtime.shutdown_background();
@@ -160,6 +166,8 @@ pub async fn serve(
         });
     }
     stop.await;
+    // Streams that have no end do not keep the hub from ending.
+    hub.orders.stop();
     let _ = stopping.send(());
     drop(stopped);
     while accepting.join_next().await.is_some() {}
@@ -167,6 +175,7 @@ pub async fn serve(
     if tokio::time::timeout(farewell, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests did not end within {} seconds and are broken off", farewell.as_secs());
     }
+    let _ = tokio::time::timeout(AFTERWARDS, hub.orders.left()).await;
     Ok(())
 }
 

@@ -7,27 +7,24 @@
 //!      --> check, with the day's share of packs            --> Maintained: what became of each step
 //! ```
 //!
-//! Each step is a command of its own as well; that goes through the same functions, which are public here.
+//! Each step is a command of its own as well; that goes through the same functions, which are those of `keep`.
 
-pub mod check;
 pub mod forget;
-pub mod prune;
 
 use std::path::PathBuf;
 
 use self::forget::JobRetention;
-use self::prune::Pruned;
 use super::JobError;
 use super::opened::Opened;
 use crate::config::{Config, Credentials};
+use crate::keep::check::check;
+use crate::keep::prune::{self, Pruned, prune};
+use crate::keep::{self, AFTER_FAILURE, Ended};
 use crate::model::event::{Event, Monitor};
 use crate::retention::Limits;
 use crate::sealed::repository::Repository;
-use crate::sealed::verify;
+use crate::sealed::verify::{self, Share};
 use crate::store::Access;
-
-/// Why nothing is pruned.
-pub(super) const AFTER_FAILURE: &str = "does not run after a forget that failed, so that what was there can still be brought back";
 
 /// A step of keeping house.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,29 +59,16 @@ pub struct MaintainOptions<'a> {
     pub limits: Limits,
 }
 
-/// How a step ended.
-#[derive(Debug)]
-pub enum Ended<T> {
-    /// It was not asked for.
-    NotAsked,
-    /// It was done, with this result.
-    Done(T),
-    /// It could not be done.
-    Failed(JobError),
-    /// It was left out, and why.
-    Skipped(&'static str),
-}
-
 /// What became of each step.
 pub struct Maintained {
     /// Where.
     pub repository: Repository,
     /// Each job with a retention; empty if there is none.
-    pub forget: Ended<Vec<JobRetention>>,
+    pub forget: Ended<Vec<JobRetention>, JobError>,
     /// What was given back.
-    pub prune: Ended<Pruned>,
+    pub prune: Ended<Pruned, JobError>,
     /// What was found.
-    pub check: Ended<verify::Report>,
+    pub check: Ended<verify::Report, JobError>,
 }
 
 impl Maintained {
@@ -123,34 +107,29 @@ pub fn maintain(options: &MaintainOptions<'_>, monitor: &dyn Monitor) -> Result<
     let opened = Opened::open(configured, base, &credentials, &options.access, None)?;
     let repository = opened.repository.clone();
     let mut done = Maintained { repository, forget: Ended::NotAsked, prune: Ended::NotAsked, check: Ended::NotAsked };
-    done.forget = step(options, Step::Forget, monitor, || forget::by_jobs(&opened, options, monitor));
+    done.forget = taken(options, Step::Forget, monitor, || forget::by_jobs(&opened, options, monitor));
     done.prune = if options.asks_for(Step::Prune) && done.forget_refused() {
         monitor.event(Event::warning(Step::Prune.word(), AFTER_FAILURE));
         Ended::Skipped(AFTER_FAILURE)
     } else {
-        step(options, Step::Prune, monitor, || prune::prune(&opened.repository, &prune::options(configured, options.dry_run)?, monitor))
+        taken(options, Step::Prune, monitor, || {
+            Ok(prune(&opened.repository, &prune::options(configured.prune, options.dry_run)?, monitor)?)
+        })
     };
-    done.check = step(options, Step::Check, monitor, || {
+    done.check = taken(options, Step::Check, monitor, || {
         let share = configured.check.unwrap_or_default().read_packs.get();
-        check::check(&opened.repository, Some(share).filter(|share| *share > 0), monitor)
+        Ok(check(&opened.repository, (share > 0).then_some(Share::Percent(share)), monitor)?)
     });
     Ok(done)
 }
 
-fn step<T>(options: &MaintainOptions<'_>, step: Step, monitor: &dyn Monitor, work: impl FnOnce() -> Result<T, JobError>) -> Ended<T> {
-    if !options.asks_for(step) {
-        return Ended::NotAsked;
-    }
-    if monitor.cancelled() {
-        return Ended::Skipped("does not run, as the command was stopped");
-    }
-    match work() {
-        Ok(done) => Ended::Done(done),
-        Err(error) => {
-            monitor.event(Event::error(step.word(), error.to_string()));
-            Ended::Failed(error)
-        }
-    }
+fn taken<T>(
+    options: &MaintainOptions<'_>,
+    step: Step,
+    monitor: &dyn Monitor,
+    work: impl FnOnce() -> Result<T, JobError>,
+) -> Ended<T, JobError> {
+    if options.asks_for(step) { keep::step(step.word(), monitor, work) } else { Ended::NotAsked }
 }
 
 impl MaintainOptions<'_> {

@@ -40,7 +40,8 @@ pub(super) fn choose(source: &Repository, mirror: Option<&Repository>, monitor: 
     choice.kept = here.list.into_iter().filter(Snapshot::counts).collect();
     for snapshot in there.list.into_iter().filter(|snapshot| snapshot.counts() && !counting.contains(&snapshot.id)) {
         let forgotten = match mirror {
-            Some(mirror) if !visible.contains(&snapshot.id) => was_forgotten(mirror.store(), &snapshot.id)?,
+            // It was there once, so it was forgotten.
+            Some(mirror) if !visible.contains(&snapshot.id) => was_brought(mirror.store(), &snapshot.id)?,
             _ => false,
         };
         if forgotten {
@@ -67,11 +68,6 @@ fn was_brought(store: &dyn Store, id: &SnapshotId) -> Result<bool, SealedError> 
     Ok(marks::read_received(store, id)?.is_some_and(|record| record.mirrored))
 }
 
-/// Whether the mirror had a snapshot that is not there any more.
-fn was_forgotten(store: &dyn Store, id: &SnapshotId) -> Result<bool, SealedError> {
-    was_brought(store, id)
-}
-
 /// Removes records of snapshots that neither side has any more, so that they do not pile up.
 ///
 /// # Errors
@@ -90,7 +86,7 @@ pub(super) fn drop_records(source: &Repository, mirror: &Repository, monitor: &d
     let mut useless = Vec::new();
     for info in store.list(Folder::Received)? {
         let Ok(id) = info.name.leaf().parse::<SnapshotId>() else { continue };
-        if !known.contains(info.name.leaf()) && was_forgotten(store, &id)? {
+        if !known.contains(info.name.leaf()) && was_brought(store, &id)? {
             useless.push(info.name);
         }
     }

@@ -120,7 +120,7 @@ fn assert_sound(memory: &MemoryStore, what: &str) {
         assert!(memory.list(Folder::Snapshots).unwrap().is_empty(), "{what}: snapshots without a repository");
         return;
     };
-    let report = verify(&repository, &verify::Options { read_packs: Some(100) }, &Collect::default()).unwrap();
+    let report = verify(&repository, &verify::Options { read_packs: Some(verify::Share::Percent(100)) }, &Collect::default()).unwrap();
     // A run that was interrupted leaves snapshots that do not count yet.
     let bad = report.problems.iter().filter(|problem| problem.severity > Severity::Info && !problem.what.contains("does not count"));
     assert_eq!(bad.collect::<Vec<_>>(), Vec::<&verify::Problem>::new(), "{what}");

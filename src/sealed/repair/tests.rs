@@ -61,7 +61,8 @@ impl Pair {
 
     fn problems(&self) -> Vec<Problem> {
         let repository = fixture::open(Arc::new(self.memory.clone()));
-        let found = verify(&repository, &verify::Options { read_packs: Some(100) }, &Collect::default()).unwrap().problems;
+        let found =
+            verify(&repository, &verify::Options { read_packs: Some(verify::Share::Percent(100)) }, &Collect::default()).unwrap().problems;
         found.into_iter().filter(|problem| problem.severity > Severity::Info).collect()
     }
 

@@ -7,11 +7,13 @@
 
 mod packs;
 mod report;
+mod share;
 mod structure;
 #[cfg(test)]
 mod tests;
 
 pub use report::{Counts, Problem, Report};
+pub use share::Share;
 
 use crate::model::event::{Event, Monitor};
 use crate::sealed::SealedError;
@@ -20,9 +22,8 @@ use crate::sealed::repository::Repository;
 /// How deep to look.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Also read so many percent of the packs; 100 reads all. A smaller share takes other packs every day, so that all
-    /// have been read after 100 / share days.
-    pub read_packs: Option<u8>,
+    /// Which packs are read too, if any.
+    pub read_packs: Option<Share>,
 }
 
 /// Checks a repository.
@@ -33,9 +34,9 @@ pub fn verify(repository: &Repository, options: &Options, monitor: &dyn Monitor)
     let mut report = Report::default();
     monitor.event(Event::Phase("structure"));
     let found = structure::check(repository, &mut report)?;
-    if let Some(percent) = options.read_packs {
+    if let Some(share) = &options.read_packs {
         monitor.event(Event::Phase("packs"));
-        packs::check(repository.store(), &found, percent, &mut report, monitor)?;
+        packs::check(repository.store(), &found, share, &mut report, monitor)?;
     }
     report.name_snapshots(repository.store(), &found.counted)?;
     Ok(report)

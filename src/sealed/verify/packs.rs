@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::report::{Problem, Report};
+use super::share::Share;
 use super::structure::{Found, digest};
 use crate::model::event::{Event, Monitor, Severity};
 use crate::model::id::{BlockId, PackId};
@@ -16,7 +16,6 @@ use crate::store::{Folder, Forward, ObjectInfo, ObjectName, Store, StoreErrorKin
 /// Packs are read in pieces of so many bytes.
 const PIECE: usize = 4 << 20;
 const THREADS: usize = 2;
-const DAY: u64 = 86_400;
 
 /// What reading one pack showed.
 #[derive(Default)]
@@ -34,9 +33,15 @@ struct Reading {
 }
 
 /// Reads a share of the packs.
-pub(super) fn check(store: &dyn Store, found: &Found, percent: u8, report: &mut Report, monitor: &dyn Monitor) -> Result<(), SealedError> {
+pub(super) fn check(
+    store: &dyn Store,
+    found: &Found,
+    share: &Share,
+    report: &mut Report,
+    monitor: &dyn Monitor,
+) -> Result<(), SealedError> {
     let packs: Vec<(&PackId, &ObjectInfo)> = found.listing.packs.iter().collect();
-    let mut packs = due(packs, percent, day(store.now()?));
+    let mut packs = share.of(packs, store.now()?);
     packs.sort_unstable_by_key(|(id, _)| **id);
     monitor.event(Event::Expect { files: packs.len() as u64, bytes: packs.iter().map(|(_, info)| info.size).sum() });
     let next = AtomicUsize::new(0);
@@ -64,27 +69,6 @@ pub(super) fn check(store: &dyn Store, found: &Found, percent: u8, report: &mut 
     seek_contents(store, found, &mut results)?;
     results.into_iter().for_each(|(id, reading)| judge(&id, reading, report));
     Ok(())
-}
-
-fn day(now: SystemTime) -> u64 {
-    now.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() / DAY)
-}
-
-/// Places in the circle of ids.
-const PARTS: u64 = 10_000;
-
-/// How far a pack lies after the place where reading begins on a day: every day that moves on by the share that is read.
-fn distance(id: &PackId, width: u64, day: u64) -> u64 {
-    let place = id.as_bytes().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)) % PARTS;
-    let start = (day % PARTS) * width % PARTS;
-    (place + PARTS - start) % PARTS
-}
-
-/// The packs whose turn to be read has come, and the next one if there is none, so that something is always read.
-fn due<'a>(packs: Vec<(&'a PackId, &'a ObjectInfo)>, percent: u8, day: u64) -> Vec<(&'a PackId, &'a ObjectInfo)> {
-    let width = u64::from(percent.min(100)) * (PARTS / 100);
-    let first = packs.iter().map(|(id, _)| distance(id, width, day)).min().unwrap_or(0);
-    packs.into_iter().filter(|(id, _)| distance(id, width, day) < width.max(first + 1)).collect()
 }
 
 fn read(store: &dyn Store, found: &Found, id: &PackId, info: &ObjectInfo) -> Result<Reading, SealedError> {

@@ -44,7 +44,8 @@ fn made() -> Made {
 
 impl Made {
     fn check(&self, read_packs: Option<u8>) -> Report {
-        verify(&fixture::open(Arc::new(self.memory.clone())), &Options { read_packs }, &Silent).unwrap()
+        verify(&fixture::open(Arc::new(self.memory.clone())), &Options { read_packs: read_packs.map(super::Share::Percent) }, &Silent)
+            .unwrap()
     }
 
     fn refs_of(&self, id: &SnapshotId) -> ObjectName {

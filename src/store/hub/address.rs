@@ -40,6 +40,9 @@ pub enum HubAddressError {
     /// Not of the form that is needed.
     #[error("`{0}` names no repository at a hub; write https://HOST/NAME or ssh://USER@HOST/NAME, without `?`")]
     Form(String),
+    /// Not of the form of a hub.
+    #[error("`{0}` names no hub; write https://HOST or ssh://USER@HOST/NAME, without `?`")]
+    NoHub(String),
     /// A password in the URL.
     #[error("a URL ends up in logs and lists of processes and must hold no password; put the hub's token into a file for --token-file")]
     Secret,
@@ -93,6 +96,31 @@ impl HubAddress {
     }
 }
 
+impl Way {
+    /// Reads where a hub is: `https://HUB`, whatever repository is meant there, or `ssh://USER@HUB/NAME`, where there is only one. That is
+    /// returned too.
+    ///
+    /// # Errors
+    /// If it names no hub.
+    pub fn parse(url: &str, plain: bool) -> Result<(Self, Option<String>), HubAddressError> {
+        let form = || HubAddressError::NoHub(url.rsplit_once('@').map_or(url, |(_, rest)| rest).to_owned());
+        let (scheme, rest) = url.split_once("://").ok_or_else(form)?;
+        match scheme {
+            "ssh" => {
+                let HubAddress { way, repository } = HubAddress::parse(scheme, rest, plain)?;
+                Ok((way, Some(repository)))
+            }
+            // What holds for a repository there holds for the hub.
+            "https" | "http" => match HubAddress::parse(scheme, &format!("{}/hub", rest.trim_end_matches('/')), plain) {
+                Ok(HubAddress { way, .. }) => Ok((way, None)),
+                Err(HubAddressError::Form(_) | HubAddressError::Name(_)) => Err(form()),
+                Err(error) => Err(error),
+            },
+            _ => Err(form()),
+        }
+    }
+}
+
 fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
@@ -136,6 +164,18 @@ mod tests {
         for url in ["https://hub/..", "https://hub/A", "https://hub/a%2fb", "https://hub/-a", "https://hub/.a"] {
             assert!(matches!(parse(url), Err(HubAddressError::Name(_))), "{url}");
         }
+    }
+
+    #[test]
+    fn a_hub_is_named_with_and_without_a_repository() {
+        let shown = |url| Way::parse(url, false).map(|(way, repository)| (way.to_string(), repository));
+        assert_eq!(shown("https://hub:8420/backup/"), Ok(("https://hub:8420/backup".to_owned(), None)));
+        assert_eq!(shown("ssh://me@hub/nas"), Ok(("ssh://me@hub".to_owned(), Some("nas".to_owned()))));
+        for url in ["hub", "https://", "https:///", "sftp://hub/nas", "https://hub?x=1", "ssh://hub"] {
+            assert!(Way::parse(url, false).is_err(), "{url}");
+        }
+        assert!(matches!(Way::parse("http://hub.lan", false), Err(HubAddressError::Plain(_))));
+        assert_eq!(Way::parse("https://me:secret@hub", false), Err(HubAddressError::Secret));
     }
 
     #[test]

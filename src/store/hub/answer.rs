@@ -3,7 +3,6 @@
 use std::error::Error as _;
 use std::fmt;
 use std::io;
-use std::time::Duration;
 
 use http::StatusCode;
 
@@ -16,13 +15,13 @@ const TOLD: usize = 300;
 
 /// Why a request failed.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(in crate::store) enum Failure {
     /// The hub, or a proxy before it, answered so.
     Answer(StatusCode, Refusal),
     /// The hub could not be reached, or the line broke.
     Line(Break),
     /// It said nothing for so long.
-    Silence(Duration),
+    Silence(Silence),
     /// It said what no hub says.
     Strange(String),
 }
@@ -44,7 +43,7 @@ impl Failure {
 
 /// How a line failed.
 #[derive(Debug)]
-pub(super) struct Break {
+pub(in crate::store) struct Break {
     text: String,
     kind: BreakKind,
 }
@@ -93,8 +92,8 @@ impl From<reqwest::Error> for Failure {
 }
 
 impl From<Silence> for Failure {
-    fn from(Silence(time): Silence) -> Self {
-        Self::Silence(time)
+    fn from(silence: Silence) -> Self {
+        Self::Silence(silence)
     }
 }
 
@@ -127,7 +126,7 @@ impl fmt::Display for Failure {
             Self::Answer(status, Refusal { message, .. }) if message.is_empty() => write!(f, "{status}"),
             Self::Answer(status, Refusal { message, .. }) => write!(f, "{}: {message}", status.as_u16()),
             Self::Line(line) => f.write_str(&line.text),
-            Self::Silence(time) => write!(f, "no answer for {} seconds", time.as_secs()),
+            Self::Silence(silence) => silence.fmt(f),
             Self::Strange(what) => f.write_str(what),
         }
     }

@@ -16,7 +16,7 @@ use super::listing::{Listing, ListingError};
 use super::protocol::{ERROR, STORED, VERSION};
 use super::wire::{Answer, Bytestream, Message, Wire};
 use super::{HubAddress, Way};
-use crate::store::attempt::{ANSWER, Held};
+use crate::store::attempt::{ANSWER, Held, Silence};
 use crate::store::line::{Line, Paces};
 use crate::store::pieces;
 use crate::store::requests::{Counter, RequestKind, Requests};
@@ -106,9 +106,15 @@ pub(super) struct Client {
 impl Client {
     /// Nothing is asked yet.
     pub(super) fn new(address: &HubAddress, access: &Access) -> io::Result<Self> {
-        let wire = match &address.way {
+        let client = Self::of_hub(&address.way, &address.repository, access)?;
+        Ok(Self { root: format!("/{VERSION}/{}", address.repository), ..client })
+    }
+
+    /// That of a hub, whatever repository is meant; `ssh` is told one. Nothing is asked yet.
+    pub(super) fn of_hub(way: &Way, repository: &str, access: &Access) -> io::Result<Self> {
+        let wire = match way {
             Way::Http(base) => Wire::http(base)?,
-            Way::Ssh(host) => Wire::ssh(host.clone(), access.ssh().clone(), &address.repository)?,
+            Way::Ssh(host) => Wire::ssh(host.clone(), access.ssh().clone(), repository)?,
         };
         let mut headers = HeaderMap::new();
         if let Some(token) = access.token() {
@@ -116,8 +122,7 @@ impl Client {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        let root = format!("/{VERSION}/{}", address.repository);
-        Ok(Self { wire, root, headers, line: access.line(), counter: Counter::default() })
+        Ok(Self { wire, root: String::new(), headers, line: access.line(), counter: Counter::default() })
     }
 
     /// The requests so far.
@@ -149,7 +154,7 @@ impl Client {
                 Ok(answer) => answer?,
                 Err(_) => {
                     self.wire.give_up().await;
-                    return Err(Failure::Silence(ANSWER));
+                    return Err(Silence(ANSWER).into());
                 }
             }
         };
@@ -166,6 +171,11 @@ impl Client {
             said.extend_from_slice(&piece);
         }
         Err(Failure::of(status, word.as_deref(), &said))
+    }
+
+    /// The hub says nothing: what is asked next shall go another way.
+    pub(super) async fn give_up(&self) {
+        self.wire.give_up().await;
     }
 
     fn arriving(&self, answer: Answer) -> Arriving {
@@ -185,23 +195,6 @@ impl Client {
             return Err(Failure::Strange("it was asked for a part of an object and sends all of it".to_owned()));
         }
         Ok(self.arriving(answer))
-    }
-
-    /// All of them, unless there are more than `limit`.
-    pub(super) async fn bytes(&self, path: &str, range: Option<Range<u64>>, limit: u64) -> Result<Option<Vec<u8>>, Failure> {
-        let mut arriving = self.get(path, range).await?;
-        let size = arriving.answer.length().unwrap_or_default();
-        if size > limit {
-            return Ok(None);
-        }
-        let mut bytes = Vec::with_capacity(usize::try_from(size.min(LONGEST_JSON as u64)).unwrap_or_default());
-        while let Some(piece) = arriving.next().await? {
-            if (bytes.len() + piece.len()) as u64 > limit {
-                return Ok(None);
-            }
-            bytes.extend_from_slice(&piece);
-        }
-        Ok(Some(bytes))
     }
 
     /// Size and time of an object.
@@ -250,13 +243,18 @@ fn strange(error: impl std::fmt::Display) -> Failure {
 }
 
 /// An answer that is being read.
-pub(super) struct Arriving {
+pub(in crate::store) struct Arriving {
     answer: Answer,
     down: Paces,
     held: Held,
 }
 
 impl Arriving {
+    /// How many bytes it has, if it says so.
+    pub(super) fn length(&self) -> Option<u64> {
+        self.answer.length()
+    }
+
     /// The next bytes; none at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         let piece = self.answer.chunk().await?;

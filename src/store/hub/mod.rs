@@ -10,10 +10,10 @@
 mod address;
 mod answer;
 mod client;
-mod download;
 pub mod listing;
+pub mod order;
+mod orders;
 pub mod protocol;
-mod staged;
 mod wire;
 
 use std::io::Read;
@@ -27,15 +27,16 @@ use http::Method;
 
 pub use self::address::{HubAddress, HubAddressError, Way, is_name};
 use self::answer::{Failure, explain};
-use self::client::{Client, Content};
+use self::client::{Arriving, Client, Content};
+pub use self::orders::{Listening, OrderClient, Trigger};
 use self::protocol::{About, Deleted, Reason, Stored};
 use super::attempt::{Attempts, LISTING};
-use super::pieces::Memory;
+use super::download::{self, Download, Stretch};
+use super::pieces::{Memory, Whole};
 use super::requests::{RequestKind, Requests};
+use super::upload::{Staged, Upload};
 use super::{Access, Folder, ObjectInfo, ObjectName, Packing, Put, StagedObject, Store, StoreError, StoreErrorKind};
 
-/// Bytes for which a read that knows no limit is given time.
-const LARGEST: u64 = 1 << 30;
 /// A pack at a hub, in bytes: it is sent from memory by one request, while another is sent and a third filled.
 const PACK: u64 = 40 << 20;
 /// Packs on their way at once.
@@ -158,49 +159,70 @@ fn object_path(name: &ObjectName) -> String {
     format!("/objects/{}", name.path())
 }
 
+impl Upload for HubStore {
+    fn memory(&self) -> &Arc<Memory> {
+        &self.0.memory
+    }
+
+    fn upload(&self, name: &ObjectName, whole: Whole) -> Result<Put, StoreError> {
+        match whole {
+            Whole::File(file, size) => self.put(name, &Content::File(&file, size), size),
+            Whole::Pieces(pieces) => {
+                let size = pieces.iter().map(|piece| piece.len() as u64).sum();
+                self.put(name, &Content::Pieces(pieces), size)
+            }
+        }
+    }
+}
+
+impl Download for HubStore {
+    type Failure = Failure;
+    type Answer = Arriving;
+
+    fn attempts(&self) -> &Attempts<Failure> {
+        &self.0.attempts
+    }
+
+    fn not_read(&self, name: &ObjectName, failure: &Failure) -> StoreError {
+        self.failed("read", name, failure)
+    }
+
+    async fn ask(&self, name: &ObjectName, range: Option<Range<u64>>) -> Result<Arriving, Failure> {
+        self.0.client.get(&object_path(name), range).await
+    }
+
+    fn announced(answer: &Arriving) -> Option<u64> {
+        answer.length()
+    }
+
+    async fn next(answer: &mut Arriving) -> Result<Option<Bytes>, Failure> {
+        answer.next().await
+    }
+}
+
 impl Store for HubStore {
     fn location(&self) -> String {
         self.0.address.to_string()
     }
 
     fn put_new(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StoreError> {
-        self.put(name, &Content::Pieces(vec![Bytes::copy_from_slice(bytes)]), bytes.len() as u64)
+        self.upload(name, Whole::Pieces(vec![Bytes::copy_from_slice(bytes)]))
     }
 
     fn stage(&self) -> Result<Box<dyn StagedObject>, StoreError> {
-        Ok(Box::new(staged::Staged::new(self.clone())))
+        Ok(Box::new(Staged::new(self)))
     }
 
     fn get(&self, name: &ObjectName, limit: u64) -> Result<Vec<u8>, StoreError> {
-        let path = object_path(name);
-        let (result, _) = self.0.attempts.run(limit.min(LARGEST), |_| self.0.client.bytes(&path, None, limit));
-        match result {
-            Ok(Some(bytes)) => Ok(bytes),
-            Ok(None) => Err(StoreError::new(StoreErrorKind::TooLarge, "read", name)),
-            Err(failure) => Err(self.failed("read", name, &failure)),
-        }
+        download::get(self, name, limit)
     }
 
     fn get_range(&self, name: &ObjectName, offset: u64, length: usize, buffer: &mut Vec<u8>) -> Result<(), StoreError> {
-        buffer.clear();
-        let truncated = || StoreError::new(StoreErrorKind::Truncated, "read", name);
-        let end = offset.checked_add(length as u64).ok_or_else(truncated)?;
-        if length == 0 {
-            // No request asks for nothing.
-            return if self.stat(name)?.size >= offset { Ok(()) } else { Err(truncated()) };
-        }
-        let path = object_path(name);
-        let (result, _) = self.0.attempts.run(length as u64, |_| self.0.client.bytes(&path, Some(offset..end), length as u64));
-        match result {
-            Ok(Some(bytes)) if bytes.len() == length => *buffer = bytes,
-            Ok(_) => return Err(truncated()),
-            Err(failure) => return Err(self.failed("read", name, &failure)),
-        }
-        Ok(())
+        download::get_range(self, name, offset, length, buffer)
     }
 
     fn stream<'a>(&'a self, name: &ObjectName, range: Range<u64>) -> Option<Box<dyn Read + Send + 'a>> {
-        Some(Box::new(download::Download::new(self.clone(), name, range)))
+        Some(Box::new(Stretch::new(self, name, range)))
     }
 
     fn list(&self, folder: Folder) -> Result<Vec<ObjectInfo>, StoreError> {

@@ -123,6 +123,8 @@ pub enum Reason {
     Method,
     /// 408: the body came too slowly.
     Slow,
+    /// 409: the order has ended, or the host has as many as it may have.
+    Conflict,
     /// 411: an upload must say its length.
     LengthRequired,
     /// 413: larger than any object of its kind.

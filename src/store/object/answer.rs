@@ -3,7 +3,6 @@
 use std::error::Error as _;
 use std::fmt;
 use std::io;
-use std::time::Duration;
 
 use opendal::{Error, ErrorKind};
 
@@ -15,11 +14,11 @@ const TOLD: usize = 300;
 
 /// Why a request failed.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(in crate::store) enum Failure {
     /// The server answered so, or could not be reached.
     Answer(Error),
     /// It said nothing for so long.
-    Silence(Duration),
+    Silence(Silence),
 }
 
 impl Failure {
@@ -46,8 +45,8 @@ impl From<Error> for Failure {
 }
 
 impl From<Silence> for Failure {
-    fn from(Silence(time): Silence) -> Self {
-        Self::Silence(time)
+    fn from(silence: Silence) -> Self {
+        Self::Silence(silence)
     }
 }
 
@@ -72,7 +71,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Answer(error) => f.write_str(&told(error)),
-            Self::Silence(time) => write!(f, "no answer for {} seconds", time.as_secs()),
+            Self::Silence(silence) => silence.fmt(f),
         }
     }
 }
@@ -83,7 +82,7 @@ pub(super) fn is_unknown_condition(error: &Error) -> bool {
 }
 
 /// Whether an object ended before the range that was asked for.
-pub(super) fn is_short(error: &Error) -> bool {
+fn is_short(error: &Error) -> bool {
     error.kind() == ErrorKind::RangeNotSatisfied || status(error) == Some(416) || error.message().contains("too little data")
 }
 
@@ -133,7 +132,7 @@ fn judge(error: &Error) -> (StoreErrorKind, Option<&'static str>) {
     }
     match error.kind() {
         ErrorKind::NotFound => (Kind::NotFound, None),
-        ErrorKind::RangeNotSatisfied => (Kind::Truncated, None),
+        _ if is_short(error) => (Kind::Truncated, None),
         ErrorKind::PermissionDenied => (Kind::Refused, Some(judge_refusal(&text))),
         _ if is_plain(error) => (
             Kind::Other,

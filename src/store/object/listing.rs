@@ -12,11 +12,11 @@
 use std::future::IntoFuture as _;
 
 use futures_util::StreamExt as _;
-use opendal::{Entry, Error, ErrorKind, Operator};
+use opendal::{Entry, Error, ErrorKind};
 
 use super::answer::Failure;
 use super::{ObjectStore, TEMPORARY, info};
-use crate::store::attempt::{ANSWER, LISTING};
+use crate::store::attempt::{ANSWER, LISTING, Silence};
 use crate::store::name::by_name;
 use crate::store::{Folder, ObjectInfo, ObjectName};
 
@@ -42,7 +42,7 @@ impl ObjectStore {
         let Some(first) = folders.first() else { return Ok(found) };
         let mut after = format!("{first}/");
         loop {
-            let stretch = |_| read(&self.0.operator, &folders, after.clone());
+            let stretch = |_| self.read(&folders, after.clone());
             let here = || folders.iter().rev().find(|folder| is_behind(&after, **folder)).unwrap_or(first);
             let (more, end) = self.0.attempts.run(LISTING, stretch).0.map_err(|failure| (*here(), failure))?;
             found.extend(more);
@@ -56,20 +56,78 @@ impl ObjectStore {
     fn sweep_each(&self, folders: &[Folder]) -> Result<Vec<ObjectInfo>, (Folder, Failure)> {
         let mut found = Vec::new();
         for folder in folders {
-            let path = format!("{folder}/");
+            let path = self.below(&format!("{folder}/"));
             let list = |_| self.0.operator.list_with(&path).recursive(true).into_future();
             let entries = self.0.attempts.run(LISTING, list).0.map_err(|failure| (*folder, failure))?;
-            found.extend(entries.iter().filter_map(|entry| object(*folder, entry)));
+            for entry in &entries {
+                let path = self.path_of(entry).map_err(|error| (*folder, error.into()))?;
+                found.extend(object(*folder, path, entry));
+            }
         }
         Ok(found)
     }
 
     /// Names of top-level folders that are not ours.
     pub(super) fn strangers(&self) -> Result<Vec<String>, Failure> {
-        let entries = self.0.attempts.run(LISTING, |_| self.0.operator.list("/")).0?;
-        let folders = entries.iter().filter_map(|entry| entry.path().strip_suffix('/')).filter(|name| !name.is_empty());
+        let top = self.below("");
+        let entries = self.0.attempts.run(LISTING, |_| self.0.operator.list(&top)).0?;
+        let paths: Vec<_> = entries.iter().map(|entry| self.path_of(entry)).collect::<opendal::Result<_>>()?;
+        let folders = paths.into_iter().filter_map(|path| path.strip_suffix('/')).filter(|name| !name.is_empty());
         let known = |name: &str| Folder::ALL.iter().any(|folder| folder.as_str() == name) || (self.0.renames && name == TEMPORARY);
         Ok(folders.filter(|name| !known(name)).map(str::to_owned).collect())
+    }
+
+    /// The path in the repository of what was listed. A server may list anything, whatever it was asked for.
+    fn path_of<'a>(&self, entry: &'a Entry) -> opendal::Result<&'a str> {
+        let root = &self.0.place.root;
+        entry.path().strip_prefix(root).ok_or_else(|| {
+            let why = format!("the server lists `{}`, where it was asked for what begins with `{root}`", entry.path());
+            Error::new(ErrorKind::Unsupported, why)
+        })
+    }
+
+    /// Reads the objects of some folders, in the order of their names, from behind a key on.
+    async fn read(&self, folders: &[Folder], after: String) -> opendal::Result<(Vec<ObjectInfo>, Stretch)> {
+        // A folder alone is asked for by its name: with that, a server need not look at any other.
+        let below = match folders {
+            [folder] => self.below(&format!("{folder}/")),
+            _ => self.below(""),
+        };
+        let mut lister = self.0.operator.lister_with(&below).recursive(true).start_after(&self.below(&after)).await?;
+        let mut found = Vec::new();
+        let mut last: Option<String> = None;
+        let mut unwanted = 0;
+        loop {
+            let entry = match tokio::time::timeout(ANSWER, lister.next()).await {
+                Ok(None) => return Ok((found, Stretch::Done)),
+                Ok(Some(Ok(entry))) => entry,
+                Ok(Some(Err(error))) => return last.map(|key| (found, Stretch::From(key))).ok_or(error),
+                Err(_) => {
+                    let silent = || Error::new(ErrorKind::Unexpected, Silence(ANSWER).to_string()).set_temporary();
+                    return last.map(|key| (found, Stretch::From(key))).ok_or_else(silent);
+                }
+            };
+            let path = self.path_of(&entry)?;
+            if path <= last.as_deref().unwrap_or(&after) {
+                // Snapshots could be overlooked, and what they need be deleted.
+                let why = format!("the server lists names out of order: `{}` behind `{}`", path, last.unwrap_or(after));
+                return Err(Error::new(ErrorKind::Unsupported, why));
+            }
+            match folders.iter().find(|folder| path.split('/').next() == Some(folder.as_str())) {
+                Some(folder) => {
+                    unwanted = 0;
+                    found.extend(object(*folder, path, &entry));
+                }
+                None => {
+                    unwanted += 1;
+                    if unwanted == PAGE {
+                        let next = folders.iter().find(|folder| !is_behind(path, **folder));
+                        return Ok((found, next.map_or(Stretch::Done, |next| Stretch::From(format!("{next}/")))));
+                    }
+                }
+            }
+            last = Some(path.to_owned());
+        }
     }
 }
 
@@ -78,51 +136,8 @@ fn is_behind(key: &str, folder: Folder) -> bool {
     key >= format!("{folder}/").as_str()
 }
 
-/// Reads the objects of some folders, in the order of their names, from behind a key on.
-async fn read(operator: &Operator, folders: &[Folder], after: String) -> opendal::Result<(Vec<ObjectInfo>, Stretch)> {
-    // A folder alone is asked for by its name: with that, a server need not look at any other.
-    let path = match folders {
-        [folder] => format!("{folder}/"),
-        _ => "/".to_owned(),
-    };
-    let mut lister = operator.lister_with(&path).recursive(true).start_after(&after).await?;
-    let mut found = Vec::new();
-    let mut last: Option<String> = None;
-    let mut unwanted = 0;
-    loop {
-        let entry = match tokio::time::timeout(ANSWER, lister.next()).await {
-            Ok(None) => return Ok((found, Stretch::Done)),
-            Ok(Some(Ok(entry))) => entry,
-            Ok(Some(Err(error))) => return last.map(|key| (found, Stretch::From(key))).ok_or(error),
-            Err(_) => {
-                let silent = || Error::new(ErrorKind::Unexpected, format!("no answer for {} seconds", ANSWER.as_secs())).set_temporary();
-                return last.map(|key| (found, Stretch::From(key))).ok_or_else(silent);
-            }
-        };
-        if entry.path() <= last.as_deref().unwrap_or(&after) {
-            // Snapshots could be overlooked, and what they need be deleted.
-            let why = format!("the server lists names out of order: `{}` behind `{}`", entry.path(), last.unwrap_or(after));
-            return Err(Error::new(ErrorKind::Unsupported, why));
-        }
-        match folders.iter().find(|folder| entry.path().split('/').next() == Some(folder.as_str())) {
-            Some(folder) => {
-                unwanted = 0;
-                found.extend(object(*folder, &entry));
-            }
-            None => {
-                unwanted += 1;
-                if unwanted == PAGE {
-                    let next = folders.iter().find(|folder| !is_behind(entry.path(), **folder));
-                    return Ok((found, next.map_or(Stretch::Done, |next| Stretch::From(format!("{next}/")))));
-                }
-            }
-        }
-        last = Some(entry.path().to_owned());
-    }
-}
-
-fn object(folder: Folder, entry: &Entry) -> Option<ObjectInfo> {
-    Some(info(object_name(folder, entry.path())?, entry.metadata()))
+fn object(folder: Folder, path: &str, entry: &Entry) -> Option<ObjectInfo> {
+    Some(info(object_name(folder, path)?, entry.metadata()))
 }
 
 /// The object that a path below a folder names.

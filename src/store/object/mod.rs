@@ -19,24 +19,22 @@
 mod address;
 mod answer;
 mod credentials;
-mod download;
 mod listing;
 mod renamed;
 mod service;
-mod staged;
 mod transport;
 
 use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use opendal::services::S3;
-use opendal::{Buffer, ErrorKind, Metadata, OperationContext, Operator};
+use opendal::{Buffer, BufferStream, ErrorKind, Metadata, OperationContext, Operator};
 
 pub use self::address::{AddressError, Bucket, Checksum, Defaults};
 use self::answer::Failure;
@@ -45,14 +43,14 @@ use self::renamed::TEMPORARY;
 pub use self::service::{Service, ServiceError};
 use self::transport::Transport;
 use super::attempt::{Attempts, Failing as _};
-use super::pieces::{self, Memory};
+use super::download::{self, Download, Stretch};
+use super::pieces::{self, Memory, Whole};
 use super::requests::Requests;
-use super::{Folder, ObjectInfo, ObjectName, Packing, Put, StagedObject, Store, StoreError, StoreErrorKind};
+use super::upload::{Staged, Upload};
+use super::{Folder, ObjectInfo, ObjectName, Packing, Put, StagedObject, Store, StoreError};
 
 /// Objects that one request deletes; the protocol allows no more.
 const BATCH: usize = 1000;
-/// Bytes for which a read that knows no limit is given time.
-const LARGEST: u64 = 1 << 30;
 /// A pack in a bucket, in bytes: it is sent from memory by one request, while another is sent and a third filled.
 const PACK: u64 = 40 << 20;
 /// Packs on their way at once.
@@ -89,6 +87,9 @@ struct Place {
     location: String,
     /// As a URL.
     server: String,
+    /// What all keys of the repository begin with: nothing, or a prefix with its `/`. The library is not told of it, as it would cut so many
+    /// bytes off whatever name a server lists, and die of one that is shorter.
+    root: String,
     /// Whether the server is believed to refuse replacements when it is asked to.
     conditional: bool,
     listing_lag: Duration,
@@ -109,6 +110,7 @@ impl ObjectStore {
         let place = Place {
             location: bucket.to_string(),
             server: bucket.endpoint().to_owned(),
+            root: root(bucket.prefix()),
             conditional: bucket.conditional_writes(),
             listing_lag: bucket.listing_lag(),
         };
@@ -123,9 +125,10 @@ impl ObjectStore {
     /// # Errors
     /// If the service does not know what is given, or no client can be made of it.
     pub fn at_service(service: &Service, access: &Access) -> Result<Self, ServiceError> {
-        let operator = service.operator(access.credentials())?;
+        let (operator, prefix) = service.operator(access.credentials())?;
         let conditional = operator.info().capability().write_with_if_not_exists;
-        let place = Place { location: service.to_string(), server: service.server(), conditional, listing_lag: Duration::ZERO };
+        let (location, server, root) = (service.to_string(), service.server(), root(&prefix));
+        let place = Place { location, server, root, conditional, listing_lag: Duration::ZERO };
         Ok(Self::over(operator, place, access)?)
     }
 
@@ -181,6 +184,16 @@ impl ObjectStore {
         answer::explain(action, format!("{object} in {}", self.location()), &self.0.place.server, failure)
     }
 
+    /// The key of an object.
+    fn key(&self, name: &ObjectName) -> String {
+        self.below(&name.path())
+    }
+
+    /// The key of what has this path in the repository.
+    fn below(&self, path: &str) -> String {
+        format!("{}{path}", self.0.place.root)
+    }
+
     /// Stores `bytes` unless the name is taken.
     fn put(&self, name: &ObjectName, bytes: Buffer) -> Result<Put, StoreError> {
         let failed = |failure: &Failure| self.error("store", name, failure);
@@ -197,7 +210,7 @@ impl ObjectStore {
                 return Ok(Put::Exists);
             }
             let size = bytes.len() as u64;
-            let path = name.path();
+            let path = self.key(name);
             let (operator, path, bytes) = (&self.0.operator, &path, &bytes);
             let write = |attempt| async move {
                 // An earlier attempt may have come through. A server that knows it from the head of a request need not read the
@@ -225,7 +238,7 @@ impl ObjectStore {
 
     /// Deletes by one request. If the server leaves some of them, the library does not tell which; they are then asked for one by one.
     fn delete_batch(&self, names: &[ObjectName]) -> Vec<Result<(), StoreError>> {
-        let delete = |_| self.0.operator.delete_iter(names.iter().map(ObjectName::path).collect::<Vec<_>>());
+        let delete = |_| self.0.operator.delete_iter(names.iter().map(|name| self.key(name)).collect::<Vec<_>>());
         match self.0.attempts.run(0, delete).0 {
             Ok(()) => names.iter().map(|_| Ok(())).collect(),
             Err(failure) if failure.may_pass() || failure.is_refusal() => {
@@ -243,7 +256,7 @@ impl ObjectStore {
         if self.exists(name)? {
             return Ok(Put::Exists);
         }
-        let path = name.path();
+        let path = self.key(name);
         let failed = |error: std::io::Error| opendal::Error::new(ErrorKind::Unexpected, "read a temporary file").set_source(error);
         let write = |_| async {
             pieces::rewind(file).map_err(failed)?;
@@ -285,20 +298,54 @@ impl ObjectStore {
     fn head(&self, path: &str) -> Result<Metadata, Failure> {
         self.0.attempts.run(0, |_| self.0.operator.stat(path)).0
     }
+}
 
-    /// Reads the whole of an object, up to a limit; `None` above it.
-    async fn read_whole(operator: &Operator, path: &str, limit: u64) -> opendal::Result<Option<Vec<u8>>> {
-        let mut stream = pin!(operator.reader(path).await?.into_stream(..).await?);
-        let mut bytes = Vec::new();
-        while let Some(piece) = stream.next().await {
-            let piece = piece?;
-            if (bytes.len() + piece.len()) as u64 > limit {
-                return Ok(None);
-            }
-            bytes.extend_from_slice(&piece.to_bytes());
-        }
-        Ok(Some(bytes))
+impl Upload for ObjectStore {
+    fn memory(&self) -> &Arc<Memory> {
+        &self.0.memory
     }
+
+    fn upload(&self, name: &ObjectName, whole: Whole) -> Result<Put, StoreError> {
+        match whole {
+            Whole::File(file, size) => self.put_parts(name, &file, size),
+            Whole::Pieces(pieces) => self.put(name, pieces.into_iter().collect()),
+        }
+    }
+}
+
+impl Download for ObjectStore {
+    type Failure = Failure;
+    type Answer = BufferStream;
+
+    fn attempts(&self) -> &Attempts<Failure> {
+        &self.0.attempts
+    }
+
+    fn not_read(&self, name: &ObjectName, failure: &Failure) -> StoreError {
+        self.error("read", name, failure)
+    }
+
+    async fn ask(&self, name: &ObjectName, range: Option<Range<u64>>) -> Result<BufferStream, Failure> {
+        let reader = self.0.operator.reader(&self.key(name)).await?;
+        Ok(match range {
+            Some(range) => reader.into_stream(range).await?,
+            None => reader.into_stream(..).await?,
+        })
+    }
+
+    /// The library keeps it to itself.
+    fn announced(_: &BufferStream) -> Option<u64> {
+        None
+    }
+
+    async fn next(answer: &mut BufferStream) -> Result<Option<Bytes>, Failure> {
+        Ok(answer.next().await.transpose()?.map(|piece| piece.to_bytes()))
+    }
+}
+
+/// What keys below a prefix begin with.
+fn root(prefix: &str) -> String {
+    prefix.split('/').filter(|part| !part.is_empty()).map(|part| format!("{part}/")).collect()
 }
 
 /// Size and time of an object; whole seconds, as answers about single objects tell no more.
@@ -309,7 +356,7 @@ fn info(name: ObjectName, metadata: &Metadata) -> ObjectInfo {
 }
 
 fn builder(bucket: &Bucket, access: &Access) -> Result<S3, CredentialsError> {
-    let mut builder = S3::default().bucket(bucket.name()).root(bucket.prefix()).endpoint(bucket.endpoint()).region(bucket.region());
+    let mut builder = S3::default().bucket(bucket.name()).endpoint(bucket.endpoint()).region(bucket.region());
     if bucket.is_virtual_style() {
         builder = builder.enable_virtual_host_style();
     }
@@ -339,43 +386,19 @@ impl Store for ObjectStore {
     }
 
     fn stage(&self) -> Result<Box<dyn StagedObject>, StoreError> {
-        Ok(Box::new(staged::Staged::new(self.clone())))
+        Ok(Box::new(Staged::new(self)))
     }
 
     fn get(&self, name: &ObjectName, limit: u64) -> Result<Vec<u8>, StoreError> {
-        let path = name.path();
-        let (result, _) = self.0.attempts.run(limit.min(LARGEST), |_| Self::read_whole(&self.0.operator, &path, limit));
-        match result {
-            Ok(Some(bytes)) => Ok(bytes),
-            Ok(None) => Err(StoreError::new(StoreErrorKind::TooLarge, "read", name)),
-            Err(failure) => Err(self.error("read", name, &failure)),
-        }
+        download::get(self, name, limit)
     }
 
     fn get_range(&self, name: &ObjectName, offset: u64, length: usize, buffer: &mut Vec<u8>) -> Result<(), StoreError> {
-        buffer.clear();
-        let truncated = || StoreError::new(StoreErrorKind::Truncated, "read", name);
-        let end = offset.checked_add(length as u64).ok_or_else(truncated)?;
-        if length == 0 {
-            // No request asks for nothing.
-            return if self.stat(name)?.size >= offset { Ok(()) } else { Err(truncated()) };
-        }
-        let path = name.path();
-        let read = |_| async { self.0.operator.reader(&path).await?.read(offset..end).await };
-        let bytes = match self.0.attempts.run(length as u64, read).0 {
-            Ok(bytes) => bytes,
-            Err(Failure::Answer(error)) if answer::is_short(&error) => return Err(truncated()),
-            Err(failure) => return Err(self.error("read", name, &failure)),
-        };
-        if bytes.len() != length {
-            return Err(truncated());
-        }
-        Iterator::for_each(bytes, |part| buffer.extend_from_slice(&part));
-        Ok(())
+        download::get_range(self, name, offset, length, buffer)
     }
 
     fn stream<'a>(&'a self, name: &ObjectName, range: Range<u64>) -> Option<Box<dyn Read + Send + 'a>> {
-        Some(Box::new(download::Download::new(self.clone(), name, range)))
+        Some(Box::new(Stretch::new(self, name, range)))
     }
 
     fn list(&self, folder: Folder) -> Result<Vec<ObjectInfo>, StoreError> {
@@ -387,12 +410,12 @@ impl Store for ObjectStore {
     }
 
     fn stat(&self, name: &ObjectName) -> Result<ObjectInfo, StoreError> {
-        let metadata = self.head(&name.path()).map_err(|failure| self.error("look up", name, &failure))?;
+        let metadata = self.head(&self.key(name)).map_err(|failure| self.error("look up", name, &failure))?;
         Ok(info(name.clone(), &metadata))
     }
 
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
-        let path = name.path();
+        let path = self.key(name);
         let (result, _) = self.0.attempts.run(0, |_| self.0.operator.delete(&path));
         match result {
             Err(Failure::Answer(error)) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -418,7 +441,7 @@ impl Store for ObjectStore {
     /// cost three requests and a right to delete.
     fn now(&self) -> Result<SystemTime, StoreError> {
         let failed = |failure: &Failure| self.error("read the clock", "the server", failure);
-        match self.head("repo/0") {
+        match self.head(&self.below("repo/0")) {
             Err(failure) if !failure.is_absence() => return Err(failed(&failure)),
             _ => {}
         }

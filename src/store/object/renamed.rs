@@ -23,10 +23,10 @@ impl ObjectStore {
     /// Stores `bytes` unless the name is taken.
     pub(super) fn put_renamed(&self, name: &ObjectName, bytes: &Buffer) -> Result<Put, StoreError> {
         self.0.swept.call_once(|| self.sweep_temporaries());
-        let (operator, path) = (&self.0.operator, name.path());
+        let (operator, path) = (&self.0.operator, self.key(name));
         // Each attempt has a place of its own: one that was given up may still arrive, and would be mixed with the next.
         let write = |_| {
-            let (temporary, bytes) = (unique_path(), bytes.clone());
+            let (temporary, bytes) = (self.below(&unique_path()), bytes.clone());
             async move { operator.write(&temporary, bytes).await.map(|_| temporary) }
         };
         let temporary = self.0.attempts.run(bytes.len() as u64, write).0.map_err(|failure| self.error("store", name, &failure))?;
@@ -51,12 +51,13 @@ impl ObjectStore {
 
     /// Removes uploads that crashed runs left, as far as that works: they are in nobody's way.
     fn sweep_temporaries(&self) {
-        let folder = format!("{TEMPORARY}/");
+        let folder = self.below(&format!("{TEMPORARY}/"));
         let (found, _) = self.0.attempts.run(LISTING, |_| self.0.operator.list(&folder));
         let now = self.0.transport.date();
         for entry in found.unwrap_or_default().iter().filter(|entry| entry.metadata().is_file()) {
             let written = entry.metadata().last_modified().map(|time| SystemTime::from(time.into_inner()));
             if let (Some(now), Some(written)) = (now, written)
+                && entry.path().starts_with(&folder)
                 && now.duration_since(written).is_ok_and(|age| age > STALE)
             {
                 self.discard(entry.path());

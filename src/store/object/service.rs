@@ -97,8 +97,8 @@ fn known() -> String {
     format!("{}; buckets of the S3 protocol are s3://BUCKET/PREFIX", names.join(", "))
 }
 
-/// Makes a client of what the library reads in a URL, once it has been looked through.
-type Build = fn(&OperatorUri, &dyn Fn(&Value) -> Result<(), ServiceError>) -> opendal::Result<Result<Operator, ServiceError>>;
+/// Makes a client of what the library reads in a URL, once it has been looked through; it knows nothing of the prefix, which stands beside it.
+type Build = fn(&OperatorUri, &dyn Fn(&Value) -> Result<(), ServiceError>) -> opendal::Result<Result<(Operator, String), ServiceError>>;
 
 /// The services of this build.
 fn build_of(name: &str) -> Option<Build> {
@@ -117,13 +117,15 @@ fn build_of(name: &str) -> Option<Build> {
 fn build<C: opendal::Configurator>(
     uri: &OperatorUri,
     look_through: &dyn Fn(&Value) -> Result<(), ServiceError>,
-) -> opendal::Result<Result<Operator, ServiceError>> {
-    let config = C::from_uri(uri)?;
+) -> opendal::Result<Result<(Operator, String), ServiceError>> {
     let unreadable = |error| opendal::Error::new(opendal::ErrorKind::ConfigInvalid, "read the options").set_source(error);
-    match look_through(&serde_json::to_value(&config).map_err(unreadable)?) {
-        Ok(()) => Operator::from_config(config).map(Ok),
-        Err(error) => Ok(Err(error)),
+    let mut config = serde_json::to_value(C::from_uri(uri)?).map_err(unreadable)?;
+    if let Err(error) = look_through(&config) {
+        return Ok(Err(error));
     }
+    let root = config.get_mut("root").map(Value::take);
+    let operator = Operator::from_config(serde_json::from_value::<C>(config).map_err(unreadable)?)?;
+    Ok(Ok((operator, root.and_then(|root| Some(root.as_str()?.to_owned())).unwrap_or_default())))
 }
 
 impl Service {
@@ -162,8 +164,8 @@ impl Service {
         self.options.get("endpoint").cloned().unwrap_or_else(|| format!("{}://{}", self.name, self.authority))
     }
 
-    /// A client of the library.
-    pub(super) fn operator(&self, credentials: Option<&Credentials>) -> Result<Operator, ServiceError> {
+    /// A client of the library for all that is there, and the prefix of the repository in it.
+    pub(super) fn operator(&self, credentials: Option<&Credentials>) -> Result<(Operator, String), ServiceError> {
         let location = || self.to_string();
         let mut options = self.options.clone();
         if let Some(credentials) = credentials {
@@ -306,9 +308,9 @@ mod tests {
         ] {
             let credentials = Credentials::parse(file).unwrap();
             let service = Service::parse(name, url).unwrap();
-            let operator = service.operator(Some(&credentials)).unwrap_or_else(|error| panic!("{url}: {error}"));
+            let (operator, prefix) = service.operator(Some(&credentials)).unwrap_or_else(|error| panic!("{url}: {error}"));
             let path = url.split('?').next().unwrap().split_once('/').map_or("", |(_, path)| path);
-            assert_eq!(operator.info().root().trim_matches('/'), path);
+            assert_eq!((operator.info().root().as_ref(), prefix.trim_matches('/')), ("/", path));
         }
     }
 }

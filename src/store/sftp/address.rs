@@ -31,13 +31,6 @@ pub enum SftpAddressError {
     Path(String),
 }
 
-impl SftpAddress {
-    /// Whether it is the directory of another address, or one below it, as far as the addresses tell.
-    pub fn lies_in(&self, other: &Self) -> bool {
-        self.host == other.host && self.path.strip_prefix(&other.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    }
-}
-
 impl FromStr for SftpAddress {
     type Err = SftpAddressError;
 
@@ -94,13 +87,6 @@ mod tests {
         let expected = SftpAddress { host: "me@nas:2222".parse().unwrap(), path: "/srv/backup".into() };
         assert_eq!(address, expected);
         assert_eq!("nas/~/q".parse::<SftpAddress>().unwrap().path, "q");
-    }
-
-    #[test]
-    fn a_directory_lies_in_itself_and_in_those_above_it() {
-        let lies_in = |inner: &str, outer: &str| inner.parse::<SftpAddress>().unwrap().lies_in(&outer.parse().unwrap());
-        assert!(lies_in("nas/srv/q", "nas/srv/q/") && lies_in("nas/srv/q/below", "nas/srv/q"));
-        assert!(!lies_in("nas/srv/q2", "nas/srv/q") && !lies_in("nas/srv", "nas/srv/q") && !lies_in("other/srv/q", "nas/srv/q"));
     }
 
     #[test]

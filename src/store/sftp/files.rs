@@ -83,6 +83,33 @@ pub(super) async fn entries(sftp: &Sftp, path: &str) -> io::Result<Vec<Found>> {
     Ok(found)
 }
 
+/// The repository that a directory, which need not exist yet, lies in, as far as the account may look.
+///
+/// # Errors
+/// If the connection breaks.
+pub(super) async fn repository_above(sftp: &Sftp, path: &str) -> io::Result<Option<String>> {
+    let unless_broken = |error| if is_broken(&error) { Err(error) } else { Ok(()) };
+    let mut there = None;
+    // Links are followed as far as there is something. What is above a path without a root is where the server begins.
+    for above in Path::new(path).ancestors().skip(1) {
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        match sftp.fs().canonicalize(above).await.map_err(explain) {
+            Ok(found) => {
+                there = Some(found);
+                break;
+            }
+            Err(error) => unless_broken(error)?,
+        }
+    }
+    for above in there.iter().flat_map(|there| there.ancestors()) {
+        match status(sftp, &format!("{}/repo/0", above.display())).await {
+            Ok(_) => return Ok(Some(above.display().to_string())),
+            Err(error) => unless_broken(error)?,
+        }
+    }
+    Ok(None)
+}
+
 /// Makes a directory unless it is there.
 pub(super) async fn make_dir(sftp: &Sftp, path: &str) -> io::Result<()> {
     let mut fs = sftp.fs();

@@ -24,13 +24,14 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 
 pub use address::{SftpAddress, SftpAddressError};
-use files::{Found, disk, entries, explain, is_broken, make_dir, modified, read, status};
+use files::{Found, disk, entries, explain, is_broken, make_dir, modified, read, repository_above, status};
 use session::{Session, Sessions};
 use staged::StagedFile;
 
 use super::line::Line;
-use super::pieces::{Collected, Memory, Whole};
+use super::pieces::{Memory, Whole};
 use super::ssh::SshOptions;
+use super::upload::{Staged, Upload};
 use super::{Folder, ObjectInfo, ObjectName, Packing, Put, StagedObject, Store, StoreError, StoreErrorKind};
 
 /// Where files are until they have their names.
@@ -98,27 +99,6 @@ impl Sessions {
     }
 }
 
-/// What will be an object: in memory, so that it can be sent again.
-struct Staged {
-    store: SftpStore,
-    bytes: Collected,
-}
-
-impl StagedObject for Staged {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.bytes.add(bytes)
-    }
-
-    fn commit(self: Box<Self>, name: &ObjectName) -> Result<Put, StoreError> {
-        let Self { store, bytes } = *self;
-        let whole = bytes.whole();
-        let _sending = store.memory.sending();
-        let put = store.put(name, &whole);
-        drop(whole);
-        put
-    }
-}
-
 /// A store over SFTP. Clones share the connection.
 #[derive(Clone)]
 pub struct SftpStore {
@@ -153,11 +133,15 @@ impl SftpStore {
     /// Makes an empty repository, or opens one that a crashed `create` left.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Refused`] if the directory holds something else.
+    /// [`StoreErrorKind::Refused`] if the directory holds something else, or lies in another repository.
     pub fn create(address: SftpAddress, options: SshOptions, line: Line) -> Result<Self, StoreError> {
         let store = Self::connect(address, options, line)?;
         store.run("create a repository", "", |session, layout| async move {
             let sftp = &session.sftp;
+            let refused = |why| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+            if let Some(outer) = repository_above(sftp, &layout.0).await? {
+                return refused(format!("it lies in the repository at {outer}; a repository needs a place of its own"));
+            }
             let mut way = String::new();
             for name in layout.0.split('/') {
                 way = if way.is_empty() && !name.is_empty() { name.to_owned() } else { format!("{way}/{name}") };
@@ -167,8 +151,7 @@ impl SftpStore {
             }
             let strangers = entries(sftp, &layout.0).await?.into_iter().filter(|found| !is_ours(&found.name));
             if let Some(stranger) = strangers.into_iter().next() {
-                let why = format!("it holds `{}`, which is no part of a repository; choose an empty directory", stranger.name);
-                return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+                return refused(format!("it holds `{}`, which is no part of a repository; choose an empty directory", stranger.name));
             }
             make_dir(sftp, &layout.at(TEMPORARY)).await?;
             make_dir(sftp, &layout.at(Folder::Repo.as_str())).await
@@ -217,15 +200,6 @@ impl SftpStore {
             }
         }
         Err(StoreError::new(StoreErrorKind::Temporary, action, object))
-    }
-
-    /// Stores an object. If the line breaks, all of it is sent once more.
-    fn put(&self, name: &ObjectName, whole: &Whole) -> Result<Put, StoreError> {
-        match self.try_put(name, whole) {
-            // The server says no more than that it failed. Another object may have filled the disk, and be gone by now.
-            Err(error) if error.kind == StoreErrorKind::Other => self.try_put(name, whole),
-            put => put,
-        }
     }
 
     fn try_put(&self, name: &ObjectName, whole: &Whole) -> Result<Put, StoreError> {
@@ -301,17 +275,32 @@ async fn open(session: &Session, path: &str) -> io::Result<(openssh_sftp_client:
     Ok((file, metadata.len().unwrap_or_default()))
 }
 
+impl Upload for SftpStore {
+    fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    /// If the line breaks, all of it is sent once more.
+    fn upload(&self, name: &ObjectName, whole: Whole) -> Result<Put, StoreError> {
+        match self.try_put(name, &whole) {
+            // The server says no more than that it failed. Another object may have filled the disk, and be gone by now.
+            Err(error) if error.kind == StoreErrorKind::Other => self.try_put(name, &whole),
+            put => put,
+        }
+    }
+}
+
 impl Store for SftpStore {
     fn location(&self) -> String {
         self.sessions.address.to_string()
     }
 
     fn put_new(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StoreError> {
-        self.put(name, &Whole::Pieces(vec![Bytes::copy_from_slice(bytes)]))
+        self.upload(name, Whole::Pieces(vec![Bytes::copy_from_slice(bytes)]))
     }
 
     fn stage(&self) -> Result<Box<dyn StagedObject>, StoreError> {
-        Ok(Box::new(Staged { store: self.clone(), bytes: Collected::new(&self.memory) }))
+        Ok(Box::new(Staged::new(self)))
     }
 
     fn get(&self, name: &ObjectName, limit: u64) -> Result<Vec<u8>, StoreError> {

@@ -56,7 +56,7 @@ impl SshOptions {
     ///
     /// # Errors
     /// If it is not.
-    pub(super) fn check(&self) -> io::Result<()> {
+    pub fn check(&self) -> io::Result<()> {
         let Some(identity) = &self.identity else { return Ok(()) };
         let failed = |error| io::Error::other(format!("the private key {} cannot be used: {error}", identity.display()));
         std::fs::metadata(identity).map(drop).map_err(failed)

@@ -14,8 +14,9 @@ use crate::content::admin::Admin;
 use crate::content::check::{read_data, repair_index};
 use crate::content::keys::RestoreKey;
 use crate::content::vault::Vault;
-use crate::job::maintain::check::check;
+use crate::keep::check::check;
 use crate::sealed::repository::Repository;
+use crate::sealed::verify::Share;
 
 /// Check that everything is there and whole
 ///
@@ -24,7 +25,7 @@ use crate::sealed::repository::Repository;
 #[derive(Debug, Args)]
 pub struct Check {
     /// Also read and hash every pack, or so many percent of them, others every day
-    #[arg(long, value_name = "PERCENT", num_args = 0..=1, default_missing_value = "100", value_parser = args::percent)]
+    #[arg(long, value_name = "PERCENT", num_args = 0..=1, default_missing_value = "100", value_parser = args::OptionalPercent)]
     read_packs: Option<u8>,
 
     /// Also open every block and look up every chunk of every file; needs the restore key
@@ -53,7 +54,7 @@ impl Check {
             // A repair adds statements.
             repository = context.repository(key.as_ref())?;
         }
-        report.structure(&check(&repository, self.read_packs, &progress)?);
+        report.structure(&check(&repository, self.read_packs.map(Share::Percent), &progress)?);
         if let (true, Some(Key::Restore(key))) = (self.read_data, &key) {
             report.data(read_data(&Vault::open(repository, key)?, &progress)?);
         }

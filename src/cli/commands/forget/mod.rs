@@ -14,8 +14,8 @@ use crate::cli::exit::{Exit, UsageError};
 use crate::cli::keys::Key;
 use crate::cli::listing::{self, Listed, Opener};
 use crate::cli::progress::Progress;
-use crate::job::maintain::forget::{carry_out, remember_run};
-use crate::job::maintain::prune::prune;
+use crate::keep::forget::{Memory, carry_out};
+use crate::keep::prune::prune;
 use crate::model::id::SnapshotId;
 use crate::retention::GroupBy;
 use crate::sealed::repository::Repository;
@@ -151,7 +151,7 @@ impl Forget {
             return Ok(done);
         }
         carry_out(&decided.plan, repository, &mut done.forgotten, progress)?;
-        remember_run(&state)?;
+        Memory::within(state.dir()).remember_run()?;
         Ok(done)
     }
 

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use super::Forget;
 use crate::cli::listing::Listed;
 use crate::content::backup::state::State;
-use crate::job::maintain::forget::{candidate, clock};
+use crate::keep::forget::{Memory, candidate, clock};
 use crate::model::span::Span;
 use crate::retention::{self, Candidate, ContentLabels, GroupName, Labels, Limits, Plan, Policy};
 
@@ -83,7 +83,7 @@ pub fn decide<'a>(command: &Forget, list: &'a [Listed], state: &State) -> anyhow
         Some(name) => TimeZone::get(name).with_context(|| format!("`{name}` is no time zone that this machine knows"))?,
         None => TimeZone::system(),
     };
-    let clock = clock(list.iter().map(|listed| &listed.snapshot), state);
+    let clock = clock(list.iter().map(|listed| &listed.snapshot), &Memory::within(state.dir()));
     let limits = Limits { max_forget_percent: command.max_forget, accept_clock: command.accept_clock };
     let plan = retention::plan(groups, &command.policy.policy(), &zone, &clock, &limits)?;
     Ok(Decided { plan, list: committed, incomplete })

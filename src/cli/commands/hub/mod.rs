@@ -1,5 +1,6 @@
 //! `hub`: the server that keeps the backups of many hosts.
 
+mod maintain;
 mod serve;
 mod stdio;
 mod token;
@@ -21,6 +22,7 @@ use crate::cli::exit::Exit;
 #[derive(Debug, Subcommand)]
 pub enum HubCommand {
     Serve(serve::Serve),
+    Maintain(maintain::Maintain),
     Stdio(stdio::Stdio),
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -34,6 +36,7 @@ impl HubCommand {
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self {
             HubCommand::Serve(command) => command.run(context),
+            HubCommand::Maintain(command) => command.run(context),
             HubCommand::Stdio(command) => command.run(context),
             HubCommand::Token(command) => command.run(context),
         }

@@ -5,9 +5,10 @@ use serde::Serialize;
 use crate::cli::commands::check::report::Report as CheckReport;
 use crate::cli::commands::forget::render::{DecisionRecord, Known, objections};
 use crate::cli::commands::prune::Report as PruneReport;
+use crate::cli::commands::step::Step;
 use crate::cli::render::text;
 use crate::job::maintain::forget::JobRetention;
-use crate::job::maintain::{Ended, MaintainOptions, Maintained};
+use crate::job::maintain::{MaintainOptions, Maintained};
 use crate::retention::Decision;
 
 /// What became of each step; one that was not asked for is absent.
@@ -16,18 +17,9 @@ pub struct Report<'a> {
     repository: &'a str,
     dry_run: bool,
     warnings: u64,
-    forget: Option<Outcome<Forgotten>>,
-    prune: Option<Outcome<PruneReport>>,
-    check: Option<Outcome<CheckReport>>,
-}
-
-/// How a step ended.
-#[derive(Serialize)]
-#[serde(tag = "outcome", rename_all = "lowercase")]
-enum Outcome<T> {
-    Done(T),
-    Failed { error: String },
-    Skipped { why: &'static str },
+    forget: Option<Step<Forgotten>>,
+    prune: Option<Step<PruneReport>>,
+    check: Option<Step<CheckReport>>,
 }
 
 #[derive(Serialize)]
@@ -47,25 +39,6 @@ struct JobRecord {
     error: Option<String>,
 }
 
-impl<T> Outcome<T> {
-    fn of<R>(ended: Ended<R>, report: impl FnOnce(R) -> T) -> Option<Self> {
-        match ended {
-            Ended::NotAsked => None,
-            Ended::Done(done) => Some(Outcome::Done(report(done))),
-            Ended::Failed(error) => Some(Outcome::Failed { error: error.to_string() }),
-            Ended::Skipped(why) => Some(Outcome::Skipped { why }),
-        }
-    }
-
-    fn text(&self, step: &str, text: impl FnOnce(&T) -> String) -> String {
-        match self {
-            Outcome::Done(done) => text(done),
-            Outcome::Failed { error } => format!("{step} failed: {error}\n"),
-            Outcome::Skipped { why } => format!("{step} {why}\n"),
-        }
-    }
-}
-
 impl<'a> Report<'a> {
     /// Reports what was done.
     pub fn new(options: &MaintainOptions<'a>, maintained: Maintained, warnings: u64) -> Self {
@@ -74,9 +47,9 @@ impl<'a> Report<'a> {
             repository: options.repository,
             dry_run: options.dry_run,
             warnings,
-            forget: Outcome::of(forget, |jobs| Forgotten::of(&jobs, options)),
-            prune: Outcome::of(prune, PruneReport::of),
-            check: Outcome::of(check, |found| {
+            forget: Step::of(forget, |jobs| Forgotten::of(&jobs, options)),
+            prune: Step::of(prune, PruneReport::of),
+            check: Step::of(check, |found| {
                 let mut report = CheckReport::new(&repository);
                 report.structure(&found);
                 report
@@ -98,7 +71,7 @@ impl<'a> Report<'a> {
 
     fn checked(&self) -> Option<&CheckReport> {
         match &self.check {
-            Some(Outcome::Done(report)) => Some(report),
+            Some(Step::Done(report)) => Some(report),
             _ => None,
         }
     }

@@ -17,14 +17,14 @@ use crate::cli::keys::Key;
 use crate::cli::trust;
 use crate::config::{self, Config, Credentials};
 use crate::content::keys::WriterKey;
-use crate::job;
-use crate::job::maintain::forget::policy;
-use crate::job::maintain::prune;
-use crate::job::mirror::{MirrorOptions, mirror};
+use crate::keep::forget::{Memory, policy};
+use crate::keep::mirror::{MirrorOptions, mirror};
+use crate::keep::prune;
+use crate::keep::reach::access_to;
 use crate::retention::{Limits, Policy};
 use crate::sealed::gc;
 use crate::sealed::repository::Repository;
-use crate::store::{Access, Address, Location, LocationError, Place, Store, open};
+use crate::store::{Access, Address, Location, LocationError, Store, open};
 
 /// Copy a repository to another place, or bring the copy up to date; needs no key
 ///
@@ -33,8 +33,8 @@ use crate::store::{Access, Address, Location, LocationError, Place, Store, open}
 /// forgotten in the original stays until the copy's own rules forget it. Backups and prunes may run on either side meanwhile.
 #[derive(Debug, Args)]
 pub struct Mirror {
-    /// A mirror of the configuration; its retention, prune and verify stand there
-    #[arg(value_name = "NAME", conflicts_with_all = ["from", "to", "policy", "prune", "verify"])]
+    /// A mirror of the configuration; its retention and prune stand there, and verify unless --verify says otherwise
+    #[arg(value_name = "NAME", conflicts_with_all = ["from", "to", "policy", "prune"])]
     name: Option<String>,
 
     #[command(flatten)]
@@ -56,7 +56,7 @@ pub struct Mirror {
     prune: bool,
 
     /// Read back and hash what the mirror has, or so many percent of its packs, others every day
-    #[arg(long, value_name = "PERCENT", num_args = 0..=1, default_missing_value = "100", value_parser = args::percent)]
+    #[arg(long, value_name = "PERCENT", num_args = 0..=1, default_missing_value = "100", value_parser = args::OptionalPercent)]
     verify: Option<u8>,
 
     /// Change nothing, say what would be done
@@ -104,11 +104,10 @@ impl Mirror {
         let location = open::open(&task.from.url, &task.from.access)?;
         let seen = task.key.as_ref().and_then(Key::seen);
         let source = trust::open(context, location, task.key.as_ref().and_then(Key::repository), seen)?;
-        refuse_within(&task)?;
         let store = place(context, &task.to, &source, task.options.dry_run)?;
         let state = context.state(&source.id())?;
         let progress = context.progress()?;
-        let mirrored = mirror(&source, store.as_ref(), &state, &task.options, &progress)?;
+        let mirrored = mirror(&source, store.as_ref(), &Memory::within(state.dir()), &task.options, &progress)?;
         progress.finish();
         if let (Some(store), false) = (&store, task.options.dry_run) {
             context.known()?.remember(&store.location(), source.id());
@@ -166,29 +165,16 @@ impl Mirror {
             policy: wanted.retention.as_ref().map(policy),
             limits: self.limits(),
             zone: TimeZone::system(),
-            prune: wanted.prune.then(|| prune::options(to, self.dry_run)).transpose()?,
-            verify: Some(wanted.verify.get()).filter(|share| *share > 0),
+            prune: wanted.prune.then(|| prune::options(to.prune, self.dry_run)).transpose()?,
+            verify: Some(self.verify.unwrap_or(wanted.verify.get())).filter(|share| *share > 0),
             dry_run: self.dry_run,
         };
         let usual = context.access()?;
         let end = |configured: &config::Repository| {
-            anyhow::Ok(End { url: configured.url.clone(), access: job::access_to(configured, &credentials, &usual)? })
+            anyhow::Ok(End { url: configured.url.clone(), access: access_to(configured, &credentials, &usual)? })
         };
         Ok(Task { from: end(from)?, to: end(to)?, key, options })
     }
-}
-
-/// Directories and buckets tell of the repository around them themselves, when a mirror is to be made there; servers do not.
-fn refuse_within(task: &Task) -> anyhow::Result<()> {
-    let of = |end: &End| anyhow::Ok(Address::parse(&end.url, &end.access)?.place);
-    if let (Place::Server(to), Place::Server(from)) = (of(&task.to)?, of(&task.from)?)
-        && to.lies_in(&from)
-    {
-        return Err(UsageError::new(format!(
-            "{to} lies in the repository itself; a mirror needs a place of its own, which is not within it"
-        )));
-    }
-    Ok(())
 }
 
 /// The store of the mirror; an empty one is made, unless a mirror is known to have been there: its disk may not be mounted.

@@ -5,9 +5,9 @@ use serde::Serialize;
 use crate::cli::commands::check::report::Report as CheckReport;
 use crate::cli::commands::forget::render::{GroupRecord, Known, objections};
 use crate::cli::commands::prune::Report as PruneReport;
+use crate::cli::commands::step::Step;
 use crate::cli::render::text::{self, count};
-use crate::job::maintain::Ended;
-use crate::job::mirror::{Mirrored, Thinned};
+use crate::keep::mirror::{Mirrored, Thinned};
 use crate::model::human;
 use crate::model::id::SnapshotId;
 use crate::sealed::mirror::Estimate;
@@ -63,34 +63,6 @@ struct ThinnedRecord {
     forgotten: Vec<String>,
     #[serde(skip)]
     text: String,
-}
-
-/// How a step ended.
-#[derive(Serialize)]
-#[serde(tag = "outcome", rename_all = "lowercase")]
-enum Step<T> {
-    Done(T),
-    Failed { error: String },
-    Skipped { why: &'static str },
-}
-
-impl<T> Step<T> {
-    fn of<R>(ended: Ended<R>, report: impl FnOnce(R) -> T) -> Option<Self> {
-        match ended {
-            Ended::NotAsked => None,
-            Ended::Done(done) => Some(Step::Done(report(done))),
-            Ended::Failed(error) => Some(Step::Failed { error: error.to_string() }),
-            Ended::Skipped(why) => Some(Step::Skipped { why }),
-        }
-    }
-
-    fn text(&self, step: &str, text: impl FnOnce(&T) -> String) -> String {
-        match self {
-            Step::Done(done) => text(done),
-            Step::Failed { error } => format!("{step} failed: {error}\n"),
-            Step::Skipped { why } => format!("{step} {why}\n"),
-        }
-    }
 }
 
 fn texts(ids: &[SnapshotId]) -> Vec<String> {

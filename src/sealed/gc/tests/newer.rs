@@ -122,7 +122,7 @@ fn every_reader_asks_for_a_newer_program() {
     assert_newer_is_needed(&pack::read_contents(&memory, &info).unwrap_err(), &pack);
     assert_newer_is_needed(&index::read_list(&memory, &index.leaf().parse().unwrap()).unwrap_err(), &index);
     assert_newer_is_needed(&refs::read(&memory, &refs.leaf().parse().unwrap()).unwrap_err(), &refs);
-    let report = verify(&repository, &verify::Options { read_packs: Some(100) }, &Silent).unwrap();
+    let report = verify(&repository, &verify::Options { read_packs: Some(verify::Share::Percent(100)) }, &Silent).unwrap();
     for name in [pack, index, snapshot] {
         let problem = report.problems.iter().find(|problem| problem.object == name.to_string()).unwrap();
         assert!(problem.what.contains("newer") && !problem.what.contains("--broken"), "{problem:?}");

@@ -14,17 +14,16 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use super::JobError;
-use super::maintain::forget::{candidate, carry_out, clock, remember_run};
-use super::maintain::prune::{Pruned, prune};
-use super::maintain::{AFTER_FAILURE, Ended, check};
-use crate::content::backup::state::State;
+use super::forget::{Memory, candidate, carry_out, clock};
+use super::prune::{Pruned, prune};
+use super::{AFTER_FAILURE, Ended, KeepError, check, step};
 use crate::model::event::{Event, Monitor};
 use crate::model::id::SnapshotId;
 use crate::retention::{self, Candidate, GroupBy, GroupName, Labels, Limits, Plan, Policy};
 use crate::sealed::mirror::{self, Choice, Estimate, Outcome};
 use crate::sealed::repository::Repository;
 use crate::sealed::snapshots::{Snapshot, Snapshots};
+use crate::sealed::verify::Share;
 use crate::sealed::{gc, verify};
 use crate::store::{Folder, Store};
 
@@ -56,7 +55,7 @@ pub struct Thinned {
     /// What was forgotten.
     pub forgotten: Vec<SnapshotId>,
     /// Why not all was that should have been.
-    pub error: Option<JobError>,
+    pub error: Option<KeepError>,
 }
 
 /// What became of a run.
@@ -102,7 +101,7 @@ impl Mirrored {
 }
 
 /// Brings the mirror of `source` in `store` up to date; without a store, which only a dry run may lack, says what that would take.
-/// `state` is what this machine keeps for the repository.
+/// `memory` is what this machine remembers of the mirror.
 ///
 /// # Errors
 /// If the store holds another repository, the source shows older statements than the mirror has, a store fails, or the run is asked
@@ -110,10 +109,10 @@ impl Mirrored {
 pub fn mirror(
     source: &Repository,
     store: Option<&Arc<dyn Store>>,
-    state: &State,
+    memory: &Memory,
     options: &MirrorOptions,
     monitor: &dyn Monitor,
-) -> Result<Mirrored, JobError> {
+) -> Result<Mirrored, KeepError> {
     monitor.event(Event::Phase("compare"));
     let before = store.map(|store| mirror::open(source, store)).transpose()?.flatten();
     let (repository, created, statements) = match store.filter(|_| !options.dry_run) {
@@ -124,9 +123,9 @@ pub fn mirror(
         None => (before, false, 0),
     };
     let Choice { new, kept, forgotten, unreadable, rolled_back } = mirror::choose(source, repository.as_ref(), monitor)?;
-    let wanted = select(&new, &kept, state, options)?;
+    let wanted = select(&new, &kept, memory, options)?;
     if let Some(repository) = &repository {
-        refuse_original(repository, &kept, &wanted, state, options)?;
+        refuse_original(repository, &kept, &wanted, memory, options)?;
     }
     let mut done = Mirrored {
         created,
@@ -147,15 +146,15 @@ pub fn mirror(
         Some(repository) => {
             done.outcome = mirror::copy(source, repository, &wanted, monitor)?;
             if done.outcome.cancelled {
-                return Err(JobError::Stopped("what is copied stays, and the next run goes on"));
+                return Err(KeepError::Stopped("what is copied stays, and the next run goes on"));
             }
-            keep_house(repository, state, options, monitor, &mut done);
+            keep_house(repository, memory, options, monitor, &mut done);
         }
         None => done.estimate = Some(mirror::estimate(source, repository.as_ref(), &wanted, monitor)?),
     }
     if options.dry_run {
         let all = kept.into_iter().chain(wanted).collect();
-        done.forget = options.policy.map_or(Ok(Ended::NotAsked), |policy| thin_out(all, &policy, state, options).map(Ended::Done))?;
+        done.forget = options.policy.map_or(Ok(Ended::NotAsked), |policy| thin_out(all, &policy, memory, options).map(Ended::Done))?;
         if let (Some(repository), Some(pruning)) = (&repository, &options.prune) {
             done.prune = Ended::Done(prune(repository, pruning, monitor)?);
         }
@@ -170,25 +169,25 @@ fn refuse_original(
     repository: &Repository,
     kept: &[Snapshot],
     wanted: &[Snapshot],
-    state: &State,
+    memory: &Memory,
     options: &MirrorOptions,
-) -> Result<(), JobError> {
+) -> Result<(), KeepError> {
     let Some(policy) = &options.policy else { return Ok(()) };
     let limits = Limits { max_forget_percent: 100, ..options.limits };
-    let plan = decide(kept.iter().chain(wanted), policy, state, &limits, &options.zone)?;
+    let plan = decide(kept.iter().chain(wanted), policy, memory, &limits, &options.zone)?;
     let forgotten = plan.decisions().filter(|decision| !decision.keep).count();
     if forgotten > 0 && mirror::is_original(repository, kept)? {
-        return Err(JobError::NoMirror { location: repository.store().location(), forgotten });
+        return Err(KeepError::NoMirror { location: repository.store().location(), forgotten });
     }
     Ok(())
 }
 
 /// Of the new snapshots those that the mirror's retention would keep: the others would only be brought to be forgotten.
-fn select(new: &[Snapshot], kept: &[Snapshot], state: &State, options: &MirrorOptions) -> Result<Vec<Snapshot>, JobError> {
+fn select(new: &[Snapshot], kept: &[Snapshot], memory: &Memory, options: &MirrorOptions) -> Result<Vec<Snapshot>, KeepError> {
     let Some(policy) = &options.policy else { return Ok(new.to_vec()) };
     // Not to bring most of them is nothing that could not be made up for.
     let limits = Limits { max_forget_percent: 100, ..options.limits };
-    let plan = decide(new.iter().chain(kept), policy, state, &limits, &options.zone)?;
+    let plan = decide(new.iter().chain(kept), policy, memory, &limits, &options.zone)?;
     if !plan.objections.is_empty() {
         return Ok(new.to_vec());
     }
@@ -199,10 +198,10 @@ fn select(new: &[Snapshot], kept: &[Snapshot], state: &State, options: &MirrorOp
 fn decide<'a>(
     snapshots: impl Iterator<Item = &'a Snapshot> + Clone,
     policy: &Policy,
-    state: &State,
+    memory: &Memory,
     limits: &Limits,
     zone: &TimeZone,
-) -> Result<Plan<GroupName>, JobError> {
+) -> Result<Plan<GroupName>, KeepError> {
     let mut groups: BTreeMap<GroupName, Vec<Candidate>> = BTreeMap::new();
     for snapshot in snapshots.clone() {
         let labels = Labels { writer: snapshot.envelope.writer, group: snapshot.envelope.group, content: None };
@@ -211,21 +210,21 @@ fn decide<'a>(
             groups.entry(name).or_default().push(candidate(snapshot));
         }
     }
-    Ok(retention::plan(groups, policy, zone, &clock(snapshots, state), limits)?)
+    Ok(retention::plan(groups, policy, zone, &clock(snapshots, memory), limits)?)
 }
 
-fn thin_out(snapshots: Vec<Snapshot>, policy: &Policy, state: &State, options: &MirrorOptions) -> Result<Thinned, JobError> {
-    let plan = decide(snapshots.iter(), policy, state, &options.limits, &options.zone)?;
+fn thin_out(snapshots: Vec<Snapshot>, policy: &Policy, memory: &Memory, options: &MirrorOptions) -> Result<Thinned, KeepError> {
+    let plan = decide(snapshots.iter(), policy, memory, &options.limits, &options.zone)?;
     Ok(Thinned { snapshots, plan, forgotten: Vec::new(), error: None })
 }
 
 /// Forgets, prunes and reads back, each as far as it was asked for. What fails is told, and keeps no other step but the prune from running.
-fn keep_house(repository: &Repository, state: &State, options: &MirrorOptions, monitor: &dyn Monitor, done: &mut Mirrored) {
+fn keep_house(repository: &Repository, memory: &Memory, options: &MirrorOptions, monitor: &dyn Monitor, done: &mut Mirrored) {
     if let Some(policy) = &options.policy {
         done.forget = if done.rolled_back {
             Ended::Skipped(AFTER_ROLLBACK)
         } else {
-            step("forget", monitor, || forget(repository, policy, state, options, monitor))
+            step("forget", monitor, || forget(repository, policy, memory, options, monitor))
         };
     }
     let forget_failed = done.failed();
@@ -237,39 +236,26 @@ fn keep_house(repository: &Repository, state: &State, options: &MirrorOptions, m
         };
     }
     if let Some(share) = options.verify.filter(|share| *share > 0) {
-        done.verify = step("verify", monitor, || check::check(repository, Some(share), monitor));
+        done.verify = step("verify", monitor, || check::check(repository, Some(Share::Percent(share)), monitor));
     }
 }
 
 fn forget(
     repository: &Repository,
     policy: &Policy,
-    state: &State,
+    memory: &Memory,
     options: &MirrorOptions,
     monitor: &dyn Monitor,
-) -> Result<Thinned, JobError> {
+) -> Result<Thinned, KeepError> {
     monitor.event(Event::Phase("forget"));
     let list = Snapshots::load(repository, Folder::Snapshots)?.list;
-    let mut thinned = thin_out(list.into_iter().filter(|snapshot| snapshot.committed).collect(), policy, state, options)?;
+    let mut thinned = thin_out(list.into_iter().filter(|snapshot| snapshot.committed).collect(), policy, memory, options)?;
     match carry_out(&thinned.plan, repository, &mut thinned.forgotten, monitor) {
-        Ok(()) => remember_run(state)?,
+        Ok(()) => memory.remember_run()?,
         Err(error) => {
             monitor.event(Event::error("forget", error.to_string()));
             thinned.error = Some(error);
         }
     }
     Ok(thinned)
-}
-
-fn step<T>(name: &'static str, monitor: &dyn Monitor, work: impl FnOnce() -> Result<T, JobError>) -> Ended<T> {
-    if monitor.cancelled() {
-        return Ended::Skipped("does not run, as the command was stopped");
-    }
-    match work() {
-        Ok(done) => Ended::Done(done),
-        Err(error) => {
-            monitor.event(Event::error(name, error.to_string()));
-            Ended::Failed(error)
-        }
-    }
 }

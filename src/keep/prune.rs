@@ -1,8 +1,9 @@
 //! Giving back the space of what no snapshot needs.
 
-use crate::config::Repository as Configured;
-use crate::job::JobError;
+use super::KeepError;
+use crate::config::Pruning;
 use crate::model::event::{Event, Monitor};
+use crate::model::span::SpanError;
 use crate::sealed::gc::{self, Options, Outcome, PackFate, Plan};
 use crate::sealed::repository::Repository;
 
@@ -35,13 +36,13 @@ pub struct Pruned {
     pub outcome: Outcome,
 }
 
-/// How to prune a repository by its configuration.
+/// How to prune by a configuration.
 ///
 /// # Errors
 /// If its grace has no fixed length.
-pub fn options(configured: &Configured, dry_run: bool) -> Result<Options, JobError> {
+pub fn options(wanted: Option<Pruning>, dry_run: bool) -> Result<Options, SpanError> {
     let usual = Options::default();
-    let wanted = configured.prune.unwrap_or_default();
+    let wanted = wanted.unwrap_or_default();
     let grace = wanted.grace.map(|grace| grace.0.to_duration()).transpose()?;
     Ok(Options {
         grace: grace.unwrap_or(usual.grace),
@@ -54,7 +55,7 @@ pub fn options(configured: &Configured, dry_run: bool) -> Result<Options, JobErr
 ///
 /// # Errors
 /// As [`gc::plan`] and [`gc::execute`], or if the run is asked to stop.
-pub fn prune(repository: &Repository, options: &Options, monitor: &dyn Monitor) -> Result<Pruned, JobError> {
+pub fn prune(repository: &Repository, options: &Options, monitor: &dyn Monitor) -> Result<Pruned, KeepError> {
     if options.grace.is_zero() {
         let message = "with a grace period of 0 nobody else may write to the repository meanwhile, and nothing can be undone after it";
         monitor.event(Event::info("prune", message));
@@ -63,7 +64,7 @@ pub fn prune(repository: &Repository, options: &Options, monitor: &dyn Monitor) 
     let mut pruned = Pruned::planned(&plan);
     pruned.outcome = gc::execute(repository, plan, monitor)?;
     if pruned.outcome.cancelled {
-        return Err(JobError::Stopped("what was done is complete, and the next prune goes on"));
+        return Err(KeepError::Stopped("what was done is complete, and the next prune goes on"));
     }
     Ok(pruned)
 }
