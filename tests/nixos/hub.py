@@ -43,12 +43,27 @@ with subtest("a host checks what it stored, and leaves forgetting and pruning to
     one.fail("systemctl cat hearth-backup-prune-hub.service")
     one.fail("systemctl cat hearth-backup-forget-hub.service")
 
+with subtest("who may look sees how all jobs fare, and a host does not"):
+    one.succeed("systemctl start hearth-backup-check-hub.service")
+    give(hub, "/root/viewer.token", tokens["viewer"])
+    look = f"hearth-backup --json status --hub {HERE} --token-file /root/viewer.token"
+    jobs = _json.loads(hub.succeed(look))["jobs"]
+    print(jobs)
+    assert {(job["host"], job["kind"], job["state"]) for job in jobs} == {("one", "backup", "ok"), ("two", "backup", "ok"), ("one", "check", "ok")}
+    metrics = hub.succeed(f"curl -sf {HERE}/metrics -H \"Authorization: Bearer $(cat /root/viewer.token)\"")
+    assert "hearth_backup" in metrics, metrics
+    assert "two" not in one.succeed("curl -s http://hub:8420/status -H \"Authorization: Bearer $(cat /root/hub.token)\"")
+    hub.fail(f"curl -sf {HERE}/status")
+
 with subtest("what does not fit into a quota is refused, and what is there stays"):
     two.succeed("head -c 30000000 /dev/urandom > /var/lib/app/much")
     two.fail("systemctl start hearth-backup-state.service")
     unit_says(two, "hearth-backup-state", "quota")
+    # Told by the exit status too, for monitors.
+    assert '"failing"' in hub.fail(look)
     two.succeed("rm /var/lib/app/much")
     back_up(two)
+    hub.succeed(look)
     restored_equals(hub, as_admin("two"), two)
 
 with subtest("somebody is let in and out again without a change of the configuration"):
