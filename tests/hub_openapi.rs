@@ -128,7 +128,11 @@ fn a_hub_knows_every_operation_and_no_other_method() {
     for path in description["paths"].as_object().unwrap().keys() {
         let real = path.replace("{repository}", "nas").replace("{folder}/{name}", "index/ab");
         let real = real.replace("{shard}/{pack}", &format!("ab/ab{}", "01".repeat(31)));
-        let known: Vec<_> = METHODS.iter().map(|method| method.to_uppercase()).filter(|method| operations.contains(&(method.clone(), path.clone()))).collect();
+        let known: Vec<_> = METHODS
+            .iter()
+            .map(|method| method.to_uppercase())
+            .filter(|method| operations.contains(&(method.clone(), path.clone())))
+            .collect();
         // HEAD is known wherever GET is, and answered without a body; OPTIONS is asked by browsers, which are no clients of this.
         for method in ["GET", "PUT", "POST", "DELETE", "PATCH"] {
             let (status, answer) = ask(&server.base, &format!("{method} {real}"), &format!("{token}Content-Length: 0\r\n"), "");
