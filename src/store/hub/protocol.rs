@@ -152,7 +152,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason of this version.
-    pub const ALL: [Reason; 17] = [
+    pub const ALL: [Reason; 18] = [
         Reason::Malformed,
         Reason::Unauthorized,
         Reason::Forbidden,
@@ -160,6 +160,7 @@ impl Reason {
         Reason::NoRepository,
         Reason::Method,
         Reason::Slow,
+        Reason::Conflict,
         Reason::LengthRequired,
         Reason::TooLarge,
         Reason::Range,
