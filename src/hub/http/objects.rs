@@ -17,7 +17,7 @@ use crate::hub::Hub;
 use crate::hub::door::{self, Grant};
 use crate::hub::receive::Upload;
 use crate::hub::repository::{Kept, failed, refusal};
-use crate::sealed::pack;
+use crate::sealed::{SealedError, pack};
 use crate::store::hub::protocol::{self, DELETIONS, Deleted, Listed, Reason, Refusal, STORED, Stored};
 use crate::store::{Folder, ObjectInfo, ObjectName, Store as _};
 
@@ -121,7 +121,12 @@ fn footer(ask: &Ask, info: &ObjectInfo, bytes: Range<u64>) -> Result<Vec<u8>, Re
     }
     let contents = pack::read_contents(ask.kept.store.as_ref(), info).map_err(|error| {
         tracing::warn!("{error}");
-        refusal(Reason::Failed, "the pack's footer cannot be read; the hub's log says why")
+        match error {
+            // Its hash names it, and that is all that was asked of it when it came.
+            SealedError::Damaged { .. } => refusal(Reason::Mismatch, "it is no pack, or a damaged one"),
+            SealedError::Store(error) => failed(&error),
+            _ => refusal(Reason::Failed, "the pack's footer cannot be read; the hub's log says why"),
+        }
     })?;
     let start = contents.footer_start().max(bytes.start);
     let length = usize::try_from(bytes.end - start).unwrap_or_default();

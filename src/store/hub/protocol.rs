@@ -159,7 +159,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason of this version.
-    pub const ALL: [Reason; 17] = [
+    pub const ALL: [Reason; 18] = [
         Reason::Malformed,
         Reason::Unauthorized,
         Reason::Forbidden,
@@ -167,6 +167,7 @@ impl Reason {
         Reason::NoRepository,
         Reason::Method,
         Reason::Slow,
+        Reason::Conflict,
         Reason::LengthRequired,
         Reason::TooLarge,
         Reason::Range,
