@@ -54,7 +54,9 @@ in
         Group = user;
         Restart = "always";
         RestartSec = "10s";
-        WatchdogSec = "60s";
+        # A wrong configuration does not mend itself.
+        RestartPreventExitStatus = 2;
+        WatchdogSec = "2min";
         MemoryMax = "256M";
         WorkingDirectory = "/";
         LoadCredential = parts.credentialsOf (entry: entry.reports or false);

@@ -83,7 +83,7 @@ let
       found = cfg.resolved.${name};
     in
     {
-      inherit (job) repositories compression window;
+      inherit (job) repositories compression window every;
       paths = unlessEmpty found.paths;
       optionalPaths = unlessEmpty found.optionalPaths;
       exclude = unlessEmpty found.exclude;

@@ -81,7 +81,7 @@ const CRATES: &[(&[&str], &[&str], &str)] = &[
         "whom to trust is decided where connections are made",
     ),
     (&["rusqlite"], &["source/database/sqlite/"], "copies of SQLite databases are made by SQLite, in one place"),
-    (&["memchr"], &["source/database/", "store/hub/client.rs"], "counts what passes in dumps, and finds the ends of lines"),
+    (&["memchr"], &["source/database/", "store/hub/listing.rs"], "counts what passes in dumps, and finds the ends of lines"),
     (&["tar"], &["source/archive.rs", "content/browse/archive.rs"], "one place reads archives, and one writes them"),
     (&["memmap2"], &["content/dedup/mapping.rs"], "one place proves that mapped files are not changed underneath us"),
     (&["clap", "clap_complete", "clap_mangen", "indicatif", "rpassword"], &["cli/"], "the library knows no terminal"),

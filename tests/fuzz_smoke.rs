@@ -37,12 +37,18 @@ fn every_seed_is_accepted_and_what_was_mended_stays_mended() {
 
 #[test]
 fn mutated_seeds_are_accepted_or_refused_but_break_nothing() {
-    for (name, target) in TARGETS {
+    // For minutes and without a fuzzer: see fuzz/README.md.
+    let seconds = std::env::var("HEARTH_FUZZ_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+    let (rounds, patience) = seconds.map_or((ROUNDS, PATIENCE), |seconds| (u64::MAX, Duration::from_secs(seconds)));
+    let wanted = std::env::var("HEARTH_FUZZ_TARGETS").unwrap_or_default();
+    for (name, target) in TARGETS.iter().filter(|(name, _)| name.starts_with(&wanted)) {
         let seeds: Vec<Vec<u8>> = corpus(name).into_iter().map(|input| input.bytes).collect();
-        let start = Instant::now();
-        for round in (0..ROUNDS).take_while(|round| round % 64 != 0 || start.elapsed() < PATIENCE) {
+        let (start, mut done) = (Instant::now(), 0);
+        for round in (0..rounds).take_while(|round| round % 64 != 0 || start.elapsed() < patience) {
             survive(name, *target, &Mutator::new(round).mutate(&seeds));
+            done += 1;
         }
+        println!("{name}: {done} inputs");
     }
 }
 

@@ -172,3 +172,20 @@ fn a_writer_that_is_closed_brings_nothing_more() {
         "no open writer of this repository signed it",
     );
 }
+
+#[test]
+fn a_flood_ends_before_the_repository_has_more_snapshots_than_can_be_read() {
+    let cluster = Cluster::new();
+    cluster.backs_up();
+    let (attacker, key) = cluster.burgled();
+    let forged = |sequence| snapshot(&key, &key.signing, key.writer, refs_of(&attacker), sequence);
+    put(&attacker, Folder::Snapshots, &forged(100)).unwrap();
+    let folder = cluster.server.path("nas");
+    for number in 0..50_000_u64 {
+        let name = ObjectName::of_id(Folder::Snapshots, blake3::hash(&number.to_le_bytes()).as_bytes());
+        let path = folder.join(name.path());
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, b"").unwrap();
+    }
+    refused(put(&attacker, Folder::Snapshots, &forged(101)), "snapshots already");
+}

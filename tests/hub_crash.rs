@@ -85,7 +85,7 @@ fn a_hub_that_is_killed_at_any_moment_shows_no_half_of_an_object_and_keeps_all_i
             }
             // Every round a little later: at the first bytes, in the middle, at the end of one, among several.
             raw::until(Duration::from_secs(120), || sent.load(Ordering::Relaxed) >= round * 171_717);
-            hub.is_killed();
+            hub.killed();
         });
         let before = std::mem::replace(&mut left, fs::read_dir(repository.join("tmp")).unwrap().count());
         killed_amid += usize::from(left > before);

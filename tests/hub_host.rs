@@ -107,7 +107,7 @@ fn hosts_of_the_configuration_come_with_the_token_that_was_made_for_them() {
     let token = fs::read_to_string(bench.path("q.token")).unwrap();
     assert_eq!(server.store("q", token.trim()).about().unwrap().role, "writer");
     let refused = server.store("q", viewer["token"].as_str().unwrap()).about().unwrap_err();
-    assert_eq!(refused.kind, StoreErrorKind::NotFound, "who sees the hub has no repository: {refused}");
+    assert_eq!(refused.kind, StoreErrorKind::Refused, "who sees the hub has no repository: {refused}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use hearth_backup::hub::{Patience, Quota, Role};
 use hearth_backup::store::{Folder, Store as _};
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::Empty;
 use hub::Server;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -155,6 +155,8 @@ fn who_takes_no_answer_is_let_go_and_holds_up_nobody() {
     let mut lines: Vec<_> = (0..64).map(|_| raw::connect(&server.base)).collect();
     for line in &mut lines {
         raw::send(line, request.as_bytes());
+        // It has its turn.
+        assert_eq!(line.peek(&mut [0]).unwrap(), 1);
     }
     assert_eq!(store.get(&named(Folder::Packs, &bytes), u64::MAX).unwrap(), bytes, "others have their turn");
 }

@@ -181,7 +181,7 @@ fn a_socket_that_a_killed_hub_left_is_replaced_and_one_in_use_is_not() {
     assert!(second.status.code() == Some(1) && error.contains("cannot listen at") && error.contains("in use"), "{error}");
     healthy(&socket);
 
-    first.is_killed();
+    first.killed();
     assert!(socket.exists());
     let mut third = start();
     healthy(&socket);

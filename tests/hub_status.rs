@@ -109,7 +109,7 @@ fn status_is_a_table_for_people_and_ends_with_1_while_something_is_wrong() {
     let error = bench.fails(&["status", "--hub", &server.base], 1);
     assert!(error.contains("--token-file"), "{error}");
     let error = bench.fails(&["status", "--hub", "hub.example"], 1);
-    assert!(error.contains("is no hub; write https://HOST"), "{error}");
+    assert!(error.contains("names no hub; write https://HOST"), "{error}");
 }
 
 #[test]

@@ -48,6 +48,10 @@ class Local:
         """What the tool needs on its command line."""
         return []
 
+    def writer(self) -> list:
+        """What our program needs besides to make a backup as a host does."""
+        return []
+
     def local_copy(self, area: Path) -> Path | None:
         """The folder with the repository, where it can be seen."""
         return area / "repo"
@@ -209,7 +213,74 @@ class Sftp(Server):
         return tree_size(area / "repo")
 
 
-ALL = {place.name: place for place in (Local, Garage, Sftp)}
+class Hub(Server):
+    """Our hub over plain HTTP; beside it what restic's users have: rclone's server of its protocol, and sshd."""
+
+    name = "hub"
+    serves = ("hearth", "restic", "restic-sftp")
+    hearth = "hearth-backup"
+    area_name = "hearth"
+
+    def start(self, folder: Path) -> str | None:
+        rclone = shutil.which("rclone")
+        if not rclone:
+            return "rclone not found; apt-get install rclone"
+        self.folder, self.sftp = folder, Sftp()
+        folder.mkdir(parents=True)
+        if why := self.sftp.start(folder / "sftp"):
+            return why
+        data = folder / "data"
+        for name, role in (("writer", "writer"), ("admin", "maintainer")):
+            told = ["--role", role, "--repository", self.area_name, "--data", data, "--output", folder / f"{name}.token"]
+            subprocess.run([self.hearth, "hub", "token", "add", name, *told], check=True, capture_output=True)
+        self.port, self.rest = free_port(), free_port()
+        log = open(folder / "log", "wb")
+        serve = [self.hearth, "hub", "serve", "--data", data, "--listen", f"{LOOPBACK}:{self.port}"]
+        self.process = subprocess.Popen(serve, stdout=log, stderr=log)
+        (folder / "rest").mkdir()
+        serve = [rclone, "serve", "restic", "--addr", f"{LOOPBACK}:{self.rest}", folder / "rest"]
+        environment = os.environ | {"RCLONE_CONFIG": str(folder / "rclone.conf")}
+        self.rclone = subprocess.Popen(serve, stdout=log, stderr=log, env=environment)
+        for process, port in ((self.process, self.port), (self.rclone, self.rest)):
+            SERVERS.add(process.pid)
+            wait_for(port)
+        return None
+
+    def stop(self) -> None:
+        if self.process:
+            SERVERS.discard(self.rclone.pid)
+            self.rclone.terminate()
+            self.rclone.wait()
+            self.sftp.stop()
+        super().stop()
+
+    def location(self, tool, area):
+        return {
+            "hearth": f"http://{LOOPBACK}:{self.port}/{area.name}",
+            "restic": f"rest:http://{LOOPBACK}:{self.rest}/{area.name}",
+            "restic-sftp": self.sftp.location("restic", area),
+        }[tool]
+
+    def variables(self, tool, area):
+        return {"HEARTH_TOKEN_FILE": f"{self.folder}/admin.token"} if tool == "hearth" else {}
+
+    def options(self, tool, area):
+        return self.sftp.options("restic", area) if tool == "restic-sftp" else []
+
+    def writer(self):
+        return ["--token-file", self.folder / "writer.token"]
+
+    def size(self, area):
+        return None
+
+    def processor_seconds(self) -> float:
+        """All three servers' time; only one of them has something to do."""
+        other = Server()
+        other.process = self.rclone
+        return super().processor_seconds() + other.processor_seconds() + self.sftp.processor_seconds()
+
+
+ALL = {place.name: place for place in (Local, Garage, Sftp, Hub)}
 
 
 def free_port() -> int:

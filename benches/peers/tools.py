@@ -105,7 +105,8 @@ class Hearth(Tool):
         return [self.command(area, "init", "--repo", self.repo(area), *keys)]
 
     def backup(self, area, source, day):
-        return self.command(area, "backup", "--repo", self.repo(area), "--key", area / "writer.key", source)
+        key = ["--key", area / "writer.key", *self.place.writer()]
+        return self.command(area, "backup", "--repo", self.repo(area), *key, source)
 
     def restore(self, area, source, target, day):
         key = ["--key", area / "restore.key"]
@@ -155,6 +156,12 @@ class Restic(Tool):
 
     def count(self, area):
         return len(json.loads(self.output(area, "snapshots", "--json")))
+
+
+class ResticOverSftp(Restic):
+    """restic to a machine that has sshd only, where others have a server of their own."""
+
+    name = "restic-sftp"
 
 
 class Rustic(Tool):
@@ -273,7 +280,7 @@ class Bupstash(Tool):
         return len(self.output(area, "list", "--key", area / "primary.key", "--format", "jsonl1").splitlines())
 
 
-ALL = [Hearth, Restic, Rustic, Borg, Bupstash]
+ALL = [Hearth, Restic, ResticOverSftp, Rustic, Borg, Bupstash]
 
 
 def find(tool: type, hearth: Path | None) -> Tool | None:

@@ -10,6 +10,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use hearth_backup::content::keys::{ContentKeys, WriterKey};
 use hearth_backup::content::payload::Payload;
 use hearth_backup::content::{block, chunk_list, compress, seal, tree};
+use hearth_backup::hub::hash_of;
+use hearth_backup::hub::http::Peer;
 use hearth_backup::model::id::RepositoryId;
 use hearth_backup::model::size::parse_size;
 use hearth_backup::model::span::Span;
@@ -18,7 +20,11 @@ use hearth_backup::sealed::refs::{self, Refs};
 use hearth_backup::sealed::signature::Subject;
 use hearth_backup::sealed::{envelope, index, marks, pack, statement};
 use hearth_backup::source::exclude::{Excludes, Selection};
+use hearth_backup::store::hub::listing::Listing;
+use hearth_backup::store::hub::protocol::{self, About, Deleted, Reason, Refusal, Stored};
 use hearth_backup::store::{Access, Address};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// Runs a parser over any bytes.
 pub type Target = fn(&[u8]) -> bool;
@@ -52,6 +58,14 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("group_by", group_by),
     ("exclude", exclude),
     ("include", include),
+    ("hub_object", hub_object),
+    ("hub_range", hub_range),
+    ("hub_folders", hub_folders),
+    ("hub_deletions", hub_deletions),
+    ("hub_listing", hub_listing),
+    ("hub_answer", hub_answer),
+    ("hub_token", hub_token),
+    ("hub_forwarded", hub_forwarded),
 ];
 
 /// Opens the seeds of `sealed`; it protects nothing.
@@ -242,6 +256,86 @@ pub fn exclude(bytes: &[u8]) -> bool {
 pub fn include(bytes: &[u8]) -> bool {
     let patterns = bytes.split(|byte| *byte == b'\n').map(OsStr::from_bytes);
     Selection::new(patterns, std::iter::empty::<&OsStr>()).is_ok()
+}
+
+/// The path of an object in a request to a hub.
+pub fn hub_object(bytes: &[u8]) -> bool {
+    reads_back(bytes, |text| {
+        let name = protocol::object_name(text)?;
+        assert_eq!(name.path(), text);
+        assert!(!text.contains("..") && !text.contains('%') && !text.starts_with('/'));
+        Some(name.path())
+    })
+}
+
+/// The header `Range` of a request to a hub, for an object of 1000 bytes and for one of any size.
+pub fn hub_range(bytes: &[u8]) -> bool {
+    let Some(text) = text(bytes) else { return false };
+    let parts = [1000, 0, u64::MAX].map(|size| (size, protocol::part(text, size)));
+    for (size, part) in &parts {
+        match part {
+            Ok(part) => assert!(part.start < part.end && part.end <= *size),
+            Err(reason) => assert!(matches!(reason, Reason::Malformed | Reason::Range)),
+        }
+    }
+    parts[0].1.is_ok()
+}
+
+/// The query of a list at a hub.
+pub fn hub_folders(bytes: &[u8]) -> bool {
+    reads_back(bytes, |text| {
+        let names: Vec<_> = protocol::folders(text)?.into_iter().map(|folder| folder.as_str()).collect();
+        Some(format!("folders={}", names.join(",")))
+    })
+}
+
+/// What a hub shall delete.
+pub fn hub_deletions(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<Vec<String>>(bytes).is_ok_and(|paths| paths.iter().all(|path| protocol::object_name(path).is_some()))
+}
+
+/// A list of objects as a client reads it, whatever pieces it comes in.
+pub fn hub_listing(bytes: &[u8]) -> bool {
+    let read = |piece: usize| {
+        let mut listing = Listing::default();
+        bytes.chunks(piece).try_for_each(|piece| listing.read(piece))?;
+        listing.finish()
+    };
+    let whole = read(bytes.len().max(1));
+    assert_eq!(read(7), whole);
+    whole.is_ok()
+}
+
+/// Any other answer of a hub, as a client reads it.
+pub fn hub_answer(bytes: &[u8]) -> bool {
+    let answers = [json::<About>(bytes), json::<Stored>(bytes), json::<Vec<Deleted>>(bytes), json::<Refusal>(bytes)];
+    // The reason is in a header as well.
+    assert!(text(bytes).is_none_or(|text| !Reason::of(text).word().is_empty()));
+    answers.contains(&true)
+}
+
+/// A token's text.
+pub fn hub_token(bytes: &[u8]) -> bool {
+    text(bytes).and_then(hash_of).is_some_and(|hash| {
+        assert!(hash.starts_with("hbh_") && hash.is_ascii());
+        true
+    })
+}
+
+/// What a proxy says of whom it asks a hub for, one header a line.
+pub fn hub_forwarded(bytes: &[u8]) -> bool {
+    let values = bytes.split(|byte| *byte == b'\n').filter_map(|line| http::HeaderValue::from_bytes(line).ok());
+    let headers = values.map(|value| (http::HeaderName::from_static("x-forwarded-for"), value)).collect();
+    Peer::Local.address(&headers).is_some()
+}
+
+/// Whether these bytes are a `T`; if so, what it is written as must be the same again.
+fn json<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<T>(bytes).is_ok_and(|value| {
+        let again = serde_json::to_vec(&value).and_then(|text| serde_json::from_slice::<T>(&text));
+        assert_eq!(again.ok(), Some(value));
+        true
+    })
 }
 
 fn text(bytes: &[u8]) -> Option<&str> {

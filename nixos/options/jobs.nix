@@ -15,6 +15,9 @@ let
       schedule = own.schedule "daily" "When the job runs. `systemctl start hearth-backup-<job>` runs it at any time.";
       randomizedDelay = own.randomizedDelay "15min";
       persistent = own.flag true "Whether a time at which the host was off is made up for when it starts.";
+      every = own.maybe types.str "How often it shall run, for a hub that watches over it; what the timer says if absent. A job without a timer that is started otherwise is never late without this." {
+        example = "24h";
+      };
       wakeSystem = own.flag false "Whether the timer wakes the host from sleep.";
       inhibitsSleep = own.flag false "Whether the host stays awake while the job runs.";
       after = own.listOf types.str "Jobs that this one waits for, if they run at the same time." { example = [ "databases" ]; };

@@ -96,7 +96,7 @@ impl Agent {
             match tokio::time::timeout(SILENCE, listening.next()).await {
                 Ok(Ok(Some(OrderLine::Order { order }))) => {
                     pauses.begin_again();
-                    self.take(order).await;
+                    self.take(*order).await;
                 }
                 Ok(Ok(Some(OrderLine::Alive { .. }))) => pauses.begin_again(),
                 Ok(Ok(Some(OrderLine::Ended { ended }))) => {

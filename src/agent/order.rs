@@ -65,19 +65,19 @@ async fn run(client: &OrderClient, order: &Order) -> Result<News, String> {
         if *run != before.invocation {
             return Err(format!("the agent was away while it ended, and it has run again since; `journalctl -u {}` says more", unit.name));
         }
-        return watch.to_the_end(None).await;
+        return watch.until_it_ends(None).await;
     }
     if before.is_busy() {
         tracing::info!("{} runs already", unit.name);
         // Unless it waits for its turn.
         watch.before = matches!(before.active.as_str(), "inactive" | "failed").then_some(before.invocation);
-        return watch.to_the_end(None).await;
+        return watch.until_it_ends(None).await;
     }
     let mut ends = watch.systemd.ends().await.map_err(unreached)?;
     let started = watch.systemd.start(&unit).await;
     watch.job = Some(started.map_err(|error| format!("{} is not started: {error}", unit.name))?);
     watch.before = Some(before.invocation);
-    watch.to_the_end(Some(&mut ends)).await
+    watch.until_it_ends(Some(&mut ends)).await
 }
 
 /// A unit that is watched.
@@ -95,7 +95,7 @@ struct Watch<'a> {
 
 impl Watch<'_> {
     /// Tells of progress until the unit runs no more. Returns how it ended.
-    async fn to_the_end(&mut self, mut ends: Option<&mut Ends>) -> Result<News, String> {
+    async fn until_it_ends(&mut self, mut ends: Option<&mut Ends>) -> Result<News, String> {
         let mut result: Option<String> = None;
         let mut away: Option<Instant> = None;
         loop {

@@ -18,6 +18,9 @@ use crate::store::{Folder, ObjectName, Store as _};
 use super::repository::{Kept, failed, refusal};
 use super::{Role, Tokens};
 
+/// Snapshots of a repository, a count; the rest of what the format permits is for the administrator.
+const SNAPSHOTS: usize = limits::SNAPSHOTS / 2;
+
 /// What a request was let in with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
@@ -88,11 +91,24 @@ pub(super) fn is_looked_into(folder: Folder) -> bool {
 /// Checks what a writer wants to create. Everything that it names must be there.
 pub(super) fn check(kept: &Kept, tokens: &Tokens, grant: &Grant, name: &ObjectName, bytes: &[u8]) -> Result<(), Refusal> {
     match name.folder() {
-        Folder::Snapshots => check_signed(kept, tokens, grant, Subject::Snapshot, bytes),
+        Folder::Snapshots => {
+            leaves_room(kept)?;
+            check_signed(kept, tokens, grant, Subject::Snapshot, bytes)
+        }
         Folder::Checkpoints => check_signed(kept, tokens, grant, Subject::Checkpoint, bytes),
         Folder::Commits => check_commit(kept, grant, name, bytes),
         _ => Ok(()),
     }
+}
+
+/// Readers refuse a repository with more snapshots than the format permits: no writer may bring it there.
+fn leaves_room(kept: &Kept) -> Result<(), Refusal> {
+    let there = kept.store.list(Folder::Snapshots).map_err(|error| failed(&error))?.len();
+    if there < SNAPSHOTS {
+        return Ok(());
+    }
+    let message = format!("the repository `{}` has {there} snapshots already; the administrator looks why, and forgets some", kept.name);
+    Err(refusal(Reason::Quota, message))
 }
 
 fn check_signed(kept: &Kept, tokens: &Tokens, grant: &Grant, subject: Subject, bytes: &[u8]) -> Result<(), Refusal> {

@@ -25,7 +25,7 @@ type Seed = (&'static str, &'static str, Vec<u8>);
 const REPOSITORY: RepositoryId = RepositoryId::from_bytes([1; 32]);
 
 pub fn all() -> Vec<Seed> {
-    [clear_objects(), signed_objects(), marks_of_keepers(), sealed_objects(), trees(), keys(), texts()].concat()
+    [clear_objects(), signed_objects(), marks_of_keepers(), sealed_objects(), trees(), keys(), texts(), hub()].concat()
 }
 
 fn list() -> BlockList {
@@ -200,6 +200,38 @@ fn keys() -> Vec<Seed> {
         ("writer_key", "plain", writer.to_text().unwrap().as_bytes().to_vec()),
         ("content_keys", "plain", keys.to_text().as_bytes().to_vec()),
     ]
+}
+
+/// What is said to hubs and by them; written out, as other programs may speak with them.
+fn hub() -> Vec<Seed> {
+    let time = "2026-01-01T00:00:00Z";
+    let pack = format!("packs/ab/ab{}", "01".repeat(31));
+    let listing = format!(
+        "{{\"object\":\"{pack}\",\"size\":7,\"stored\":\"{time}\"}}\n{{\"object\":\"invented/a\",\"size\":0,\"stored\":\"{time}\"}}\n{{\"objects\":2}}\n"
+    );
+    let about = format!(
+        r#"{{"repository":"nas","role":"writer","now":"{time}","used":{{"bytes":9,"objects":1}},"quota":{{"bytes":99,"objects":9}},"unknown_folders":["new"]}}"#
+    );
+    let deleted = format!(r#"[{{"object":"{pack}"}},{{"object":"..","error":{{"error":"malformed","message":"no"}}}}]"#);
+    let texts: [(&str, &str, &str); 16] = [
+        ("hub_object", "pack", &pack),
+        ("hub_object", "statement", "repo/0"),
+        ("hub_range", "both", "bytes=0-99"),
+        ("hub_range", "first", "bytes=7-"),
+        ("hub_range", "last", "bytes=-7"),
+        ("hub_folders", "two", "folders=index,refs"),
+        ("hub_deletions", "two", &format!(r#"["{pack}","index/ab"]"#)),
+        ("hub_deletions", "none", "[]"),
+        ("hub_listing", "two", &listing),
+        ("hub_listing", "none", "{\"objects\":0}\n"),
+        ("hub_answer", "about", &about),
+        ("hub_answer", "stored", r#"{"created":true}"#),
+        ("hub_answer", "deleted", &deleted),
+        ("hub_answer", "refusal", r#"{"error":"quota","message":"the repository is full"}"#),
+        ("hub_token", "plain", "hbt_01234567_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+        ("hub_forwarded", "two", "203.0.113.7\n198.51.100.1, ::ffff:192.0.2.4"),
+    ];
+    texts.into_iter().map(|(target, name, text)| (target, name, text.as_bytes().to_vec())).collect()
 }
 
 fn texts() -> Vec<Seed> {

@@ -94,7 +94,7 @@ impl Process {
     }
 
     /// Kills it, and waits for its end.
-    pub fn is_killed(mut self) {
+    pub fn killed(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }

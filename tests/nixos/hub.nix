@@ -19,6 +19,15 @@
       };
     one = {
       imports = [ ./common/at-hub.nix ];
+      services.hearth-backup = {
+        agent.enable = true;
+        reportTo.jobs = [ "state" ];
+        jobs.other = {
+          paths = [ "/etc/hostname" ];
+          repositories = [ "hub" ];
+          schedule = null;
+        };
+      };
     };
     two = {
       imports = [ ./common/at-hub.nix ];

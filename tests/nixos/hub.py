@@ -43,25 +43,57 @@ with subtest("a host checks what it stored, and leaves forgetting and pruning to
     one.fail("systemctl cat hearth-backup-prune-hub.service")
     one.fail("systemctl cat hearth-backup-forget-hub.service")
 
+with subtest("who may look sees how all jobs fare, and a host does not"):
+    one.succeed("systemctl start hearth-backup-check-hub.service")
+    give(hub, "/root/viewer.token", tokens["viewer"])
+    look = f"hearth-backup --json status --hub {HERE} --token-file /root/viewer.token"
+    jobs = _json.loads(hub.succeed(look))["jobs"]
+    print(jobs)
+    assert {(job["host"], job["kind"], job["state"]) for job in jobs} == {("one", "backup", "ok"), ("two", "backup", "ok"), ("one", "check", "ok")}
+    metrics = hub.succeed(f"curl -sf {HERE}/metrics -H \"Authorization: Bearer $(cat /root/viewer.token)\"")
+    assert "hearth_backup" in metrics, metrics
+    assert "two" not in one.succeed("curl -s http://hub:8420/status -H \"Authorization: Bearer $(cat /root/hub.token)\"")
+    hub.fail(f"curl -sf {HERE}/status")
+
+with subtest("a run is asked for at the hub, and the host's agent may start that job and nothing else"):
+    one.succeed("systemctl restart hearth-backup-agent.service")
+    unit_says(one, "hearth-backup-agent", "connected to http://hub:8420")
+    assert exposure_of(one, "hearth-backup-agent.service") <= 1.5
+    assert one.succeed("ps -o user= $(systemctl show -P MainPID hearth-backup-agent.service)").startswith("hearth")
+    trigger = f"hearth-backup backup-trigger --wait --hub {HERE} --token-file /root/admin-one.token one"
+    before = len(snapshots(hub, "one"))
+    if one.execute("systemctl cat polkit.service")[0] == 0:
+        hub.succeed(f"{trigger} state")
+        assert len(snapshots(hub, "one")) == before + 1
+    else:
+        # Without polkit nobody lets it start anything: it has no other right.
+        assert "Permission denied" in hub.fail(f"{trigger} state 2>&1")
+        assert len(snapshots(hub, "one")) == before
+    assert "does not name it" in hub.fail(f"{trigger} other 2>&1")
+
 with subtest("what does not fit into a quota is refused, and what is there stays"):
     two.succeed("head -c 30000000 /dev/urandom > /var/lib/app/much")
     two.fail("systemctl start hearth-backup-state.service")
     unit_says(two, "hearth-backup-state", "quota")
+    # Told by the exit status too, for monitors.
+    assert '"failing"' in hub.fail(look)
     two.succeed("rm /var/lib/app/much")
     back_up(two)
+    hub.succeed(look)
     restored_equals(hub, as_admin("two"), two)
 
 with subtest("somebody is let in and out again without a change of the configuration"):
     hub.succeed("hearth-backup-hub token add guest --role reader --repository one > /root/guest.token")
     assert hub.succeed("stat -c %U /var/lib/hearth-backup-hub/tokens.json") == "hearth-backup-hub\n"
     guest = "--repo http://127.0.0.1:8420/one --token-file /root/guest.token --key /root/one.restore"
-    assert len(snapshots(hub, "one", guest)) == 2
+    assert len(snapshots(hub, "one", guest)) == len(snapshots(hub, "one"))
     hub.succeed("hearth-backup-hub token revoke guest")
     hub.fail(f"hearth-backup snapshots {guest}")
 
 with subtest("the hub keeps house by itself"):
     hub.succeed("systemctl start hearth-backup-hub-maintain.service")
     hub.fail("test -e /run/told")
+    # Of a day the first and the last stay.
     assert len(snapshots(hub, "one")) == 2
     hub.succeed(f"hearth-backup check --read-packs {as_admin('one')}")
 

@@ -17,6 +17,7 @@
 //!   GET    /backup-list?host=..        snapshots by what their envelopes show
 //!   GET    /, /hosts/HOST            pages for people
 //!   GET    /health                     whether the hub answers; without a token
+//!   GET    /openapi.json               what every answer is, for programs; without a token
 //! ```
 //!
 //! Paths are told apart here and not by a router with rules of its own: every answer, refusals of malformed requests among them, is one that
@@ -44,7 +45,7 @@ use hyper::body::Incoming;
 use zeroize::Zeroizing;
 
 pub use self::answer::Body;
-use self::answer::{json, refused, spawn};
+use self::answer::{json, refused, spawn, whole, with_type};
 pub use self::peer::Peer;
 use super::door::Grant;
 use super::login::WINDOW;
@@ -52,6 +53,9 @@ use super::repository::{Kept, refusal};
 use super::{Hub, Token};
 use crate::store::Store as _;
 use crate::store::hub::protocol::{About, Reason, Refusal, VERSION};
+
+/// What every answer is, for programs: OpenAPI 3.1.
+const DESCRIPTION: &str = include_str!("../../../docs/hub-openapi.json");
 
 /// Answers one request. Nothing that it brings makes this fail otherwise than with a refusal.
 pub async fn answer(hub: Arc<Hub>, peer: Peer, request: Request<Incoming>) -> Response<Body> {
@@ -82,11 +86,14 @@ async fn route(hub: &Arc<Hub>, peer: &Peer, request: Request<Incoming>) -> Resul
     }
     let mut parts = path.strip_prefix('/').unwrap_or(&path).splitn(3, '/');
     let (version, repository, rest) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
-    if version == "health" && repository.is_none() {
+    if matches!(version, "health" | "openapi.json") && repository.is_none() {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return Err(refusal(Reason::Method, "it knows GET"));
         }
-        return json(&serde_json::json!({ "healthy": true }));
+        return match version {
+            "health" => json(&serde_json::json!({ "healthy": true })),
+            _ => Ok(with_type(Response::new(whole(DESCRIPTION)), "application/json")),
+        };
     }
     if version == "backup-trigger" && repository.is_none() {
         let caller = who(hub, peer, request.headers()).await?;

@@ -17,7 +17,7 @@ use crate::hub::Hub;
 use crate::hub::door::{self, Grant};
 use crate::hub::receive::Upload;
 use crate::hub::repository::{Kept, failed, refusal};
-use crate::sealed::pack;
+use crate::sealed::{SealedError, pack};
 use crate::store::hub::protocol::{self, DELETIONS, Deleted, Listed, Reason, Refusal, STORED, Stored};
 use crate::store::{Folder, ObjectInfo, ObjectName, Store as _};
 
@@ -42,9 +42,7 @@ pub(super) struct Ask {
 /// Names, sizes and times: every role sees them.
 pub(super) async fn list(ask: Ask, query: &str) -> Result<Response<Body>, Refusal> {
     let wrong = || refusal(Reason::Malformed, "a list needs `?folders=` and names of folders with commas between them");
-    let named = query.strip_prefix("folders=").ok_or_else(wrong)?;
-    let known = |name: &str| Folder::ALL.into_iter().find(|folder| folder.as_str() == name);
-    let folders = named.split(',').map(known).collect::<Option<Vec<Folder>>>().ok_or_else(wrong)?;
+    let folders = protocol::folders(query).ok_or_else(wrong)?;
     let turn = Arc::clone(&ask.kept.lists).acquire_owned().await.ok();
     let objects = spawn(move || ask.kept.store.list_folders(&folders).map_err(|error| failed(&error))).await?;
     let end = Listed::End { objects: objects.len() as u64 };
@@ -108,21 +106,12 @@ fn describe(headers: &mut HeaderMap, info: &ObjectInfo, bytes: &Range<u64>, part
     Ok(())
 }
 
-/// The part that `bytes=A-B`, `bytes=A-` or `bytes=-N` names (RFC 9110, 14.1.2). One that begins behind the end is refused, and so is one
-/// that ends there: objects do not grow, and whoever asks for more than there is believes in another object.
+/// The part of an object that is asked for.
 fn part(range: &str, size: u64) -> Result<Range<u64>, Refusal> {
-    let wrong = || refusal(Reason::Malformed, "a range is written `bytes=FIRST-LAST`");
-    let (first, last) = range.strip_prefix("bytes=").and_then(|range| range.split_once('-')).ok_or_else(wrong)?;
-    let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
-    let range = match (first, last) {
-        ("", last) => size.saturating_sub(number(last).filter(|last| *last > 0).ok_or_else(wrong)?)..size,
-        (first, "") => number(first).ok_or_else(wrong)?..size,
-        (first, last) => number(first).ok_or_else(wrong)?..number(last).ok_or_else(wrong)?.checked_add(1).ok_or_else(wrong)?,
-    };
-    if range.end > size || range.start >= range.end {
-        return Err(refusal(Reason::Range, format!("the object has {size} bytes")));
-    }
-    Ok(range)
+    protocol::part(range, size).map_err(|reason| match reason {
+        Reason::Range => refusal(reason, format!("the object has {size} bytes")),
+        _ => refusal(reason, "a range is written `bytes=FIRST-LAST`"),
+    })
 }
 
 /// The end of a pack, for those who may not read blocks: what is no footer is blank.
@@ -132,7 +121,12 @@ fn footer(ask: &Ask, info: &ObjectInfo, bytes: Range<u64>) -> Result<Vec<u8>, Re
     }
     let contents = pack::read_contents(ask.kept.store.as_ref(), info).map_err(|error| {
         tracing::warn!("{error}");
-        refusal(Reason::Failed, "the pack's footer cannot be read; the hub's log says why")
+        match error {
+            // Its hash names it, and that is all that was asked of it when it came.
+            SealedError::Damaged { .. } => refusal(Reason::Mismatch, "it is no pack, or a damaged one"),
+            SealedError::Store(error) => failed(&error),
+            _ => refusal(Reason::Failed, "the pack's footer cannot be read; the hub's log says why"),
+        }
     })?;
     let start = contents.footer_start().max(bytes.start);
     let length = usize::try_from(bytes.end - start).unwrap_or_default();
@@ -254,34 +248,4 @@ pub(super) async fn delete_many(ask: Ask, request: Request<Incoming>) -> Result<
         Ok(paths.iter().map(|path| Deleted { object: path.clone(), error: delete(path).err() }).collect::<Vec<_>>())
     });
     json(&deleted.await?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_are_read_as_the_standard_has_them_and_never_beyond_the_end() {
-        assert_eq!(part("bytes=0-0", 10), Ok(0..1));
-        assert_eq!(part("bytes=2-", 10), Ok(2..10));
-        assert_eq!(part("bytes=-3", 10), Ok(7..10));
-        assert_eq!(part("bytes=-30", 10), Ok(0..10));
-        for beyond in ["bytes=0-10", "bytes=10-", "bytes=10-12", "bytes=5-4"] {
-            assert_eq!(part(beyond, 10).unwrap_err().error, Reason::Range, "{beyond}");
-        }
-        for wrong in [
-            "",
-            "bytes",
-            "bytes=",
-            "bytes=-",
-            "bytes=-0",
-            "bytes=a-b",
-            "bytes=+1-2",
-            "bytes=0-1,3-4",
-            "lines=0-1",
-            "bytes=0-18446744073709551615",
-        ] {
-            assert_eq!(part(wrong, 10).unwrap_err().error, Reason::Malformed, "{wrong}");
-        }
-    }
 }

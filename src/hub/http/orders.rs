@@ -79,7 +79,7 @@ fn may_trigger(hub: &Hub, caller: &Caller, host: &str) -> Result<(), Refusal> {
         tokens.iter().filter(|token| token.role == Role::Writer && token.name == host).map(|token| token.repository.as_deref());
     let is_host = |repository: Option<&str>| caller.role.may_trigger(repository == caller.repository.as_deref());
     let known = match repositories.next() {
-        Some(first) => is_host(first) || repositories.any(|repository| is_host(repository)),
+        Some(first) => is_host(first) || repositories.any(is_host),
         // Behind ssh a host is called as its repository.
         None => hub.repositories.get(host).is_ok() && is_host(Some(host)),
     };
@@ -174,7 +174,7 @@ async fn tell(hub: &Arc<Hub>, host: &str, lease: &Arc<Lease>, lines: &Lines) -> 
             return send(lines, &OrderLine::Ended { ended: "another agent of this host has connected".to_owned() }).await;
         }
         for order in fresh {
-            send(lines, &OrderLine::Order { order }).await?;
+            send(lines, &OrderLine::Order { order: Box::new(order) }).await?;
         }
         if due {
             send(lines, &OrderLine::Alive { alive: true }).await?;

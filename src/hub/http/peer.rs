@@ -29,7 +29,7 @@ pub enum Peer {
 
 impl Peer {
     /// Where a request comes from, if that is known. A proxy on this machine says for whom it asks; nobody else is believed.
-    pub(super) fn address(&self, headers: &HeaderMap) -> Option<IpAddr> {
+    pub fn address(&self, headers: &HeaderMap) -> Option<IpAddr> {
         let own = match self {
             Peer::Address(address) if address.is_loopback() => Some(*address),
             Peer::Address(address) => return Some(*address),

@@ -47,7 +47,14 @@ impl Shelf {
 
     /// Looks what is there, unless nothing has changed since. What is older than a name goes, but for the newest.
     pub(super) fn look(&mut self, oldest: &str) -> io::Result<()> {
-        let changed = fs::metadata(&self.folder)?.modified()?;
+        let changed = match fs::metadata(&self.folder) {
+            // Another process found it empty, or drove it out, meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.files.clear();
+                return Ok(());
+            }
+            metadata => metadata?.modified()?,
+        };
         if self.looked != Some(changed) {
             self.list()?;
             // A change within the same moment would not be seen.

@@ -216,7 +216,8 @@ async fn converse(hub: Arc<Hub>, watcher: Watcher, stream: impl AsyncRead + Asyn
                 }
                 return;
             }
-            () = tokio::time::sleep(left) => {}
+            // What is waited for, and for how long, changes meanwhile.
+            () = tokio::time::sleep(left.min(patience.idle).min(patience.answer)) => {}
         }
     }
 }

@@ -115,7 +115,7 @@ impl Hub {
 
     fn disk(&self) -> Option<Disk> {
         let status = statvfs(&self.settings.data_dir).ok()?;
-        let bytes = |blocks: nix::libc::fsblkcnt_t| u64::from(blocks).saturating_mul(status.fragment_size());
+        let bytes = |blocks: u64| blocks.saturating_mul(status.fragment_size());
         Some(Disk { free: bytes(status.blocks_available()), size: bytes(status.blocks()) })
     }
 }

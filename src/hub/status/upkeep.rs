@@ -23,7 +23,7 @@ pub(super) fn of(settings: &config::Hub, repository: &str) -> Option<Upkeep> {
             media: mirror.media.clone(),
             offsite: mirror.offsite,
             last_success: step.and_then(|step| step.done_at),
-            error: step.and_then(|step| said(step)),
+            error: step.and_then(said),
         }
     });
     Some(Upkeep {

@@ -30,7 +30,7 @@ pub(super) fn by_timer(timer: &str) -> Option<(Timestamp, NextBy)> {
     let next = value("NextElapseUSecRealtime").and_then(unix).filter(|next| *next > now);
     let next = next.or_else(|| {
         let calendars = answer.lines().filter_map(|line| calendar(line.strip_prefix("TimersCalendar=")?));
-        calendars.take(CALENDARS).filter_map(|calendar| elapses(calendar)).min()
+        calendars.take(CALENDARS).filter_map(elapses).min()
     });
     Some((next?, NextBy::Timer))
 }

@@ -29,7 +29,7 @@ pub(super) fn send(reporter: &Reporter<'_>, bytes: &[u8]) {
         };
         let bytes = bytes.to_vec();
         let sent = match hub {
-            Err((_, error)) => Err(error.to_string()),
+            Err((_, error)) => Err(error),
             // Looking up a name cannot be given up, so that it happens elsewhere.
             Ok(hub) => within(left, move || tell(&hub, &bytes, left).map_err(|error| error.to_string()))
                 .unwrap_or_else(|| Err(format!("no answer for {} seconds", PATIENCE.as_secs()))),
@@ -52,9 +52,9 @@ fn tell(hub: &Hub, bytes: &[u8], within: Duration) -> Result<(), JobError> {
 }
 
 /// Those to be told; of one that cannot be reached the way it is configured, why.
-fn hubs(reporter: &Reporter<'_>) -> Vec<Result<Hub, (String, JobError)>> {
+fn hubs(reporter: &Reporter<'_>) -> Vec<Result<Hub, (String, String)>> {
     if let Some(reporting) = &reporter.config.report_to {
-        let access = access_of(reporting, reporter).map_err(|error| (reporting.url.clone(), error.into()));
+        let access = access_of(reporting, reporter).map_err(|error| (reporting.url.clone(), error.to_string()));
         return vec![access.map(|access| Hub { url: reporting.url.clone(), access })];
     }
     let repositories = reporter.repositories.iter().filter_map(|name| reporter.config.repositories.get(name));
@@ -62,7 +62,7 @@ fn hubs(reporter: &Reporter<'_>) -> Vec<Result<Hub, (String, JobError)>> {
         repositories.filter(|configured| ["https://", "http://", "ssh://"].iter().any(|scheme| configured.url.starts_with(scheme)));
     let hub = |configured: &crate::config::Repository| {
         let access =
-            access_to(configured, &reporter.credentials, &reporter.access).map_err(|error| (configured.url.clone(), error.into()))?;
+            access_to(configured, &reporter.credentials, &reporter.access).map_err(|error| (configured.url.clone(), error.to_string()))?;
         Ok(Hub { url: configured.url.clone(), access })
     };
     at_hubs.map(hub).collect()

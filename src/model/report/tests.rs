@@ -87,7 +87,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_can_be_read(job in "\\PC{1,90}", error in "\\PC{0,90}", log in proptest::collection::vec(".{0,50}", 0..300), started in -2_000_000_000_i64..4_000_000_000) {
+    fn what_is_written_can_be_read(job in "\\PC{1,90}", error in "\\PC{0,90}", log in proptest::collection::vec(".{0,50}", 0..20), started in -2_000_000_000_i64..4_000_000_000) {
         let mut report = parse(&good()).unwrap();
         (report.job, report.error, report.log) = (job, Some(error), log);
         report.started = Timestamp::from_second(started).unwrap();

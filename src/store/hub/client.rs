@@ -12,19 +12,20 @@ use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::answer::Failure;
+use super::listing::{Listing, ListingError};
 use super::protocol::{ERROR, STORED, VERSION};
 use super::wire::{Answer, Bytestream, Message, Wire};
 use super::{HubAddress, Way};
-use crate::store::Access;
 use crate::store::attempt::{ANSWER, Held, Silence};
 use crate::store::line::{Line, Paces};
 use crate::store::pieces;
 use crate::store::requests::{Counter, RequestKind, Requests};
+use crate::store::{Access, ObjectInfo};
 
 /// Most bytes that are handed to a socket at once where a pace is kept, or out of a file.
 const STRETCH: usize = 64 << 10;
 const FILE_STRETCH: usize = 1 << 20;
-/// Most bytes of an answer that is JSON, or of a line of one.
+/// Most bytes of an answer that is JSON.
 const LONGEST_JSON: usize = 4 << 20;
 /// Most bytes of a refusal.
 const LONGEST_REFUSAL: usize = 64 << 10;
@@ -224,24 +225,16 @@ impl Client {
         serde_json::from_slice(&said).map_err(strange)
     }
 
-    /// Hands on each line of an answer. Returns how many there were.
-    pub(super) async fn lines(&self, path: &str, mut each: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<u64, Failure> {
+    /// The objects of a list.
+    pub(super) async fn list(&self, path: &str) -> Result<Vec<ObjectInfo>, Failure> {
         let answer = self.ask(RequestKind::List, Method::GET, path, HeaderMap::new(), Content::Empty).await?;
         let mut arriving = self.arriving(answer);
-        let (mut rest, mut count) = (BytesMut::new(), 0);
+        let mut listing = Listing::default();
+        let untrue = |error: ListingError| Failure::Strange(error.to_string());
         while let Some(piece) = arriving.next().await? {
-            rest.extend_from_slice(&piece);
-            let mut begin = 0;
-            for end in memchr::memchr_iter(b'\n', &rest) {
-                each(rest.get(begin..end).unwrap_or_default())?;
-                (begin, count) = (end + 1, count + 1);
-            }
-            let _ = rest.split_to(begin);
-            if rest.len() > LONGEST_JSON {
-                return Err(Failure::Strange("its list has a line without end".to_owned()));
-            }
+            listing.read(&piece).map_err(untrue)?;
         }
-        Ok(count)
+        listing.finish().map_err(untrue)
     }
 }
 

@@ -10,6 +10,7 @@
 mod address;
 mod answer;
 mod client;
+pub mod listing;
 pub mod order;
 mod orders;
 mod overview;
@@ -30,7 +31,7 @@ use self::answer::{Failure, explain};
 use self::client::{Arriving, Client, Content};
 pub use self::orders::{Listening, OrderClient, Trigger};
 pub use self::overview::{Overview, OverviewError};
-use self::protocol::{About, Deleted, Listed, Reason, Reported, Stored};
+use self::protocol::{About, Deleted, Reason, Reported, Stored};
 use super::attempt::{Attempts, LISTING};
 use super::download::{self, Download, Stretch};
 use super::pieces::{Memory, Whole};
@@ -249,24 +250,7 @@ impl Store for HubStore {
         }
         let path = format!("/objects?folders={}", named().join(","));
         let list = |_| async {
-            let mut found = Vec::new();
-            let mut end = None;
-            let line = |line: &[u8]| {
-                match serde_json::from_slice(line)
-                    .map_err(|error| Failure::Strange(format!("its list has a line that is none ({error})")))?
-                {
-                    Listed::End { objects } => end = Some(objects),
-                    Listed::Object { object, size, stored } => {
-                        // What a newer hub has besides is none of ours.
-                        found.extend(protocol::object_name(&object).map(|name| ObjectInfo { name, size, stored: stored.into() }));
-                    }
-                }
-                Ok(())
-            };
-            let count = self.0.client.lines(&path, line).await?;
-            if end.is_none_or(|objects| objects + 1 != count) {
-                return Err(Failure::Strange("its list has no end".to_owned()));
-            }
+            let mut found = self.0.client.list(&path).await?;
             found.retain(|info| folders.contains(&info.name.folder()));
             Ok::<_, Failure>(found)
         };

@@ -148,7 +148,7 @@ pub enum OrderLine {
     /// One to be run, or that ran when the agent was last connected.
     Order {
         /// The order.
-        order: Order,
+        order: Box<Order>,
     },
     /// The hub is there.
     Alive {

@@ -1,5 +1,7 @@
 //! What client and hub say to each other (`docs/hub-protocol.md`): paths, headers and the JSON of answers.
 
+use std::ops::Range;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -156,6 +158,28 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason of this version.
+    pub const ALL: [Reason; 18] = [
+        Reason::Malformed,
+        Reason::Unauthorized,
+        Reason::Forbidden,
+        Reason::NotFound,
+        Reason::NoRepository,
+        Reason::Method,
+        Reason::Slow,
+        Reason::Conflict,
+        Reason::LengthRequired,
+        Reason::TooLarge,
+        Reason::Range,
+        Reason::Mismatch,
+        Reason::Incomplete,
+        Reason::Signature,
+        Reason::TooMany,
+        Reason::Failed,
+        Reason::Quota,
+        Reason::Full,
+    ];
+
     /// As it is written in JSON, without quotes.
     pub fn word(self) -> String {
         serde_json::to_value(self).ok().and_then(|value| Some(value.as_str()?.to_owned())).unwrap_or_default()
@@ -176,6 +200,33 @@ pub fn object_name(path: &str) -> Option<ObjectName> {
         _ => rest,
     };
     ObjectName::new(folder, leaf)
+}
+
+/// The folders that the query of a list names. No folder is named twice, so that nobody makes a list longer than the repository.
+pub fn folders(query: &str) -> Option<Vec<Folder>> {
+    let known = |name: &str| Folder::ALL.into_iter().find(|folder| folder.as_str() == name);
+    let folders = query.strip_prefix("folders=")?.split(',').map(known).collect::<Option<Vec<Folder>>>()?;
+    let twice = |(rank, folder): (usize, &Folder)| folders.iter().take(rank).any(|other| other == folder);
+    (!folders.iter().enumerate().any(twice)).then_some(folders)
+}
+
+/// The part that `bytes=A-B`, `bytes=A-` or `bytes=-N` names (RFC 9110, 14.1.2) of an object of this size. One that begins behind the end is
+/// refused, and so is one that ends there: objects do not grow, and whoever asks for more than there is believes in another object.
+///
+/// # Errors
+/// [`Reason::Malformed`] if it is none, and [`Reason::Range`] if the object has no such part.
+pub fn part(range: &str, size: u64) -> Result<Range<u64>, Reason> {
+    let (first, last) = range.strip_prefix("bytes=").and_then(|range| range.split_once('-')).ok_or(Reason::Malformed)?;
+    let number = |text: &str| {
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        digits.then(|| text.parse::<u64>().ok()).flatten().ok_or(Reason::Malformed)
+    };
+    let range = match (first, last) {
+        ("", last) => size.saturating_sub(Some(number(last)?).filter(|last| *last > 0).ok_or(Reason::Malformed)?)..size,
+        (first, "") => number(first)?..size,
+        (first, last) => number(first)?..number(last)?.checked_add(1).ok_or(Reason::Malformed)?,
+    };
+    if range.end > size || range.start >= range.end { Err(Reason::Range) } else { Ok(range) }
 }
 
 #[cfg(test)]
@@ -200,5 +251,40 @@ mod tests {
         assert_eq!(serde_json::from_str::<Listed>(r#"{"objects":3}"#).unwrap(), Listed::End { objects: 3 });
         assert_eq!(Reason::of("invented_later"), Reason::Other);
         assert_eq!(Reason::of(&Reason::NoRepository.word()), Reason::NoRepository);
+    }
+
+    #[test]
+    fn ranges_are_read_as_the_standard_has_them_and_never_beyond_the_end() {
+        assert_eq!(part("bytes=0-0", 10), Ok(0..1));
+        assert_eq!(part("bytes=2-", 10), Ok(2..10));
+        assert_eq!(part("bytes=-3", 10), Ok(7..10));
+        assert_eq!(part("bytes=-30", 10), Ok(0..10));
+        for beyond in ["bytes=0-10", "bytes=10-", "bytes=10-12", "bytes=5-4"] {
+            assert_eq!(part(beyond, 10).unwrap_err(), Reason::Range, "{beyond}");
+        }
+        for wrong in [
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=-",
+            "bytes=-0",
+            "bytes=a-b",
+            "bytes=+1-2",
+            "bytes=0-1,3-4",
+            "lines=0-1",
+            "bytes=0-18446744073709551615",
+        ] {
+            assert_eq!(part(wrong, 10).unwrap_err(), Reason::Malformed, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_list_names_folders_that_there_are_and_each_once() {
+        assert_eq!(folders("folders=index,refs"), Some(vec![Folder::Index, Folder::Refs]));
+        for wrong in
+            ["", "folders", "folders=", "folders=tmp", "folders=index,", "folders=index,index", "folders=index&x=1", "x=1&folders=index"]
+        {
+            assert_eq!(folders(wrong), None, "{wrong}");
+        }
     }
 }

@@ -143,6 +143,7 @@ in
           schedule = [ "02:00" "14:00" ];
           randomizedDelay = "0";
           persistent = false;
+          every = "12h";
           wakeSystem = true;
           inhibitsSleep = true;
           readWritePaths = [ "/srv/dumps" ];
