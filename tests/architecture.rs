@@ -35,7 +35,12 @@ const CRATES: &[(&[&str], &[&str], &str)] = &[
     (&["age", "age_core"], &["content/", "cli/"], "only content opens and seals; cli names age for prompts and plugin callbacks"),
     (&["fastcdc"], &["content/"], "cutting into chunks needs the plaintext"),
     (&["zstd"], &["content/", "sealed/refs.rs"], "blocks are compressed before sealing; refs are the one compressed object in clear"),
-    (&["aws_lc_rs"], &["content/", "sealed/signature.rs"], "without a key one verifies signatures"),
+    (
+        &["aws_lc_rs"],
+        &["content/", "sealed/signature.rs", "hub/page/frame.rs"],
+        "without a key one verifies signatures, and the policy of pages names their style by its hash",
+    ),
+    (&["maud"], &["hub/page/"], "one place writes HTML, and escapes what it shows"),
     (
         &["getrandom"],
         &["content/", "hub/token.rs", "job/report/mod.rs", "sealed/run_id.rs", "store/sftp/mod.rs"],

@@ -15,6 +15,7 @@ mod door;
 pub mod http;
 mod login;
 mod orders;
+mod page;
 mod patience;
 mod quota;
 mod receive;

@@ -74,7 +74,8 @@ pub(super) fn refused(refusal: &Refusal) -> Response<Body> {
     response
 }
 
-fn status(reason: Reason) -> StatusCode {
+/// The status that a refusal has.
+pub(super) fn status(reason: Reason) -> StatusCode {
     match reason {
         Reason::Malformed => StatusCode::BAD_REQUEST,
         Reason::Unauthorized => StatusCode::UNAUTHORIZED,

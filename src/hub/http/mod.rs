@@ -15,6 +15,7 @@
 //!   GET    /status, /metrics           how everything fares, for programs and for Prometheus
 //!   GET    /backup-status?host=..&job= the same in short
 //!   GET    /backup-list?host=..        snapshots by what their envelopes show
+//!   GET    /, /hosts/HOST            pages for people
 //!   GET    /health                     whether the hub answers; without a token
 //!   GET    /openapi.json               what every answer is, for programs; without a token
 //! ```
@@ -26,6 +27,8 @@ mod answer;
 mod arriving;
 mod objects;
 mod orders;
+mod origin;
+mod pages;
 mod peer;
 mod query;
 mod reports;
@@ -61,7 +64,7 @@ pub async fn answer(hub: Arc<Hub>, peer: Peer, request: Request<Incoming>) -> Re
     let answered = route(&hub, &peer, request).await;
     let response = answered.unwrap_or_else(|refusal| {
         tracing::info!("{method} {path}: refused, {}", refusal.message);
-        let mut response = refused(&refusal);
+        let mut response = if pages::is_page(&path) { pages::refused(&refusal, &path) } else { refused(&refusal) };
         if refusal.error == Reason::TooMany {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(WINDOW.as_secs()));
         }
@@ -77,6 +80,10 @@ pub async fn answer(hub: Arc<Hub>, peer: Peer, request: Request<Incoming>) -> Re
 
 async fn route(hub: &Arc<Hub>, peer: &Peer, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
     let path = request.uri().path().to_owned();
+    origin::check(request.method(), request.headers())?;
+    if pages::is_page(&path) {
+        return pages::answer(hub, peer, &request).await;
+    }
     let mut parts = path.strip_prefix('/').unwrap_or(&path).splitn(3, '/');
     let (version, repository, rest) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
     if matches!(version, "health" | "openapi.json") && repository.is_none() {
@@ -136,6 +143,9 @@ async fn route(hub: &Arc<Hub>, peer: &Peer, request: Request<Incoming>) -> Resul
 
 /// The methods that a path knows.
 fn known(path: &str) -> &'static str {
+    if pages::is_page(path) {
+        return "GET, HEAD";
+    }
     let path = path.trim_start_matches('/');
     match path.splitn(3, '/').nth(2) {
         None if path == "backup-trigger" => "GET, POST",

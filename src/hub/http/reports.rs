@@ -18,6 +18,8 @@ use crate::store::hub::protocol::{Reason, Refusal};
 /// Reports that one answer brings unless it is asked for others, and the most that it does.
 const USUAL: usize = 20;
 const MOST: usize = 100;
+/// Bytes of reports that one answer brings, and one more report.
+const ANSWER: u64 = 2 << 20;
 
 /// Takes the report of a run.
 pub(super) async fn receive(ask: Ask, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
@@ -37,7 +39,7 @@ pub(super) async fn list(ask: Ask, query: &str) -> Result<Response<Body>, Refusa
     let [job, limit] = query::values(query, ["job", "limit"])?;
     let limit = limit.map_or(Ok(USUAL), |limit| limit.parse().map_err(|_| refusal(Reason::Malformed, "`limit` is a whole number")))?;
     let host = (ask.grant.role == Role::Writer).then(|| ask.grant.name.clone());
-    let wanted = Wanted { host, repository: Some(ask.kept.name.clone()), job };
-    let found = spawn(move || ask.hub.reports.read(&wanted, limit.clamp(1, MOST)));
-    json(&serde_json::json!({ "reports": found.await? }))
+    let wanted = Wanted { host, repository: Some(ask.kept.name.clone()), job, kind: None };
+    let (found, _) = spawn(move || ask.hub.reports.read(&wanted, limit.clamp(1, MOST), ANSWER)).await?;
+    json(&serde_json::json!({ "reports": found }))
 }

@@ -55,7 +55,7 @@ async fn tell(hub: &Arc<Hub>, peer: &Peer, request: &Request<Incoming>, name: &s
 }
 
 /// What somebody may see.
-async fn view(hub: &Arc<Hub>, peer: &Peer, headers: &HeaderMap) -> Result<View, Refusal> {
+pub(super) async fn view(hub: &Arc<Hub>, peer: &Peer, headers: &HeaderMap) -> Result<View, Refusal> {
     if let Peer::Admitted { repository, .. } = peer {
         return Ok(View::Repository(repository.clone()));
     }

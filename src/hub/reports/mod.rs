@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use self::shelf::Entry;
 use self::shelf::Shelf;
 use super::repository::refusal;
-use crate::model::report::{LARGEST, Outcome, Report};
+use crate::model::report::{Kind, LARGEST, Outcome, Report};
 use crate::model::span::Span;
 use crate::store::durable;
 use crate::store::hub::is_name;
@@ -39,8 +39,6 @@ const BYTES: u64 = 64 << 20;
 const DAYS: u32 = 400;
 /// Runs of a job that its history has at least, if there are so many.
 pub(super) const RUNS: usize = 30;
-/// Bytes of reports that one answer brings, and one more report.
-const ANSWER: u64 = 2 << 20;
 
 /// A report as the hub keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +68,8 @@ pub struct Wanted {
     pub repository: Option<String>,
     /// Of this job.
     pub job: Option<String>,
+    /// Of this kind.
+    pub kind: Option<Kind>,
 }
 
 /// The reports of all hosts.
@@ -174,8 +174,8 @@ impl Reports {
         Ok(found)
     }
 
-    /// Whole reports, the newest first, as many as there is room for in an answer.
-    pub(super) fn read(&self, wanted: &Wanted, limit: usize) -> Result<Vec<Kept>, Refusal> {
+    /// Whole reports, the newest first: at most `limit`, and no more behind the one with which they have more than `largest` bytes. And how many bytes they have.
+    pub(super) fn read(&self, wanted: &Wanted, limit: usize, largest: u64) -> Result<(Vec<Kept>, u64), Refusal> {
         let mut shelves = self.lock();
         self.look_at_all(&mut shelves)?;
         let own = shelves.iter().filter(|(host, _)| wanted.host.as_ref().is_none_or(|name| name == *host));
@@ -186,16 +186,17 @@ impl Reports {
         for (name, shelf) in all {
             let Some(entry) = shelf.entry(name) else { continue };
             let is_meant = wanted.repository.as_ref().is_none_or(|repository| entry.repository == *repository)
-                && wanted.job.as_ref().is_none_or(|job| entry.report.job == *job);
+                && wanted.job.as_ref().is_none_or(|job| entry.report.job == *job)
+                && wanted.kind.is_none_or(|kind| entry.report.kind == kind);
             if is_meant && let Some(kept) = shelf.read(name) {
                 bytes += shelf.size(name);
                 found.push(kept);
-                if found.len() >= limit || bytes > ANSWER {
+                if found.len() >= limit || bytes > largest {
                     break;
                 }
             }
         }
-        Ok(found)
+        Ok((found, bytes))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, BTreeMap<String, Shelf>>> {

@@ -30,7 +30,7 @@ fn receive(reports: &Reports, host: &str, bytes: &[u8], second: i64) {
 /// How many reports each job of a host has.
 fn counts(reports: &Reports) -> Vec<(String, usize)> {
     let mut counts = BTreeMap::new();
-    for kept in reports.read(&Wanted::default(), usize::MAX).unwrap() {
+    for kept in reports.read(&Wanted::default(), usize::MAX, u64::MAX).unwrap().0 {
         *counts.entry(kept.report.job).or_default() += 1;
     }
     counts.into_iter().collect()
@@ -40,7 +40,7 @@ fn counts(reports: &Reports) -> Vec<(String, usize)> {
 fn a_report_belongs_to_whose_token_brought_it_and_came_when_the_hub_says() {
     let (reports, folder) = reports();
     receive(&reports, "nas", &report("state", 1, |_| {}), 0);
-    let kept = reports.read(&Wanted::default(), 10).unwrap();
+    let kept = reports.read(&Wanted::default(), 10, u64::MAX).unwrap().0;
     assert_eq!((kept[0].host.as_str(), kept[0].received, kept[0].report.host.as_str()), ("nas", at(0), "somebody else"));
     assert!(folder.path().join("reports/nas/backup-state").is_dir());
     for host in ["", "..", "../nas", "A"] {
@@ -56,7 +56,7 @@ fn a_name_that_leads_elsewhere_becomes_one_that_does_not() {
     }
     assert_eq!(folders(&folder.path().join("reports/nas")).unwrap().len(), 8);
     assert_eq!(folders(folder.path()).unwrap(), ["reports"]);
-    let kept = reports.read(&Wanted { job: Some("../../../etc".into()), ..Wanted::default() }, 10).unwrap();
+    let kept = reports.read(&Wanted { job: Some("../../../etc".into()), ..Wanted::default() }, 10, u64::MAX).unwrap().0;
     assert_eq!(kept.len(), 1);
 }
 
@@ -86,7 +86,7 @@ fn the_report_of_a_run_that_has_ended_replaces_that_of_when_it_began() {
     });
     receive(&reports, "nas", &running, 0);
     receive(&reports, "nas", &report("state", 7, |_| {}), 60);
-    let kept = reports.read(&Wanted::default(), 10).unwrap();
+    let kept = reports.read(&Wanted::default(), 10, u64::MAX).unwrap().0;
     assert_eq!((kept.len(), kept[0].report.outcome), (1, Outcome::Success));
 }
 

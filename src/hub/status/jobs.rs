@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{JobRepository, JobStatus, Point, Run, State};
 use crate::hub::reports::{Entry, History, RUNS, was_done};
+use crate::model::id::RepositoryId;
 use crate::model::report::{Kind, Outcome, Report, RepositoryRun};
 
 /// The shortest and the longest time that a run may be overdue before it is late; between them it is a quarter of the time between two runs.
@@ -69,6 +70,13 @@ pub(super) fn never(host: String, repository: String) -> JobStatus {
         copies: None,
         trend: Vec::new(),
     }
+}
+
+/// When a restore of a repository was last tried, and worked.
+pub(super) fn last_drill(jobs: &[JobStatus], repository: Option<RepositoryId>) -> Option<Timestamp> {
+    let of_it = |there: &&JobRepository| repository.is_some() && there.id == repository;
+    let drills = jobs.iter().filter(|job| job.kind == Kind::Drill);
+    drills.flat_map(|job| &job.repositories).filter(of_it).filter_map(|there| there.last_success).max()
 }
 
 fn state(report: &Report, late: bool) -> State {

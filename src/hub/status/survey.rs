@@ -27,7 +27,7 @@ pub(in crate::hub) enum View {
 
 impl View {
     /// The repository, if it is one.
-    pub(super) fn repository(&self) -> Option<&str> {
+    pub(in crate::hub) fn repository(&self) -> Option<&str> {
         match self {
             View::All => None,
             View::Repository(name) => Some(name),
@@ -69,6 +69,7 @@ impl Hub {
         }
         for (repository, hub) in found.iter_mut().zip(&at_hub) {
             repository.copies = copies::of_repository(hub, &jobs, &at_hub);
+            repository.last_drill = jobs::last_drill(&jobs, repository.id);
         }
         jobs.sort_by(|one, other| (one.state, &one.host, one.kind, &one.job).cmp(&(other.state, &other.host, other.kind, &other.job)));
         let disk = (*view == View::All).then(|| self.disk()).flatten();
