@@ -73,7 +73,7 @@ fn a_hub_that_is_killed_at_any_moment_shows_no_half_of_an_object_and_keeps_all_i
                 scope.spawn(move || {
                     for number in 0.. {
                         let seed = (round * WRITERS + rank) * 1000 + number;
-                        let large = seed % 3 > 0;
+                        let large = !seed.is_multiple_of(3);
                         let (folder, length) = if large { (Folder::Packs, 900_001) } else { (Folder::Refs, 30_001) };
                         let bytes = raw::noise(seed, length);
                         if !sends(base, writer, folder, &bytes, sent) {

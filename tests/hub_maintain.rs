@@ -10,7 +10,9 @@ mod hub;
 mod raw;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::Arc;
 
 use cli_common::{expect, tree};
@@ -275,10 +277,15 @@ fn two_that_keep_house_at_once_do_not_meet() {
     house.maintain(&[], 0);
     let lock = fs::File::options().append(true).open(house.data().join("upkeep/nas.lock")).unwrap();
     lock.lock().unwrap();
-    let (report, error) = house.maintain(&[], 1);
-    assert!(error.contains("another run keeps house") && report["error"].is_string(), "{error}");
+    let config = house.cluster.bench.path("hub.toml");
+    let mut command = house.cluster.bench.command(&["hub", "maintain", "--config", config.to_str().unwrap()]);
+    let mut second = command.env_remove("HEARTH_REPO").stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut said = BufReader::new(second.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(said.any(|line| line.contains("another run keeps house there; waiting")));
+    assert_eq!(second.try_wait().unwrap(), None);
     drop(lock);
-    house.maintain(&[], 0);
+    said.for_each(drop);
+    assert!(second.wait().unwrap().success());
 }
 
 #[test]

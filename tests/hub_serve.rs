@@ -172,7 +172,7 @@ fn a_socket_that_a_killed_hub_left_is_replaced_and_one_in_use_is_not() {
     let place = format!("unix:{}", socket.display());
     let start = || Process::command(folder, Command::new(env!("CARGO_BIN_EXE_hearth-backup")), &["--listen", &place]);
     let first = start();
-    assert_eq!(first.places, [place.clone()]);
+    assert_eq!(first.places, std::slice::from_ref(&place));
     assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o666, "a proxy is another user");
     healthy(&socket);
 

@@ -38,6 +38,8 @@ use crate::store::{Access, DirectoryStore};
 /// Messages of a step that are written down, and bytes of each.
 const MESSAGES: usize = 20;
 const MESSAGE: usize = 1000;
+/// How often one who waits for another run looks whether it has ended.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// A step of keeping house.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,8 +104,8 @@ pub enum UpkeepError {
     /// What is written down cannot be read or written.
     #[error("what is written down of the repository `{0}` cannot be used: {1}; remove that file to begin anew, once you know why")]
     Record(String, io::Error),
-    /// Another run keeps house there.
-    #[error("another run keeps house in the repository `{0}` now")]
+    /// Another run kept house there to the end of this one.
+    #[error("stopped on request, while another run kept house in the repository `{0}`")]
     Busy(String),
     /// Another repository than before.
     #[error(
@@ -213,7 +215,7 @@ impl<'a> House<'a> {
         monitor: &'a dyn Monitor,
     ) -> Result<Option<Self>, UpkeepError> {
         let data = &options.hub.data_dir;
-        let lock = lock(data, name)?;
+        let lock = lock(data, name, monitor)?;
         let mut record = Record::read(data, name).map_err(|error| UpkeepError::Record(name.to_owned(), error))?;
         let store = Arc::new(DirectoryStore::open(repositories.path(name)).map_err(HubError::from)?);
         let Some(found) = Repository::claimed_id(store.as_ref())? else { return Ok(None) };
@@ -310,15 +312,25 @@ impl<'a> House<'a> {
     }
 }
 
-fn lock(data: &Path, name: &str) -> Result<Flock<File>, UpkeepError> {
+/// Waits until nobody else keeps house there: a mirror of a whole repository may take a night.
+fn lock(data: &Path, name: &str, monitor: &dyn Monitor) -> Result<Flock<File>, UpkeepError> {
     let failed = |error| UpkeepError::Record(name.to_owned(), error);
     let folder = record::folder(data);
     std::fs::create_dir_all(&folder).map_err(failed)?;
-    let file = File::options().create(true).append(true).open(folder.join(format!("{name}.lock"))).map_err(failed)?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
-        nix::errno::Errno::EWOULDBLOCK => UpkeepError::Busy(name.to_owned()),
-        errno => failed(errno.into()),
-    })
+    let mut file = File::options().create(true).append(true).open(folder.join(format!("{name}.lock"))).map_err(failed)?;
+    let mut told = false;
+    loop {
+        file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) if monitor.cancelled() => return Err(UpkeepError::Busy(name.to_owned())),
+            Err((file, nix::errno::Errno::EWOULDBLOCK)) => file,
+            Err((_, errno)) => return Err(failed(errno.into())),
+        };
+        if !std::mem::replace(&mut told, true) {
+            monitor.event(Event::info(format!("repository {name}"), "another run keeps house there; waiting for it to end"));
+        }
+        std::thread::sleep(LOOK);
+    }
 }
 
 /// When a step began.

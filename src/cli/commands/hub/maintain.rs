@@ -209,7 +209,16 @@ impl RepositoryReport {
         matches!(&self.verify, Some(Step::Done(record)) if !record.problems.is_empty())
     }
 
+    /// Whether nothing of what was asked for concerned it.
+    fn is_empty(&self) -> bool {
+        let Self { error, forget, prune, verify, mirrors, .. } = self;
+        error.is_none() && forget.is_none() && prune.is_none() && verify.is_none() && mirrors.is_empty()
+    }
+
     fn text(&self) -> String {
+        if self.is_empty() {
+            return String::new();
+        }
         let mut text = format!("{}\n", self.repository);
         let mut line = |label: &str, what: String| text.push_str(&format!("  {label:<8} {}\n", what.trim_end()));
         if let Some(error) = &self.error {
