@@ -207,7 +207,7 @@ fn in_chromium_every_page_fits_a_phone_is_readable_in_light_and_dark_and_runs_no
         format!("{}/", empty.base),
     ];
     for url in &pages {
-        for (width, dark) in [(360, false), (360, true), (768, false), (1280, false), (1280, true)] {
+        for (width, dark) in [(360, false), (360, true), (768, false), (1160, false), (1280, false), (1280, true)] {
             let at = format!("{url} at {width}, dark: {dark}");
             browser.looks(width, dark);
             browser.open(url);

@@ -15,7 +15,7 @@
 //!   GET    /status, /metrics           how everything fares, for programs and for Prometheus
 //!   GET    /backup-status?host=..&job= the same in short
 //!   GET    /backup-list?host=..        snapshots by what their envelopes show
-//!   GET    /, /hosts/HOST            pages for people
+//!   GET    /, /hosts/HOST              pages for people
 //!   GET    /health                     whether the hub answers; without a token
 //!   GET    /openapi.json               what every answer is, for programs; without a token
 //! ```
@@ -80,10 +80,6 @@ pub async fn answer(hub: Arc<Hub>, peer: Peer, request: Request<Incoming>) -> Re
 
 async fn route(hub: &Arc<Hub>, peer: &Peer, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
     let path = request.uri().path().to_owned();
-    origin::check(request.method(), request.headers())?;
-    if pages::is_page(&path) {
-        return pages::answer(hub, peer, &request).await;
-    }
     let mut parts = path.strip_prefix('/').unwrap_or(&path).splitn(3, '/');
     let (version, repository, rest) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
     if matches!(version, "health" | "openapi.json") && repository.is_none() {
@@ -94,6 +90,10 @@ async fn route(hub: &Arc<Hub>, peer: &Peer, request: Request<Incoming>) -> Resul
             "health" => json(&serde_json::json!({ "healthy": true })),
             _ => Ok(with_type(Response::new(whole(DESCRIPTION)), "application/json")),
         };
+    }
+    origin::check(request.method(), request.headers())?;
+    if pages::is_page(&path) {
+        return pages::answer(hub, peer, &request).await;
     }
     if version == "backup-trigger" && repository.is_none() {
         let caller = who(hub, peer, request.headers()).await?;

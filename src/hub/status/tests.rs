@@ -176,3 +176,12 @@ fn labels_of_metrics_cannot_break_out_of_their_quotes() {
     assert!(text.contains(r#"{host="q",job="a\"} 1\\",repository="hub"}"#), "{text}");
     assert!(text.contains("hearth_backup_last_success_timestamp_seconds{"));
 }
+
+#[test]
+fn a_drill_that_worked_counts_for_the_repository_that_it_was_of() {
+    let drill = |started, outcome| entry(started, outcome, |report| report.kind = Kind::Drill);
+    let backup = entry(40, Outcome::Success, |_| {});
+    let jobs = [job(vec![drill(48, Outcome::Failure), drill(24, Outcome::Success)], 50), job(vec![backup], 50)];
+    assert_eq!(jobs::last_drill(&jobs, Some(id(1))), Some(at(25)));
+    assert_eq!((jobs::last_drill(&jobs, Some(id(2))), jobs::last_drill(&jobs, None)), (None, None));
+}
