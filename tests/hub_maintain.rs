@@ -61,7 +61,7 @@ impl House {
         let all = [&["hub", "maintain", "--config", config.to_str().unwrap(), "--json"], arguments].concat();
         let mut command = self.cluster.bench.command(&all);
         command.env_remove("HEARTH_REPO");
-        let (out, error) = expect(command.output().unwrap(), code, &format!("{all:?}"));
+        let (out, error) = expect(command.output().unwrap(), code, format!("{all:?}"));
         let report: Value = serde_json::from_str(out.lines().last().unwrap_or("null")).unwrap();
         (report["repositories"][0].clone(), error)
     }
