@@ -111,6 +111,21 @@ fn hosts_of_the_configuration_come_with_the_token_that_was_made_for_them() {
 }
 
 #[test]
+fn a_token_is_for_the_repository_that_either_option_names() {
+    let bench = Bench::new();
+    let data = bench.path("hub").display().to_string();
+    let made = |option: &str, name: &str| {
+        let words = ["hub", "token", "add", name, "--role", "writer", option, "shared", "--data", &data];
+        let mut command = bench.command(&[&words[..], &["--json"]].concat());
+        let (out, _) = expect(command.env_remove("HEARTH_REPO").output().unwrap(), 0, option);
+        serde_json::from_str::<serde_json::Value>(&out).unwrap()["repository"].clone()
+    };
+    assert_eq!([made("--repository", "a"), made("--repo", "b")], ["shared", "shared"]);
+    let listed = bench.json(&["hub", "token", "list", "--data", &data]);
+    assert_eq!(listed.as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn a_quota_that_is_nearly_used_up_is_warned_of_and_nothing_is_refused() {
     let cluster = Cluster::with(Quota { bytes: Some(2_000_000), objects: None });
     cluster.bench.write("source/large", &raw::noise(2, 1_700_000));
@@ -195,7 +210,7 @@ fn each_malformed_request_has_its_answer() {
         ("GET /v1/other", "", 404, "no_repository"),
         ("GET /v1/..", "", 404, "no_repository"),
         ("GET /v1/nas/nothing", "", 404, "not_found"),
-        ("GET /", "", 404, "not_found"),
+        ("GET /nothing", "", 404, "not_found"),
         ("GET /v2/nas", "", 404, "not_found"),
         ("PATCH /v1/nas/objects/index/abc", "", 405, "method"),
         ("POST /v1/nas", "", 405, "method"),

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -91,7 +92,8 @@ impl Repositories {
         if !is_name(name) {
             return Err(unknown());
         }
-        if let Some(kept) = lock(&self.open).get(name) {
+        let identity = identity(&self.path(name));
+        if let Some(kept) = lock(&self.open).get(name).filter(|kept| kept.identity == identity) {
             return Ok(Arc::clone(kept));
         }
         let store = DirectoryStore::open(self.path(name)).map_err(|error| match error.kind {
@@ -100,6 +102,7 @@ impl Repositories {
         })?;
         let kept = Arc::new(Kept {
             name: name.to_owned(),
+            identity,
             store: Arc::new(store),
             quota: self.quotas.get(name),
             warning: self.quotas.warning(),
@@ -110,13 +113,28 @@ impl Repositories {
             swept: Mutex::new(Instant::now()),
             statements: Mutex::default(),
         });
-        Ok(Arc::clone(lock(&self.open).entry(name.to_owned()).or_insert(kept)))
+        let mut open = lock(&self.open);
+        let first = open.entry(name.to_owned()).or_insert_with(|| Arc::clone(&kept));
+        if first.identity != identity {
+            *first = kept;
+        }
+        Ok(Arc::clone(first))
     }
+}
+
+/// Device, number and birth of a directory: numbers are given out again.
+type Identity = (u64, u64, Option<SystemTime>);
+
+/// What tells a directory from one that took its place, such as a repository that came back from a mirror; none if there is none.
+fn identity(path: &Path) -> Option<Identity> {
+    std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino(), metadata.created().ok()))
 }
 
 /// One repository.
 pub(super) struct Kept {
     pub(super) name: String,
+    /// Of the directory that was opened.
+    identity: Option<Identity>,
     pub(super) store: Arc<DirectoryStore>,
     pub(super) quota: Quota,
     /// From which share of the quota somebody is warned, in percent.

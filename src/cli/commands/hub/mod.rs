@@ -14,6 +14,7 @@ use clap::{Args, Subcommand};
 use super::config::ConfigFile;
 use crate::cli::exit::UsageError;
 use crate::config::{Credentials, Hub};
+use crate::store::hub::is_name;
 
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
@@ -41,6 +42,11 @@ impl HubCommand {
             HubCommand::Token(command) => command.run(context),
         }
     }
+}
+
+/// The repository at a hub that `--repository` names, or else `--repo`, where elsewhere a location stands.
+fn repository(own: Option<&String>, context: &Context) -> Option<String> {
+    own.or(context.global.repo.as_ref().filter(|name| is_name(name))).cloned()
 }
 
 /// Which hub: one of a configuration, or a directory for a first try.

@@ -24,9 +24,9 @@ pub struct Stdio {
     #[command(flatten)]
     which: Which,
 
-    /// The only repository that may be used; made if it is not there
+    /// The only repository that may be used; made if it is not there. `--repo` is the same
     #[arg(long = "repository", visible_alias = "repo-name", value_name = "REPOSITORY")]
-    repository: String,
+    repository: Option<String>,
 
     /// What may be done there: writer, reader or maintainer
     #[arg(long)]
@@ -47,18 +47,20 @@ impl Stdio {
     /// # Errors
     /// If the hub's directory cannot be used, or the connection breaks.
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        if !is_name(&self.repository) {
-            return Err(UsageError::new(format!("`{}` cannot be a repository at a hub", self.repository)));
+        let repository = super::repository(self.repository.as_ref(), context);
+        let repository = repository.ok_or_else(|| UsageError::new("which repository may be used? Give it with --repository"))?;
+        if !is_name(&repository) {
+            return Err(UsageError::new(format!("`{repository}` cannot be a repository at a hub")));
         }
         let mut hub = self.which.hub()?;
         if self.quota.is_some() || self.quota_objects.is_some() {
-            let own = hub.repositories.entry(self.repository.clone()).or_default();
+            let own = hub.repositories.entry(repository.clone()).or_default();
             own.quota = self.quota.map(ByteSize).or(own.quota);
             own.quota_objects = self.quota_objects.or(own.quota_objects);
         }
-        Repositories::new(&hub.data_dir, Quotas::of(&hub)).make(&self.repository)?;
+        Repositories::new(&hub.data_dir, Quotas::of(&hub)).make(&repository)?;
         let hub = Hub::open(&hub, &Which::credentials(context, "hearth-backup-hub"))?;
-        let peer = Peer::Admitted { repository: self.repository.clone(), role: self.role, name: self.repository };
+        let peer = Peer::Admitted { repository: repository.clone(), role: self.role, name: repository };
         let (input, output) = (io::stdin().as_fd().try_clone_to_owned()?, io::stdout().as_fd().try_clone_to_owned()?);
         run_over(input, output, hub, peer)?;
         Ok(Exit::Done)

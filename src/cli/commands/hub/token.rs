@@ -40,7 +40,7 @@ pub struct Add {
     #[arg(long)]
     role: Role,
 
-    /// The repository [default: NAME]; made if it is not there
+    /// The repository [default: NAME]; made if it is not there. `--repo` is the same
     #[arg(long = "repository", visible_alias = "repo-name", value_name = "REPOSITORY")]
     repository: Option<String>,
 
@@ -138,7 +138,8 @@ impl Add {
     fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let (hub, tokens) = open(&self.which, context)?;
         let own = (!self.role.is_for_hub()).then_some(self.name.as_str());
-        let repository = self.repository.as_deref().or(own);
+        let named = super::repository(self.repository.as_ref(), context).filter(|_| self.repository.is_some() || own.is_some());
+        let repository = named.as_deref().or(own);
         let made = tokens.add(&self.name, self.role, repository)?;
         let kept = || -> anyhow::Result<()> {
             repository.map_or(Ok(()), |name| Repositories::new(&hub.data_dir, Quota::default()).make(name))?;
