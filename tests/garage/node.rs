@@ -1,5 +1,6 @@
 //! Garage as a person sets it up by `docs/stores.md`: the document's configuration and commands, with other ports and directories.
 
+#![allow(dead_code, reason = "each suite uses a part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 use std::fs;
