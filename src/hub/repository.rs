@@ -331,6 +331,17 @@ pub(super) fn failed(error: &StoreError) -> Refusal {
     }
 }
 
+/// What it is to a client that something beside the repositories cannot be read or written.
+pub(super) fn disk_failed(path: &Path, error: &io::Error) -> Refusal {
+    tracing::error!("cannot use {}: {error}", path.display());
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            refusal(Reason::Full, "the hub's disk is full; nothing stored so far is lost")
+        }
+        _ => refusal(Reason::Failed, "the hub's disk failed; its log says how"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,17 +1,20 @@
 //! Which stream is a host's: the newest one. A file says so, as streams may be in several processes.
 
-use std::fs;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Orders, failed, lock, replace};
+use super::{Orders, lock};
+use crate::hub::repository::disk_failed;
+use crate::store::durable;
 use crate::store::hub::order::PULSE;
 use crate::store::hub::protocol::Refusal;
 
 const FILE: &str = "agent";
+/// Bytes of it that are read.
+const LARGEST: u64 = 4096;
 /// How long a lease counts that is not renewed: two renewals may come late.
 const LASTS: SignedDuration = SignedDuration::from_secs(3 * PULSE as i64);
 
@@ -67,7 +70,7 @@ impl Lease {
     fn write(&self, now: Timestamp) -> Result<(), Refusal> {
         let written = Written { stream: self.stream, since: self.since, renewed: now };
         let text = serde_json::to_vec(&written).unwrap_or_default();
-        replace(&self.folder, &self.folder.join(FILE), &text).map_err(|error| failed(&self.folder, &error))
+        durable::replace(&self.folder.join(FILE), &text).map_err(|error| disk_failed(&self.folder, &error))
     }
 }
 
@@ -76,11 +79,11 @@ impl Drop for Lease {
         if let Ok(_lock) = lock(&self.folder)
             && self.holds()
         {
-            let _ = fs::remove_file(self.folder.join(FILE));
+            let _ = durable::remove(&self.folder.join(FILE));
         }
     }
 }
 
 fn read(folder: &Path) -> Option<Written> {
-    serde_json::from_slice(&fs::read(folder.join(FILE)).ok()?).ok()
+    serde_json::from_slice(&durable::read(&folder.join(FILE), LARGEST).ok()??).ok()
 }

@@ -13,7 +13,7 @@
 mod lease;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,8 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
 pub(super) use self::lease::Lease;
-use super::repository::refusal;
+use super::repository::{disk_failed, refusal};
+use crate::store::durable;
 use crate::store::hub::is_name;
 use crate::store::hub::order::{LONGEST_MESSAGE, LONGEST_PROGRESS, News, Order, OrderProgress, OrderState, is_job, plain};
 use crate::store::hub::protocol::{Reason, Refusal};
@@ -161,7 +162,7 @@ fn lock(folder: &Path) -> Result<File, Refusal> {
         file.lock()?;
         Ok(file)
     };
-    open().map_err(|error| failed(folder, &error))
+    open().map_err(|error| disk_failed(folder, &error))
 }
 
 /// An order as it counts now: time alone may have ended it.
@@ -204,7 +205,7 @@ fn ids(folder: &Path) -> Result<Vec<String>, Refusal> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(folder, &error)),
+        Err(error) => return Err(disk_failed(folder, &error)),
     };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let mut ids: Vec<String> = names.filter_map(|name| name.strip_suffix(SUFFIX).filter(|id| is_name(id)).map(str::to_owned)).collect();
@@ -222,28 +223,14 @@ fn read(folder: &Path, id: &str) -> Result<Order, Refusal> {
         return Err(unknown());
     }
     let path = path(folder, id);
-    let mut text = Vec::new();
-    match File::open(&path).and_then(|file| file.take(LARGEST).read_to_end(&mut text)) {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(unknown()),
-        Err(error) => return Err(failed(&path, &error)),
-    }
-    let order: Order = serde_json::from_slice(&text).map_err(|error| failed(&path, &io::Error::other(error)))?;
-    if order.id == id { Ok(order) } else { Err(failed(&path, &io::Error::other("it is another order's"))) }
+    let text = durable::read(&path, LARGEST).map_err(|error| disk_failed(&path, &error))?.ok_or_else(unknown)?;
+    let order: Order = serde_json::from_slice(&text).map_err(|error| disk_failed(&path, &io::Error::other(error)))?;
+    if order.id == id { Ok(order) } else { Err(disk_failed(&path, &io::Error::other("it is another order's"))) }
 }
 
 fn write(folder: &Path, order: &Order) -> Result<(), Refusal> {
     let text = serde_json::to_vec(order).map_err(|error| refusal(Reason::Failed, error.to_string()))?;
-    replace(folder, &path(folder, &order.id), &text).map_err(|error| failed(folder, &error))
-}
-
-/// Replaces a file: others see it as it was or as it will be.
-fn replace(folder: &Path, path: &Path, text: &[u8]) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(text)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    File::open(folder)?.sync_all()
+    durable::replace(&path(folder, &order.id), &text).map_err(|error| disk_failed(folder, &error))
 }
 
 /// A name that sorts behind earlier ones: its time, and a number if there is one of that time.
@@ -251,14 +238,6 @@ fn new_id(folder: &Path, now: Timestamp) -> String {
     let time = now.strftime("%Y%m%d-%H%M%S-%3f").to_string();
     let names = (0_u32..).map(|number| if number == 0 { time.clone() } else { format!("{time}-{number}") });
     names.into_iter().find(|id| !path(folder, id).exists()).unwrap_or(time)
-}
-
-fn failed(path: &Path, error: &io::Error) -> Refusal {
-    tracing::error!("cannot use {}: {error}", path.display());
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => refusal(Reason::Full, "the hub's disk is full"),
-        _ => refusal(Reason::Failed, "the hub's disk failed; its log says how"),
-    }
 }
 
 #[cfg(test)]

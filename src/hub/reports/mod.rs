@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use self::shelf::Entry;
 use self::shelf::Shelf;
-use super::repository::refusal;
+use super::repository::{disk_failed, refusal};
 use crate::model::report::{Kind, LARGEST, Outcome, Report};
 use crate::model::span::Span;
 use crate::store::durable;
@@ -99,10 +99,10 @@ impl Reports {
         let text = serde_json::to_vec(&kept).map_err(|error| refusal(Reason::Failed, error.to_string()))?;
         let folder = self.folder.join(host).join(&slot);
         // Nobody waits meanwhile: disks are slow, and hosts are many.
-        durable::replace(&folder.join(&name), &text).map_err(|error| failed(&folder, &error))?;
+        durable::replace(&folder.join(&name), &text).map_err(|error| disk_failed(&folder, &error))?;
         let mut shelves = self.lock();
         let own = shelves.entry(host.to_owned()).or_default();
-        self.look(host, own).map_err(|error| failed(&self.folder, &error))?;
+        self.look(host, own).map_err(|error| disk_failed(&self.folder, &error))?;
         if let Some(shelf) = own.get_mut(&slot) {
             let earlier: Vec<String> = shelf.names().filter(|other| **other < name && id_of(other) == id_of(&name)).cloned().collect();
             earlier.iter().for_each(|name| shelf.remove(name));
@@ -150,7 +150,7 @@ impl Reports {
             shelves.retain(|host, _| hosts.contains(host));
             hosts.iter().filter(|host| is_name(host)).try_for_each(|host| self.look(host, shelves.entry(host.clone()).or_default()))
         };
-        look().map_err(|error| failed(&self.folder, &error))
+        look().map_err(|error| disk_failed(&self.folder, &error))
     }
 
     /// Whether a host ever reported anything.
@@ -262,16 +262,6 @@ fn folders(folder: &Path) -> io::Result<Vec<String>> {
         }
     }
     Ok(names)
-}
-
-fn failed(folder: &Path, error: &io::Error) -> Refusal {
-    tracing::error!("cannot use {}: {error}", folder.display());
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            refusal(Reason::Full, "the hub's disk is full; nothing stored so far is lost")
-        }
-        _ => refusal(Reason::Failed, "the hub's disk failed; its log says how"),
-    }
 }
 
 /// Whether a run says of itself that it was done, and was in a repository if it was to save something.
