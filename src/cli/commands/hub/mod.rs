@@ -4,6 +4,7 @@ mod maintain;
 mod serve;
 mod stdio;
 mod token;
+mod watch;
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -24,6 +25,7 @@ use crate::cli::exit::Exit;
 pub enum HubCommand {
     Serve(serve::Serve),
     Maintain(maintain::Maintain),
+    Watch(watch::Watch),
     Stdio(stdio::Stdio),
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -38,6 +40,7 @@ impl HubCommand {
         match self {
             HubCommand::Serve(command) => command.run(context),
             HubCommand::Maintain(command) => command.run(context),
+            HubCommand::Watch(command) => command.run(context),
             HubCommand::Stdio(command) => command.run(context),
             HubCommand::Token(command) => command.run(context),
         }
@@ -48,6 +51,9 @@ impl HubCommand {
 fn repository(own: Option<&String>, context: &Context) -> Option<String> {
     own.or(context.global.repo.as_ref().filter(|name| is_name(name))).cloned()
 }
+
+/// What the names of the hub's services begin with.
+const SERVICE: &str = "hearth-backup-hub-";
 
 /// Which hub: one of a configuration, or a directory for a first try.
 #[derive(Debug, Args)]
@@ -73,6 +79,14 @@ impl Which {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&hub.data_dir);
         made.map_err(|error| anyhow::anyhow!("cannot make the hub's directory {}: {error}", hub.data_dir.display()))?;
         Ok(hub)
+    }
+
+    /// What the configuration calls this machine, if there is one that does.
+    ///
+    /// # Errors
+    /// If it cannot be used.
+    fn host(&self) -> anyhow::Result<Option<String>> {
+        if self.data.is_none() { Ok(self.file.read()?.host) } else { Ok(None) }
     }
 
     fn configured(&self) -> anyhow::Result<Hub> {
