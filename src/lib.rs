@@ -12,7 +12,7 @@
 //!    |  /   /   |
 //!   job       config          what a host's configuration says shall be saved, and doing it
 //!    |        /
-//!    |   notify                telling people of a run that failed
+//!    |   notify                telling people what becomes of runs
 //!    |
 //!   content (keys)            chunks, trees, backup, restore: the only layer that sees plaintext
 //!    |        \

@@ -48,6 +48,7 @@ const CRATES: &[(&[&str], &[&str], &str)] = &[
     ),
     (&["toml", "schemars", "serde_path_to_error", "strsim"], &["config/"], "one schema, and one place that reads it"),
     (&["ureq"], &["notify/http.rs"], "one place speaks HTTP to others' servers"),
+    (&["lettre"], &["notify/email.rs"], "one place writes e-mail"),
     (&["opendal", "opendal_http_transport_reqwest"], &["store/object/"], "the store of buckets"),
     (&["reqwest"], &["store/object/", "store/hub/"], "the stores of buckets and of hubs speak HTTP"),
     (&["hyper", "hyper_util", "http_body_util"], &["hub/", "store/hub/wire.rs"], "the hub, and the way to it through ssh"),
@@ -77,7 +78,7 @@ const CRATES: &[(&[&str], &[&str], &str)] = &[
     ),
     (
         &["rustls", "rustls_native_certs"],
-        &["notify/http.rs", "store/tls.rs", "hub/serve/tls.rs"],
+        &["notify/http.rs", "notify/email.rs", "store/tls.rs", "hub/serve/tls.rs"],
         "whom to trust is decided where connections are made",
     ),
     (&["rusqlite"], &["source/database/sqlite/"], "copies of SQLite databases are made by SQLite, in one place"),

@@ -24,6 +24,7 @@ mod render;
 mod reporting;
 mod signals;
 mod state_dir;
+mod telling;
 mod trust;
 mod unit_status;
 

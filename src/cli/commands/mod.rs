@@ -34,6 +34,8 @@ mod trial;
 
 use clap::Subcommand;
 
+pub use backup::host_name;
+
 use super::context::Context;
 use super::exit::Exit;
 

@@ -10,6 +10,7 @@ use super::backup::{host_name, summary_text};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, UsageError};
 use crate::cli::reporting::{Told, reported};
+use crate::cli::telling::telling;
 use crate::config::{Config, Credentials};
 use crate::content::ContentError;
 use crate::content::backup::Summary;
@@ -19,6 +20,7 @@ use crate::model::event::Monitor as _;
 use crate::model::human;
 use crate::model::report::Kind;
 use crate::model::span::Span;
+use crate::notify::Subject;
 use crate::store::Requests;
 
 /// How often to look whether a signal has come while waiting.
@@ -57,6 +59,10 @@ pub struct Run {
     /// How long to wait before
     #[arg(long, value_name = "DURATION", default_value = "10min")]
     retry_delay: Span,
+
+    /// Tell those whom the job's `notify` names, where no unit beside this one does
+    #[arg(long)]
+    notify: bool,
 }
 
 impl Run {
@@ -83,7 +89,9 @@ impl Run {
             access: context.access()?,
             started: Timestamp::now(),
         };
-        reported(context, Some(&reporter).filter(|_| !self.dry_run), |told| self.attempt(context, &config, told))
+        telling(context, &config, Subject::Job(self.job.clone()), self.notify && !self.dry_run, || {
+            reported(context, Some(&reporter).filter(|_| !self.dry_run), |told| self.attempt(context, &config, told))
+        })
     }
 
     fn attempt(&self, context: &Context, config: &Config, told: &mut Told) -> anyhow::Result<Exit> {

@@ -11,10 +11,12 @@ use crate::cli::args;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::reporting::{Told, reported};
+use crate::cli::telling::telling;
 use crate::config::{Config, Credentials};
 use crate::job::maintain::{MaintainOptions, Step, maintain, service};
 use crate::job::report::{Reporter, of_maintain};
 use crate::model::report::Kind;
+use crate::notify::Subject;
 use crate::retention::Limits;
 
 /// Keep house in a repository of this host's configuration: forget, prune, check
@@ -46,6 +48,10 @@ pub struct Maintain {
     /// The clock is right, although it is behind a record or far past the last run
     #[arg(long)]
     accept_clock: bool,
+
+    /// Tell those whom the repository's `notify` names, where no unit beside this one does
+    #[arg(long)]
+    notify: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -92,7 +98,9 @@ impl Maintain {
             access: context.access()?,
             started: Timestamp::now(),
         };
-        reported(context, Some(&reporter).filter(|_| !self.dry_run), |told| self.keep_house(context, &config, told))
+        telling(context, &config, Subject::Maintain(self.repository.clone()), self.notify && !self.dry_run, || {
+            reported(context, Some(&reporter).filter(|_| !self.dry_run), |told| self.keep_house(context, &config, told))
+        })
     }
 
     fn keep_house(&self, context: &Context, config: &Config, told: &mut Told) -> anyhow::Result<Exit> {
