@@ -7,11 +7,12 @@
 //!
 //! Whatever comes of telling, the run's exit status stays.
 
+use std::sync::Arc;
 use std::thread;
 
 use jiff::Timestamp;
 
-use super::commands::host_name;
+use super::commands::backup::host_name;
 use super::context::Context;
 use super::exit::{Exit, UsageError};
 use super::progress::Progress;
@@ -75,7 +76,8 @@ pub fn telling(
     }
     let audience = Audience::of(context, config, subject)?;
     let state = context.state_base_of(config)?;
-    let monitor = || Progress::start(&context.console, &context.interrupt, false);
+    // With a course of its own: what becomes of telling is not part of the run.
+    let monitor = || Progress::start(&context.console, &context.interrupt, &Arc::default(), false);
     let begun = Timestamp::now();
     let beginning = {
         let (audience, monitor) = (audience.clone(), monitor());

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::http::{self, Request};
+use super::http::{self, Method, Request};
 use super::message::Message;
 use super::receiver::{Receiver, Trouble};
 use super::secret::{self, SecretUrl};
@@ -72,7 +72,7 @@ impl Receiver for Check {
         let create = if self.check.create { "?create=1" } else { "" };
         let whole = Zeroizing::new(format!("{}{}{create}", url.as_str().trim_end_matches('/'), self.end(message)));
         let text = format!("{}\n\n{}", message.title, message.text(LONGEST.saturating_sub(message.title.len() + 2)));
-        let answer = http::ask(&Request { method: "POST", url: &whole, headers: Vec::new(), body: &text }, time);
+        let answer = http::ask(&Request { method: Method::Post, url: &whole, headers: Vec::new(), body: &text }, time);
         let answer = answer.map_err(|trouble| trouble.map(|why| url.mask(&why)))?;
         // Of some things it says only there that they went wrong.
         if answer.contains("not found") {

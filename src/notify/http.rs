@@ -3,21 +3,69 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ureq::config::Config;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Error, http};
+use zeroize::Zeroizing;
 
 use super::receiver::Trouble;
+use crate::config::{Credentials, SecretFile};
 
 /// Bytes of an answer that are read.
 const ANSWER: u64 = 64 << 10;
 /// Letters of an answer that are told.
 const TOLD: usize = 200;
 
+/// What is done at a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// To ask only.
+    Get,
+    /// To give something.
+    Post,
+    /// To put something in the place of what was there.
+    Put,
+}
+
+impl Method {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+        }
+    }
+}
+
+/// The header that proves who we are, from a file with `USER:PASSWORD`.
+///
+/// # Errors
+/// If there is no such file, or something else in it. It is never shown.
+pub fn basic(file: &SecretFile, credentials: &Credentials) -> Result<Zeroizing<String>, Trouble> {
+    let path = file.locate(credentials).map_err(|error| Trouble::Lasting(error.to_string()))?;
+    let unusable = |why: &dyn std::fmt::Display| Trouble::Lasting(format!("{} cannot be used ({why})", path.display()));
+    let text = Zeroizing::new(std::fs::read_to_string(&path).map_err(|error| unusable(&error))?);
+    let pair = text.trim_end_matches(['\n', '\r']);
+    if !pair.contains(':') || pair.contains(char::is_control) {
+        return Err(unusable(&"it must hold one line, USER:PASSWORD"));
+    }
+    Ok(Zeroizing::new(format!("Basic {}", STANDARD.encode(pair))))
+}
+
+/// Sends a text.
+///
+/// # Errors
+/// If it is not taken. No header is in the reason.
+pub fn send(method: Method, url: &str, headers: &[(&str, &str)], body: &str, time: Duration) -> Result<(), Trouble> {
+    ask(&Request { method, url, headers: headers.to_vec(), body }, time).map(drop)
+}
+
 /// What a server is asked.
 pub(super) struct Request<'a> {
-    /// `GET`, `POST` or `PUT`.
-    pub method: &'static str,
+    /// How.
+    pub method: Method,
     /// Where.
     pub url: &'a str,
     /// Headers, by name.
@@ -30,13 +78,13 @@ pub(super) struct Request<'a> {
 /// headers.
 pub(super) fn ask(asked: &Request<'_>, time: Duration) -> Result<String, Trouble> {
     let agent = Agent::new_with_config(config(asked.url, time));
-    let mut request = http::Request::builder().method(asked.method).uri(asked.url);
+    let mut request = http::Request::builder().method(asked.method.as_str()).uri(asked.url);
     for (name, value) in &asked.headers {
         request = request.header(*name, *value);
     }
     let unusable =
         |error: http::Error| Trouble::Lasting(format!("what is to be sent is no request ({error}); look at its url and headers"));
-    let sent = if asked.method == "GET" {
+    let sent = if asked.method == Method::Get {
         agent.run(request.body(()).map_err(unusable)?)
     } else {
         agent.run(request.body(asked.body).map_err(unusable)?)
@@ -177,7 +225,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_header_or_url_that_is_none_is_told() {
-        let request = |url, value| Request { method: "POST", url, headers: vec![("X", value)], body: "" };
+        let request = |url, value| Request { method: Method::Post, url, headers: vec![("X", value)], body: "" };
         let time = Duration::from_secs(5);
         assert!(matches!(ask(&request("http://127.0.0.1:9/", "a\nb"), time), Err(Trouble::Lasting(why)) if why.contains("no request")));
         assert!(matches!(ask(&request("http://[", "a"), time), Err(Trouble::Lasting(_))));

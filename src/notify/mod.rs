@@ -10,13 +10,13 @@
 //!   STATE/notified/...: who was told of which run already <---- at once, with a few tries <--+
 //! ```
 //!
-//! May import `config` and `model`. A receiver is one file: it implements [`Receiver`], and `addressees` makes it from the configuration.
+//! May import `history`, `config` and `model`. A receiver is one file: it implements [`Receiver`], and `addressees` makes it from the configuration.
 
 mod command;
 mod email;
 mod ending;
 mod healthchecks;
-mod http;
+pub mod http;
 mod journal;
 mod message;
 mod ntfy;

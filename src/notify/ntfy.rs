@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::http::{self, Request};
+use super::http::{self, Method, Request};
 use super::message::Message;
 use super::receiver::{Receiver, Trouble};
 use super::secret;
@@ -67,7 +67,7 @@ impl Receiver for Topic {
         let (url, tags, text) = (self.url(), self.tags(message.occasion), message.text(LONGEST));
         let mut headers = vec![("Title", title.as_str()), ("Priority", priority.as_str()), ("Tags", tags.as_str())];
         headers.extend(authorization.as_ref().map(|value| ("Authorization", value.as_str())));
-        http::ask(&Request { method: "POST", url: &url, headers, body: &text }, time).map(drop)
+        http::ask(&Request { method: Method::Post, url: &url, headers, body: &text }, time).map(drop)
     }
 }
 

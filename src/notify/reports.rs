@@ -1,24 +1,24 @@
-//! Reports of runs, as this machine keeps them: STATE/reports/KIND-NAME/STARTED-ID.json.
+//! What is kept of runs on this machine: the report of one, and how things were before it.
 
-use std::fs::{self, File};
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 use jiff::Timestamp;
 
-use crate::model::report::{self, Report};
+use crate::history::host::Reports;
+use crate::model::report::{Kind, Outcome, Report};
 
-/// How many of a folder's newest reports are looked at for one run: others may have begun meanwhile.
+/// How many of a name's newest reports are looked at for one run: others may have begun meanwhile.
 const NEWEST: usize = 8;
 /// How many earlier reports are looked at for how things were before.
 const BEFORE: usize = 60;
-/// Most folders that are looked through.
-const FOLDERS: usize = 1000;
+/// Most names whose reports are looked at.
+const NAMES: usize = 1000;
 
 /// Which run's report is wanted.
 pub(super) struct Wanted<'a> {
-    /// Folders of the reports that its kind of run has.
-    pub folders: Vec<String>,
+    /// What its kind of run is called in reports.
+    pub names: Vec<(Kind, String)>,
     /// The run, as systemd names it.
     pub invocation: Option<&'a str>,
     /// It did not begin before.
@@ -38,88 +38,67 @@ pub(super) struct Before {
 
 /// The report of a run, and how things were before it.
 pub(super) fn find(state: &Path, wanted: &Wanted<'_>) -> Option<(Report, Before)> {
-    let all = state.join("reports");
-    let own: Vec<PathBuf> = wanted.folders.iter().map(|folder| all.join(folder)).collect();
-    let found = match wanted.invocation {
+    let reports = Reports::new(state, None);
+    let report = match wanted.invocation {
         // A unit of another name may have run it, or it was of a kind that the subject is only concerned with.
-        Some(id) => of_invocation(&own, id).or_else(|| of_invocation(&folders(&all), id)),
-        None => newest(&own, wanted.since),
-    };
-    let (path, report) = found?;
-    let before = before(&path);
+        Some(id) => of_invocation(&reports, &wanted.names, id).or_else(|| of_invocation(&reports, &all(state), id)),
+        None => newest(&reports, wanted),
+    }?;
+    let earlier = newest_of(&reports, report.kind, &report.job, BEFORE);
+    let before = fold(earlier.into_iter().filter(|other| other.started < report.started));
     Some((report, before))
 }
 
 /// How things were before, of a subject none of whose reports is that of the run.
-pub(super) fn state_of(state: &Path, folders: &[String]) -> Before {
-    let newest = folders.iter().flat_map(|folder| names(&state.join("reports").join(folder)));
-    newest.max_by(|one, other| one.file_name().cmp(&other.file_name())).map(|path| with_itself(&path)).unwrap_or_default()
+pub(super) fn state_of(state: &Path, names: &[(Kind, String)]) -> Before {
+    let reports = Reports::new(state, None);
+    let newest = names.iter().filter_map(|(kind, name)| newest_of(&reports, *kind, name, 1).pop());
+    let newest = newest.max_by_key(|report| report.started);
+    newest.map(|report| fold(newest_of(&reports, report.kind, &report.job, BEFORE).into_iter())).unwrap_or_default()
 }
 
-fn folders(all: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(all).into_iter().flatten().take(FOLDERS);
-    entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
+/// What all that ever ran here is called in reports.
+fn all(state: &Path) -> Vec<(Kind, String)> {
+    let entries = std::fs::read_dir(state.join("reports")).into_iter().flatten().take(NAMES);
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let parse = |slot: String| {
+        let (kind, name) = slot.split_once('-')?;
+        Some((Kind::ALL.into_iter().find(|known| known.as_str() == kind)?, name.to_owned()))
+    };
+    names.filter_map(parse).collect()
 }
 
-/// Files of reports, the newest first: their names sort by the time.
-fn names(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-    let mut found: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|extension| extension == "json")).collect();
-    found.sort_unstable();
-    found.reverse();
-    found
+fn newest_of(reports: &Reports, kind: Kind, name: &str, most: usize) -> Vec<Report> {
+    let tolerate = |error: io::Error| {
+        tracing::warn!("the reports of {kind} {name} cannot be read: {error}");
+        Vec::new()
+    };
+    reports.newest(kind, name, most).unwrap_or_else(tolerate)
 }
 
-fn of_invocation(folders: &[PathBuf], invocation: &str) -> Option<(PathBuf, Report)> {
-    let newest = folders.iter().flat_map(|folder| names(folder).into_iter().take(NEWEST));
-    newest
-        .filter_map(|path| Some((read(&path)?, path)))
-        .find(|((_, found), _)| found.as_deref() == Some(invocation))
-        .map(|((report, _), path)| (path, report))
+fn of_invocation(reports: &Reports, names: &[(Kind, String)], invocation: &str) -> Option<Report> {
+    let newest = names.iter().flat_map(|(kind, name)| newest_of(reports, *kind, name, NEWEST));
+    newest.into_iter().find(|report| report.invocation.as_deref() == Some(invocation))
 }
 
-fn newest(folders: &[PathBuf], since: Option<Timestamp>) -> Option<(PathBuf, Report)> {
-    let newest = folders.iter().filter_map(|folder| names(folder).into_iter().find_map(|path| Some((read(&path)?.0, path))));
-    let ended =
-        newest.filter(|(report, _)| report.outcome != report::Outcome::Running && since.is_none_or(|since| report.started >= since));
-    ended.max_by_key(|(report, _)| report.started).map(|(report, path)| (path, report))
-}
-
-/// A report, and which run of a unit it was; none if it is not one that can be read.
-fn read(path: &Path) -> Option<(Report, Option<String>)> {
-    #[derive(serde::Deserialize)]
-    struct Run {
-        #[serde(default)]
-        invocation: Option<String>,
-    }
-    let mut bytes = Vec::new();
-    File::open(path).ok()?.take(report::LARGEST as u64 + 1).read_to_end(&mut bytes).ok()?;
-    let report = Report::parse(&bytes).ok()?;
-    let run: Run = serde_json::from_slice(&bytes).ok()?;
-    Some((report, run.invocation))
-}
-
-fn before(path: &Path) -> Before {
-    let folder = path.parent().unwrap_or(path);
-    fold(names(folder).into_iter().filter(|other| other.file_name() < path.file_name()))
-}
-
-fn with_itself(path: &Path) -> Before {
-    fold(names(path.parent().unwrap_or(path)).into_iter())
+fn newest(reports: &Reports, wanted: &Wanted<'_>) -> Option<Report> {
+    let newest = wanted.names.iter().filter_map(|(kind, name)| newest_of(reports, *kind, name, 1).pop());
+    let ended = newest.filter(|report| report.outcome != Outcome::Running && wanted.since.is_none_or(|since| report.started >= since));
+    ended.max_by_key(|report| report.started)
 }
 
 /// Looks back until there is a good one.
-fn fold(paths: impl Iterator<Item = PathBuf>) -> Before {
+fn fold(reports: impl Iterator<Item = Report>) -> Before {
     let mut before = Before::default();
-    for (report, _) in paths.take(BEFORE).filter_map(|path| read(&path)) {
+    for report in reports {
         match report.outcome {
             // Neither says anything of whether it works.
-            report::Outcome::Running | report::Outcome::Stopped => {}
-            report::Outcome::Success | report::Outcome::Warnings => {
+            Outcome::Running | Outcome::Stopped => {}
+            Outcome::Success | Outcome::Warnings => {
                 before.last_good = report.ended;
                 break;
             }
-            report::Outcome::Failure | report::Outcome::Killed => {
+            Outcome::Failure | Outcome::Killed => {
                 before.failures += 1;
                 before.failing_since = Some(report.started);
             }
@@ -145,13 +124,11 @@ pub(super) mod tests {
         if outcome == "running" {
             report.as_object_mut().unwrap().remove("ended");
         }
-        let folder = state.join("reports").join(format!("{}-{}", report["kind"].as_str().unwrap(), report["job"].as_str().unwrap()));
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join(format!("20261120T{hour:02}0000Z-{id}.json")), report.to_string()).unwrap();
+        Reports::new(state, None).write(&Report::parse(report.to_string().as_bytes()).unwrap()).unwrap();
     }
 
     fn wanted<'a>(invocation: Option<&'a str>, since: Option<&str>) -> Wanted<'a> {
-        Wanted { folders: vec!["backup-state".into()], invocation, since: since.map(|since| since.parse().unwrap()) }
+        Wanted { names: vec![(Kind::Backup, "state".into())], invocation, since: since.map(|since| since.parse().unwrap()) }
     }
 
     fn hour(found: Option<(Report, Before)>) -> Option<i8> {
@@ -166,7 +143,7 @@ pub(super) mod tests {
         keep(state.path(), 3, "failure", &json!({}));
         keep(state.path(), 4, "running", &json!({}));
         keep(state.path(), 5, "failure", &json!({ "kind": "check", "job": "disk" }));
-        fs::write(state.path().join("reports/backup-state/20261120T060000Z-x.json"), "no report").unwrap();
+        std::fs::write(state.path().join("reports/backup-state/20261120T060000Z-x.json"), "no report").unwrap();
         let id = |hour: u8| format!("{hour:032x}");
         assert_eq!(hour(find(state.path(), &wanted(Some(&id(2)), None))), Some(2));
         assert_eq!(hour(find(state.path(), &wanted(Some(&id(5)), None))), Some(5));
@@ -189,6 +166,6 @@ pub(super) mod tests {
         assert_eq!(before(5), Before { failures: 2, failing_since: at("2026-11-20T02:00:00Z"), last_good: at("2026-11-20T01:05:00Z") });
         assert_eq!(before(6), Before { failures: 0, failing_since: None, last_good: at("2026-11-20T05:05:00Z") });
         assert_eq!(before(1), Before::default());
-        assert_eq!(state_of(state.path(), &["backup-state".into()]).last_good, at("2026-11-20T06:05:00Z"));
+        assert_eq!(state_of(state.path(), &[(Kind::Backup, "state".into())]).last_good, at("2026-11-20T06:05:00Z"));
     }
 }

@@ -50,14 +50,14 @@ impl Run {
     pub fn find(subject: &Subject, search: &Search<'_>) -> Self {
         let Search { state, ending, since, journal } = search;
         let own = ending.unit.as_ref().is_none_or(|unit| *unit == format!("{}.service", subject.unit_for("")));
-        let folders = subject.folders();
+        let names = subject.reported();
         let invocation = ending.invocation.as_deref();
         // Of a unit that is not its own, and of which it is not known which run it was, no report can be told from others.
-        let wanted = Wanted { folders: if own || invocation.is_some() { folders.clone() } else { Vec::new() }, invocation, since: *since };
+        let wanted = Wanted { names: if own || invocation.is_some() { names.clone() } else { Vec::new() }, invocation, since: *since };
         let found = reports::find(state, &wanted);
         let (report, mut before) = match found {
             Some((report, before)) => (Some(report), before),
-            None if own => (None, reports::state_of(state, &folders)),
+            None if own => (None, reports::state_of(state, &names)),
             None => (None, Before::default()),
         };
         let outcome = Outcome::either(ending.outcome.clone(), report.as_ref().and_then(Outcome::reported));

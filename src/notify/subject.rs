@@ -1,5 +1,7 @@
 //! What a run was of.
 
+use crate::model::report::Kind;
+
 /// What a run was of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
@@ -58,13 +60,13 @@ impl Subject {
         }
     }
 
-    /// The folders that reports of its runs lie in, below that of all reports.
-    pub(super) fn folders(&self) -> Vec<String> {
+    /// What its runs are called in reports.
+    pub(super) fn reported(&self) -> Vec<(Kind, String)> {
         match self {
-            Self::Job(name) => vec![format!("backup-{name}")],
-            Self::Mirror(name) => vec![format!("mirror-{name}")],
-            Self::Drill(name) => vec![format!("drill-{name}")],
-            Self::Maintain(name) => ["maintain", "forget", "prune", "check"].map(|kind| format!("{kind}-{name}")).to_vec(),
+            Self::Job(name) => vec![(Kind::Backup, name.clone())],
+            Self::Mirror(name) => vec![(Kind::Mirror, name.clone())],
+            Self::Drill(name) => vec![(Kind::Drill, name.clone())],
+            Self::Maintain(name) => [Kind::Maintain, Kind::Forget, Kind::Prune, Kind::Check].map(|kind| (kind, name.clone())).to_vec(),
             Self::Hub => Vec::new(),
         }
     }

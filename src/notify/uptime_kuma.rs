@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::http::{self, Request};
+use super::http::{self, Method, Request};
 use super::message::Message;
 use super::receiver::{Receiver, Trouble};
 use super::secret::{self, SecretUrl};
@@ -57,7 +57,7 @@ impl Receiver for PushMonitor {
         let status = if self.is_up(message.occasion) { "up" } else { "down" };
         let ping = message.duration().map(|time| time.as_millis().to_string()).unwrap_or_default();
         let whole = Zeroizing::new(format!("{base}?status={status}&msg={}&ping={ping}", http::encoded(&line)));
-        let answer = http::ask(&Request { method: "GET", url: &whole, headers: Vec::new(), body: "" }, time);
+        let answer = http::ask(&Request { method: Method::Get, url: &whole, headers: Vec::new(), body: "" }, time);
         let answer = answer.map_err(|trouble| trouble.map(|why| url.mask(&why)))?;
         #[derive(serde::Deserialize)]
         struct Answer {

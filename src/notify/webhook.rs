@@ -8,11 +8,11 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::http::{self, Request};
+use super::http::{self, Method, Request};
 use super::message::Message;
 use super::receiver::{Receiver, Trouble};
 use super::secret::{self, SecretUrl};
-use crate::config::{Credentials, Part, Webhook, parts};
+use crate::config::{Credentials, HttpMethod, Part, Webhook, parts};
 
 /// Bytes of `{text}`, unless the configuration says otherwise.
 const LONGEST: u64 = 3800;
@@ -73,13 +73,17 @@ impl Receiver for Hook {
             headers.push((name, secret::read(file, &format!("the value of {name}"), &self.credentials)?));
         }
         let names = |wanted: &str| headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted));
-        let method = self.hook.method.as_str();
+        let method = match self.hook.method {
+            HttpMethod::Get => Method::Get,
+            HttpMethod::Post => Method::Post,
+            HttpMethod::Put => Method::Put,
+        };
         let kind = if self.hook.body.is_some() { "text/plain; charset=utf-8" } else { "application/json" };
         let mut given: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        if method != "GET" && !names("content-type") {
+        if method != Method::Get && !names("content-type") {
             given.push(("Content-Type", kind));
         }
-        let body = if method == "GET" { String::new() } else { self.body(&values) };
+        let body = if method == Method::Get { String::new() } else { self.body(&values) };
         let answer = http::ask(&Request { method, url: url.as_str(), headers: given, body: &body }, time);
         // What is secret of a header may come back in an answer.
         let secrets = self.hook.header_files.keys().filter_map(|file| headers.iter().find(|(name, _)| name == file));

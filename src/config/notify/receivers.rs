@@ -197,17 +197,6 @@ pub enum HttpMethod {
     Put,
 }
 
-impl HttpMethod {
-    /// Its name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Post => "POST",
-            Self::Put => "PUT",
-        }
-    }
-}
-
 /// Any other service that takes requests of HTTP. `{title}`, `{text}` and others stand for what there is to tell, in the URL, in the values of
 /// headers and in the body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
