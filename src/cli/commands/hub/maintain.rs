@@ -145,7 +145,11 @@ impl Maintain {
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let hub = self.which.hub()?;
         // What it does is the hub's own affair: its metrics and its status show it.
-        let config = Config { host: self.which.host()?, state_dir: Some(hub.data_dir.join(OWN)), ..Config::default() };
+        let config = Config {
+            host: self.which.config()?.and_then(|config| config.host),
+            state_dir: Some(hub.data_dir.join(OWN)),
+            ..Config::default()
+        };
         let subject = self.subject();
         let reporter = reporter(context, &config, (subject.0, &subject.1), Vec::new(), format!("{SERVICE}maintain"))?;
         reported(context, Some(&reporter).filter(|_| !self.dry_run), |told| self.keep_house(context, &hub, told))

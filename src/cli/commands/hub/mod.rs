@@ -14,7 +14,7 @@ use clap::{Args, Subcommand};
 
 use super::config::ConfigFile;
 use crate::cli::exit::UsageError;
-use crate::config::{Credentials, Hub};
+use crate::config::{Config, Credentials, Hub};
 use crate::store::hub::is_name;
 
 use crate::cli::context::Context;
@@ -81,12 +81,12 @@ impl Which {
         Ok(hub)
     }
 
-    /// What the configuration calls this machine, if there is one that does.
+    /// The configuration, if that says which hub it is.
     ///
     /// # Errors
     /// If it cannot be used.
-    fn host(&self) -> anyhow::Result<Option<String>> {
-        if self.data.is_none() { Ok(self.file.read()?.host) } else { Ok(None) }
+    fn config(&self) -> anyhow::Result<Option<Config>> {
+        if self.data.is_none() { Ok(Some(self.file.read()?)) } else { Ok(None) }
     }
 
     fn configured(&self) -> anyhow::Result<Hub> {
