@@ -6,6 +6,7 @@ use super::error::ConfigError;
 use super::hub;
 use super::job::Job;
 use super::mirror::Mirror;
+use super::monitoring;
 use super::notify;
 use super::read_from;
 use super::reporting;
@@ -45,6 +46,9 @@ pub(super) fn check(config: &Config, file: &str) -> Result<(), ConfigError> {
     }
     if let Some((key, why)) = config.report_to.as_ref().and_then(reporting::check) {
         return wrong(format!("reportTo.{key}"), why.to_owned());
+    }
+    if let Some((key, why)) = monitoring::check(&config.monitoring) {
+        return wrong(format!("monitoring.{key}"), why.to_owned());
     }
     if let Some((key, why)) = config.hub.as_ref().and_then(hub::check) {
         return wrong(format!("hub.{key}"), why);

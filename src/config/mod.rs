@@ -17,6 +17,7 @@ mod job;
 mod limits;
 mod listen;
 mod mirror;
+mod monitoring;
 mod notify;
 mod parse;
 mod percent;
@@ -48,6 +49,7 @@ pub use job::{Job, Preset};
 pub use limits::{IoClass, Limits, TimeOfDay, Window};
 pub use listen::Listen;
 pub use mirror::Mirror;
+pub use monitoring::{Monitoring, Pushgateway};
 pub use notify::{Notify, Ntfy};
 pub use percent::Percent;
 pub use quiesce::{ContainerEngine, ContainerQuiesce, Containers, Quiesce};
@@ -93,6 +95,9 @@ pub struct Config {
     /// The hub that is told of every run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report_to: Option<Reporting>,
+    /// How runs are watched over.
+    #[serde(skip_serializing_if = "monitoring::is_absent")]
+    pub monitoring: Monitoring,
     /// The hub that runs on this machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hub: Option<Hub>,

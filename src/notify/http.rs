@@ -3,21 +3,64 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ureq::config::Config;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Error};
 
+use zeroize::Zeroizing;
+
 use super::receiver::Trouble;
+use crate::config::{Credentials, SecretFile};
 
 /// Bytes of an answer that are read.
 const ANSWER: u64 = 64 << 10;
 /// Letters of a refusal that are told.
 const TOLD: usize = 200;
 
-/// Posts a text. Redirections are not followed: they may lead to a place that shall not see the headers.
+/// What is asked of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// To take something.
+    Post,
+    /// To put something in the place of what was there.
+    Put,
+}
+
+/// The header that proves who we are, from a file with `USER:PASSWORD`.
+///
+/// # Errors
+/// If there is no such file, or something else in it. It is never shown.
+pub fn basic(file: &SecretFile, credentials: &Credentials) -> Result<Zeroizing<String>, Trouble> {
+    let path = file.locate(credentials).map_err(|error| Trouble::Lasting(error.to_string()))?;
+    let unusable = |why: &dyn std::fmt::Display| Trouble::Lasting(format!("{} cannot be used ({why})", path.display()));
+    let text = Zeroizing::new(std::fs::read_to_string(&path).map_err(|error| unusable(&error))?);
+    let pair = text.trim_end_matches(['\n', '\r']);
+    if !pair.contains(':') || pair.contains(char::is_control) {
+        return Err(unusable(&"it must hold one line, USER:PASSWORD"));
+    }
+    Ok(Zeroizing::new(format!("Basic {}", STANDARD.encode(pair))))
+}
+
+/// Posts a text.
+///
+/// # Errors
+/// If it is not taken.
 pub(super) fn post(url: &str, headers: &[(&str, &str)], body: &str, time: Duration) -> Result<(), Trouble> {
+    send(Method::Post, url, headers, body, time)
+}
+
+/// Sends a text. Redirections are not followed: they may lead to a place that shall not see the headers.
+///
+/// # Errors
+/// If it is not taken. No header is in the reason.
+pub fn send(method: Method, url: &str, headers: &[(&str, &str)], body: &str, time: Duration) -> Result<(), Trouble> {
     let agent = Agent::new_with_config(config(url, time));
-    let mut request = agent.post(url);
+    let mut request = match method {
+        Method::Post => agent.post(url),
+        Method::Put => agent.put(url),
+    };
     for (name, value) in headers {
         request = request.header(*name, *value);
     }

@@ -10,7 +10,7 @@
 
 mod command;
 mod failure;
-mod http;
+pub mod http;
 mod journal;
 mod message;
 mod ntfy;

@@ -5,8 +5,8 @@ use jiff::SignedDuration;
 
 use super::copies::{AtHub, of_job, of_repository};
 use super::*;
-use crate::hub::reports::{Entry, History};
-use crate::model::report::{Report, RepositoryRun};
+use crate::history::{Entry, History, job as jobs};
+use crate::model::report::{CopyKind, Kind, NextBy, Outcome, Report, RepositoryRun};
 
 fn at(hours: i64) -> Timestamp {
     "2026-11-20T00:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_hours(hours)
@@ -30,9 +30,11 @@ fn entry(started: i64, outcome: Outcome, change: impl FnOnce(&mut Report)) -> Ar
         started: at(started),
         ended: Some(at(started + 1)),
         outcome,
+        invocation: None,
         exit_status: None,
         error: None,
         repositories: vec![run],
+        phases: Vec::new(),
         counts: BTreeMap::new(),
         warning_count: 0,
         warnings: Vec::new(),

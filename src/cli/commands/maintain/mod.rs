@@ -3,18 +3,17 @@
 mod report;
 
 use clap::{Args, ValueEnum};
-use jiff::Timestamp;
 
 use self::report::Report;
 use super::backup::host_name;
 use crate::cli::args;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
-use crate::cli::reporting::{Told, reported};
-use crate::config::{Config, Credentials};
+use crate::cli::reporting::{Told, reported, reporter};
+use crate::config::Config;
 use crate::job::maintain::{MaintainOptions, Step, maintain, service};
-use crate::job::report::{Reporter, of_maintain};
 use crate::model::report::Kind;
+use crate::report::of_maintain;
 use crate::retention::Limits;
 
 /// Keep house in a repository of this host's configuration: forget, prune, check
@@ -80,18 +79,9 @@ impl Maintain {
             _ => Kind::Maintain,
         };
         let first = self.only.first().map_or(Step::Forget, |step| (*step).into());
-        let reporter = Reporter {
-            config: &config,
-            kind,
-            name: self.repository.clone(),
-            repositories: vec![self.repository.clone()],
-            host: host_name()?,
-            state: context.state_base_of(&config)?,
-            // The NixOS module has a service for each step.
-            credentials: Credentials { directory: context.credentials(), service: service(first, &self.repository) },
-            access: context.access()?,
-            started: Timestamp::now(),
-        };
+        // The NixOS module has a service for each step.
+        let service = service(first, &self.repository);
+        let reporter = reporter(context, &config, (kind, &self.repository), vec![self.repository.clone()], service)?;
         reported(context, Some(&reporter).filter(|_| !self.dry_run), |told| self.keep_house(context, &config, told))
     }
 
