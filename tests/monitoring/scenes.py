@@ -347,6 +347,12 @@ DAMAGE = (
     "1 of forget, prune and verify in the repository nas did not end well: packs are damaged or missing, or a forget was refused because it would have taken too much. The page of the hub says which. "
     "If it is damage, delete nothing, and repair from a mirror.", "runbooks/damaged-repository.md",
 )
+unread = {series: f"{value:.17g}x6 stale" for series, value in healthy()["hub"].items() if series.startswith(("repository_", "mirror_")) and "disk" not in series}
+scene("the hub cannot read a repository any more", {"hub": unread}, at=2, alerts=[(
+    "HearthBackupRepositoryUnreadable", "critical", {"repository": "nas"}, "The hub cannot read the repository nas any more",
+    "The hub showed the repository nas in the last week and does not now: its directory is gone, or cannot be read. The page of the hub and the log of hearth-backup-hub.service say why. "
+    "If somebody took it away on purpose, this ends after a week.", "runbooks/damaged-repository.md",
+)])
 problem = {'repository_upkeep_problems{repository="nas"}': 1}
 scene("the hub found damage", {"hub": problem}, at=2, alerts=[DAMAGE])
 not_kept = {'repository_verify_timestamp_seconds{repository="nas"}': -4 * DAY}
@@ -400,14 +406,14 @@ scene("a quota is used up", {"hub": {'repository_used_bytes{repository="nas"}': 
 def disk_low(name, labels, share):
     return (
         "HearthBackupDiskNearlyFull", "warning", labels, f"The disk with the repositories of {name} has {share} left",
-        f"The disk with the repositories of {name} is nearly full. When nothing is left, backups fail, and so may whatever else is on that disk. Keep fewer snapshots and prune, or make room.", "runbooks/out-of-space.md",
+        f"The disk with the repositories of {name} is nearly full{', by what its last backup saw' if labels else ''}. When nothing is left, backups fail, and so may whatever else is on that disk. Keep fewer snapshots and prune, or make room.", "runbooks/out-of-space.md",
     )
 
 
 def disk_full(name, labels, share):
     return (
         "HearthBackupDiskFull", "critical", labels, f"The disk with the repositories of {name} has {share} left",
-        f"The disk with the repositories of {name} is full but for {share}: backups fail now or soon. Do not delete files of a repository by hand: make room beside it, or forget and prune.", "runbooks/out-of-space.md",
+        f"The disk with the repositories of {name} is full but for {share}{', by what its last backup saw' if labels else ''}: backups fail now or soon. Do not delete files of a repository by hand: make room beside it, or forget and prune.", "runbooks/out-of-space.md",
     )
 
 
