@@ -101,7 +101,7 @@ scene("all is well", {}, at=2, alerts=[])
 STALE = (
     "HearthBackupStale", "critical", STATE, "nas has not run its backup state",
     "The job state of nas should have run by now, and nothing was heard of a run for 1h 0m 0s longer than its schedule allows. The host is off, away, or its timer does not start. "
-    "See whether it is up, then `systemctl status hearth-backup-state.timer` there.", "runbooks/host-silent.md",
+    "See whether it is up, then `systemctl status hearth-backup-state.timer` there.", "monitoring/host-silent.md",
 )
 scene("a job is overdue", both({f"overdue_timestamp_seconds{{{RUN}}}": HOUR}), at=2, alerts=[STALE])
 scene("a job is due and within its grace", both({f"overdue_timestamp_seconds{{{RUN}}}": 2 * HOUR}), at=2, alerts=[])
@@ -118,7 +118,7 @@ scene("a job was taken away, and its host is there", {"nas": {**gone, 'info{host
 OLD = (
     "HearthBackupOld", "warning", STATE, "The last backup state of nas is 8d 2h 0m 0s old",
     "The job state of nas has no schedule that is known, and last succeeded 8d 2h 0m 0s ago. Run it, or say how often it is meant to run (`every` in the job), and this goes by the schedule.",
-    "runbooks/host-silent.md",
+    "monitoring/host-silent.md",
 )
 since = {f'last_success_timestamp_seconds{{{RUN},repository="{name}"}}': -8 * DAY for name in ("hub", "cloud")}
 scene("a job without a schedule is old", both({**since, f"overdue_timestamp_seconds{{{RUN}}}": None}), at=2, alerts=[OLD])
@@ -128,7 +128,7 @@ scene("a job without a schedule is young", both({f"overdue_timestamp_seconds{{{R
 failed = {f"last_run_success{{{RUN}}}": 0, f"runs_failed_in_a_row{{{RUN}}}": 1, **{f'repository_success{{{RUN},repository="{name}"}}': 0 for name in ("hub", "cloud")}}
 FAILED = (
     "HearthBackupFailed", "warning", STATE, "The backup state of nas failed",
-    "The last run of state on nas failed; the last success is less than two days old. See why: `journalctl -u hearth-backup-state.service` there, or the page of the hub.", "runbooks/job-fails.md",
+    "The last run of state on nas failed; the last success is less than two days old. See why: `journalctl -u hearth-backup-state.service` there, or the page of the hub.", "monitoring/job-fails.md",
 )
 
 
@@ -136,7 +136,7 @@ def failing(runs):
     return (
         "HearthBackupFailing", "critical", STATE, "The backup state of nas fails, and is getting old",
         f"Runs of state on nas that failed in a row: {runs}. What was written since the last success has no backup. See why: `journalctl -u hearth-backup-state.service` there, or the page of the hub.",
-        "runbooks/job-fails.md",
+        "monitoring/job-fails.md",
     )
 
 
@@ -152,12 +152,12 @@ scene("the host knows that the run after the good one failed, the hub not yet", 
 scene("a run failed in one repository", both({f'repository_success{{{RUN},repository="cloud"}}': 0}), at=2, alerts=[(
     "HearthBackupRepositoryFailing", "warning", {**STATE, "repository": "cloud"}, "The backup state of nas does not reach cloud",
     "The last run of state on nas succeeded elsewhere and failed in the repository cloud: there is one copy less than there should be. "
-    "See why: `journalctl -u hearth-backup-state.service` there, or the page of the hub.", "runbooks/job-fails.md",
+    "See why: `journalctl -u hearth-backup-state.service` there, or the page of the hub.", "monitoring/job-fails.md",
 )])
 scene("three runs had warnings", both({f"runs_warned_in_a_row{{{RUN}}}": 3}), at=2, alerts=[(
     "HearthBackupWarnings", "warning", STATE, "The backup state of nas had warnings 3 times running",
     "The job state of nas is done each time, and something is missing from it each time: a file that cannot be read, a hook that fails. `hearth-backup status` on the host and the page of the hub "
-    "show the warnings. Mend what they name, or leave it out of the job.", "runbooks/job-fails.md#warnings",
+    "show the warnings. Mend what they name, or leave it out of the job.", "monitoring/job-fails.md#warnings",
 )])
 scene("two runs had warnings", both({f"runs_warned_in_a_row{{{RUN}}}": 2}), at=2, alerts=[])
 
@@ -212,7 +212,7 @@ long("the host does not know of the hub's mirror", {"nas": {f"copies_enough{{{RU
 long("too few copies, for more than a day", both({f"copies_enough{{{RUN}}}": 0}), at=26, alerts=[(
     "HearthBackupCopiesNotEnough", "warning", STATE, "state of nas has too few copies",
     "What state of nas saves is not in three copies, on two kinds of media, one of them elsewhere (3-2-1). The page of the hub says what is missing. Add a repository or a mirror, or say of those that "
-    "there are what they are (`copy.media`, `copy.offsite`).", "runbooks/job-fails.md#too-few-copies",
+    "there are what they are (`copy.media`, `copy.offsite`).", "monitoring/job-fails.md#too-few-copies",
 )])
 
 # --- everything that is no backup -------------------------------------------------------------------------------------------------------
@@ -230,12 +230,12 @@ scene("a check failed", both(task("runs_failed_in_a_row", "check", "hub", 1)), a
 scene("housekeeping on a host failed, and is overdue since", both({**task("runs_failed_in_a_row", "maintain", "hub", 2), **task("overdue_timestamp_seconds", "maintain", "hub", HOUR)}), at=2, alerts=[(
     "HearthBackupTaskFailed", "warning", {"host": "nas", "kind": "maintain", "name": "hub"}, "maintain of hub on nas failed",
     "Runs of maintain of hub on nas that failed in a row: 2. Backups go on; old ones are not thinned out or looked at meanwhile. The log says why: `journalctl -u hearth-backup-*` there, or the page of the hub.",
-    "runbooks/job-fails.md",
+    "monitoring/job-fails.md",
 )])
 TASK_LATE = (
     "HearthBackupTaskLate", "warning", {"host": "nas", "kind": "maintain", "name": "hub"}, "maintain of hub on nas has not run",
     "maintain of hub on nas should have run by now, and nothing was heard of a run for 1h 0m 0s longer than its schedule allows. See whether the host is up, then `systemctl list-timers 'hearth-backup*'` there.",
-    "runbooks/host-silent.md",
+    "monitoring/host-silent.md",
 )
 scene("housekeeping on a host is overdue", both(task("overdue_timestamp_seconds", "maintain", "hub", HOUR)), at=2, alerts=[TASK_LATE])
 kept_house = {**alone, "nas": {**alone["nas"], **task("overdue_timestamp_seconds", "maintain", "hub", 4 * HOUR)}}
@@ -254,7 +254,7 @@ scene("a mirror of the hub has rotted", {"hub": {f"mirror_success{{{to_friend}}}
 BEHIND = (
     "HearthBackupMirrorBehind", "critical", FRIEND, "The mirror friend of nas is 4d 2h 0m 0s behind",
     "The hub last brought the mirror friend of the repository nas up to date 4d 2h 0m 0s ago: if the hub burns down, what came since is lost. `hearth-backup hub maintain --only mirror --mirror friend` on the hub "
-    "tries again and says what is wrong.", "runbooks/job-fails.md#mirrors",
+    "tries again and says what is wrong.", "monitoring/job-fails.md#mirrors",
 )
 behind = {f"mirror_last_success_timestamp_seconds{{{to_friend}}}": -4 * DAY}
 scene("a mirror of the hub is behind", {"hub": behind}, at=2, alerts=[BEHIND])
@@ -264,7 +264,7 @@ long("a mirror of the hub is new", {"hub": never_mirrored}, at=24, alerts=[])
 long("a mirror of the hub was never made", {"hub": never_mirrored}, at=50, alerts=[(
     "HearthBackupMirrorNeverMade", "critical", FRIEND, "The mirror friend of nas was never made",
     "The hub's configuration has the mirror friend of the repository nas, and it was never brought up to date. `hearth-backup hub maintain --only mirror --mirror friend` on the hub makes it and says what is wrong.",
-    "runbooks/job-fails.md#mirrors",
+    "monitoring/job-fails.md#mirrors",
 )])
 USB = {"host": "nas", "name": "usb", "mirror": "usb"}
 scene("a mirror of a host fails, and is overdue since", both({**task("runs_failed_in_a_row", "mirror", "usb", 1), **task("overdue_timestamp_seconds", "mirror", "usb", HOUR)}), at=2, alerts=[(
@@ -275,7 +275,7 @@ scene("a mirror of a host fails, and is overdue since", both({**task("runs_faile
 USB_BEHIND = (
     "HearthBackupHostMirrorBehind", "critical", USB, "The mirror usb of nas is behind",
     "The host nas has not brought the mirror usb up to date in time: if the repository is lost, what came since is lost. See whether the host is up, then `systemctl list-timers 'hearth-backup*'` there.",
-    "runbooks/job-fails.md#mirrors",
+    "monitoring/job-fails.md#mirrors",
 )
 scene("a mirror of a host is overdue", both(task("overdue_timestamp_seconds", "mirror", "usb", HOUR)), at=2, alerts=[USB_BEHIND])
 scene("a mirror of a host has failed for nine days", both({**task("runs_failed_in_a_row", "mirror", "usb", 9), **task("last_success_timestamp_seconds", "mirror", "usb", -9 * DAY)}), at=2, alerts=[USB_BEHIND])
@@ -292,7 +292,7 @@ scene("a drill could not restore", {"hub": {f"drill_success{{{weekly}}}": 0, **d
 scene("a drill failed before it knew its repository", {"hub": drill_failed}, at=2, alerts=[(
     "HearthBackupDrillNotDone", "critical", {"host": "vault", "drill": "weekly"}, "The drill weekly of vault failed",
     "Runs of the drill weekly on vault that failed in a row, before anything was restored: 1. Nobody knows whether a restore works now. The log says why: `journalctl -u hearth-backup-*` there, or the page of the hub.",
-    "runbooks/job-fails.md#drills",
+    "monitoring/job-fails.md#drills",
 )])
 
 
@@ -300,14 +300,14 @@ def no_drill(repository):
     return (
         "HearthBackupNoDrill", "warning", {"repository": repository}, f"No restore from {repository} was tried for 36d 2h 0m 0s",
         f"The last drill that restored from the repository {repository} was 36d 2h 0m 0s ago. What was not restored is hoped for. Run one on the machine with the restore key, and give it a schedule.",
-        "runbooks/job-fails.md#drills",
+        "monitoring/job-fails.md#drills",
     )
 
 
 def never_drilled(repository):
     return (
         "HearthBackupNeverDrilled", "warning", {"repository": repository}, f"No restore from {repository} was ever tried",
-        f"No drill ever restored from the repository {repository}. What was not restored is hoped for. Set up a drill on a machine with the restore key.", "runbooks/job-fails.md#drills",
+        f"No drill ever restored from the repository {repository}. What was not restored is hoped for. Set up a drill on a machine with the restore key.", "monitoring/job-fails.md#drills",
     )
 
 
@@ -360,7 +360,7 @@ scene("verification has failed for days", {"hub": {**problem, **not_kept, 'repos
 LATE = (
     "HearthBackupUpkeepLate", "warning", {"repository": "nas"}, "The hub has not kept house in nas for 4d 2h 0m 0s",
     "Housekeeping in the repository nas was last done 4d 2h 0m 0s ago; it is meant to run daily. Nothing is verified, thinned out or mirrored meanwhile. "
-    "See `systemctl status hearth-backup-hub-maintain.timer` on the hub.", "runbooks/job-fails.md#the-hubs-housekeeping",
+    "See `systemctl status hearth-backup-hub-maintain.timer` on the hub.", "monitoring/job-fails.md#the-hubs-housekeeping",
 )
 scene("the hub keeps house no more, so that not all was read in time", {"hub": {**not_kept, 'repository_read_in_full_timestamp_seconds{repository="nas"}': -60 * DAY}}, at=2, alerts=[LATE])
 never_kept = {'repository_verify_timestamp_seconds{repository="nas"}': None, 'repository_read_in_full_timestamp_seconds{repository="nas"}': None}
@@ -368,18 +368,18 @@ long("the hub has not kept house yet", {"hub": never_kept}, at=71, alerts=[])
 long("the hub never kept house", {"hub": never_kept}, at=74, alerts=[(
     "HearthBackupUpkeepNever", "warning", {"repository": "nas"}, "The hub has never kept house in nas",
     "There are snapshots in the repository nas, and housekeeping never ran there. Nothing is verified, thinned out or mirrored. A timer should run `hearth-backup hub maintain` daily on the hub.",
-    "runbooks/job-fails.md#the-hubs-housekeeping",
+    "monitoring/job-fails.md#the-hubs-housekeeping",
 )])
 scene("not all was read in time", {"hub": {'repository_read_in_full_timestamp_seconds{repository="nas"}': -34 * DAY}}, at=2, alerts=[(
     "HearthBackupVerifyOverdue", "warning", {"repository": "nas"}, "Not every byte of nas was read in time",
     "Parts of the repository nas were not read for 4d 2h 0m 0s longer than the hub means to take (`verifyWithin`): damage there would not have been noticed. "
-    "`hearth-backup hub maintain --only verify --verify-all --repository nas` on the hub reads everything now.", "runbooks/job-fails.md#the-hubs-housekeeping",
+    "`hearth-backup hub maintain --only verify --verify-all --repository nas` on the hub reads everything now.", "monitoring/job-fails.md#the-hubs-housekeeping",
 )])
 scene("the oldest pack was read as long ago as is meant", {"hub": {'repository_read_in_full_timestamp_seconds{repository="nas"}': -31 * DAY}}, at=2, alerts=[])
 SKEW = (
     "HearthBackupClockSkew", "warning", {"host": "web"}, "The clock of web is off by 10m 0s",
     "When the newest report of web came, its clock and the hub's were 10m 0s apart. Times of its snapshots are wrong, and alerts that go by its schedule come too early or too late. See `timedatectl` on both.",
-    "runbooks/job-fails.md#clocks",
+    "monitoring/job-fails.md#clocks",
 )
 scene("a clock is slow", {"hub": {'clock_skew_seconds{host="web"}': -600}}, at=2, alerts=[SKEW])
 scene("a clock is fast", {"hub": {'clock_skew_seconds{host="web"}': 600}}, at=2, alerts=[SKEW])
@@ -447,7 +447,7 @@ long("a disk has filled fast for a day, and nobody knows of a week", {"hub": {"h
 scene("there is nothing", {"nas": None, "hub": None, "up": {"hub": "1x600", "nas": 1}}, at=2, alerts=[(
     "HearthBackupNoMetrics", "warning", {}, "Prometheus knows of no backup at all",
     "Not one host or hub shows Prometheus a run of a backup: nothing that goes wrong would be noticed. See whether the targets are configured and up, and whether a backup ever ran.",
-    "runbooks/host-silent.md#nothing-at-all",
+    "monitoring/host-silent.md#nothing-at-all",
 )], base={"up": {}})
 taken = {'last_run_timestamp_seconds{host="mail",exported_job="state",job="node"}': 0}
 scene("a target's labels are not honoured", {"nas": taken}, at=2, alerts=[(
