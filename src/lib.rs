@@ -13,7 +13,7 @@
 //!   report                    the report that a run ends in, and what is made of it: metrics, the host's status
 //!    |   \
 //!    |    history              how a job fares, by the reports of its runs; the hub uses it too
-//!    |    notify               telling people of a run
+//!    |    notify               telling people what becomes of runs; it knows them from history
 //!    |
 //!   job       config          what a host's configuration says shall be saved, and doing it
 //!    |

@@ -25,6 +25,7 @@ mod render;
 mod reporting;
 mod signals;
 mod state_dir;
+mod telling;
 mod trust;
 mod unit_status;
 

@@ -9,6 +9,7 @@ use super::backup::{host_name, summary_text};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, UsageError};
 use crate::cli::reporting::{Told, reported, reporter};
+use crate::cli::telling::telling;
 use crate::config::Config;
 use crate::content::ContentError;
 use crate::content::backup::Summary;
@@ -17,6 +18,7 @@ use crate::model::event::Monitor as _;
 use crate::model::human;
 use crate::model::report::Kind;
 use crate::model::span::Span;
+use crate::notify::Subject;
 use crate::report::of_run;
 use crate::store::Requests;
 
@@ -56,6 +58,10 @@ pub struct Run {
     /// How long to wait before
     #[arg(long, value_name = "DURATION", default_value = "10min")]
     retry_delay: Span,
+
+    /// Tell those whom the job's `notify` names, where no unit beside this one does
+    #[arg(long)]
+    notify: bool,
 }
 
 impl Run {
@@ -74,7 +80,9 @@ impl Run {
         let repositories = job.repositories.iter().filter(only).cloned().collect();
         let service = format!("hearth-backup-{}", self.job);
         let reporter = reporter(context, &config, (Kind::Backup, &self.job), repositories, service)?;
-        reported(context, Some(&reporter).filter(|_| !self.dry_run), |told| self.attempt(context, &config, told))
+        telling(context, &config, Subject::Job(self.job.clone()), self.notify && !self.dry_run, || {
+            reported(context, Some(&reporter).filter(|_| !self.dry_run), |told| self.attempt(context, &config, told))
+        })
     }
 
     fn attempt(&self, context: &Context, config: &Config, told: &mut Told) -> anyhow::Result<Exit> {

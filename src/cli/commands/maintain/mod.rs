@@ -10,9 +10,11 @@ use crate::cli::args;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::reporting::{Told, reported, reporter};
+use crate::cli::telling::telling;
 use crate::config::Config;
 use crate::job::maintain::{MaintainOptions, Step, maintain, service};
 use crate::model::report::Kind;
+use crate::notify::Subject;
 use crate::report::of_maintain;
 use crate::retention::Limits;
 
@@ -45,6 +47,10 @@ pub struct Maintain {
     /// The clock is right, although it is behind a record or far past the last run
     #[arg(long)]
     accept_clock: bool,
+
+    /// Tell those whom the repository's `notify` names, where no unit beside this one does
+    #[arg(long)]
+    notify: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -82,7 +88,9 @@ impl Maintain {
         // The NixOS module has a service for each step.
         let service = service(first, &self.repository);
         let reporter = reporter(context, &config, (kind, &self.repository), vec![self.repository.clone()], service)?;
-        reported(context, Some(&reporter).filter(|_| !self.dry_run), |told| self.keep_house(context, &config, told))
+        telling(context, &config, Subject::Maintain(self.repository.clone()), self.notify && !self.dry_run, || {
+            reported(context, Some(&reporter).filter(|_| !self.dry_run), |told| self.keep_house(context, &config, told))
+        })
     }
 
     fn keep_house(&self, context: &Context, config: &Config, told: &mut Told) -> anyhow::Result<Exit> {

@@ -15,6 +15,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, UsageError};
 use crate::cli::keys::Key;
 use crate::cli::reporting::{Told, reported, reporter};
+use crate::cli::telling::telling;
 use crate::cli::trust;
 use crate::config::{self, Config, Credentials};
 use crate::content::keys::WriterKey;
@@ -23,6 +24,7 @@ use crate::keep::mirror::{MirrorOptions, mirror};
 use crate::keep::prune;
 use crate::keep::reach::access_to;
 use crate::model::report::Kind;
+use crate::notify::Subject;
 use crate::report::of_mirror;
 use crate::retention::{Limits, Policy};
 use crate::sealed::gc;
@@ -73,6 +75,10 @@ pub struct Mirror {
     /// The clock is right, although it is behind a record or far past the last run
     #[arg(long)]
     accept_clock: bool,
+
+    /// Tell those whom the mirror's `notify` names, where no unit beside this one does
+    #[arg(long, requires = "name")]
+    notify: bool,
 }
 
 /// A place, and what is needed to reach it.
@@ -101,8 +107,10 @@ impl Mirror {
         let wanted = config.mirror(name)?;
         let ends = vec![wanted.to.clone(), wanted.from.clone()];
         let reporter = reporter(context, &config, (Kind::Mirror, name), ends, format!("hearth-backup-mirror-{name}"))?;
-        reported(context, Some(&reporter).filter(|_| !self.dry_run), |told| {
-            self.copy(context, self.configured(context, &config, name)?, told, &wanted.to)
+        telling(context, &config, Subject::Mirror(name.clone()), self.notify && !self.dry_run, || {
+            reported(context, Some(&reporter).filter(|_| !self.dry_run), |told| {
+                self.copy(context, self.configured(context, &config, name)?, told, &wanted.to)
+            })
         })
     }
 
