@@ -61,6 +61,7 @@ def healthy():
         "nas": dict(on_nas),
         "hub": {
             **{series: value for series, value in on_nas.items() if "disk" not in series}, **job_series(host="web", job="db", repositories=("hub",)),
+            **task_series("maintain", "hub/all", host="fort"), **task_series("mirror", "hub/friend", host="fort"),
             **task_series("drill", "weekly", host="vault"), **drill_series(), 'info{host="web",version="1.0.0"}': 1, 'info{host="vault",version="1.0.0"}': 1,
             'hub_info{version="1.0.0"}': 1, 'clock_skew_seconds{host="nas"}': 0.2, 'clock_skew_seconds{host="web"}': -1.5,
             'hub_disk_free_bytes': 600e9, 'hub_disk_size_bytes': 1000e9,
@@ -113,8 +114,15 @@ drilled = {f'drill_last_success_timestamp_seconds{{host="vault",drill="all",repo
 silence = job_series(host="web", job="db", repositories=("hub",))
 scene("a host is gone with its textfile, and nothing is due yet", {"nas": gone, "hub": silence, "drills": drilled}, at=3, alerts=[], base=dict(alone))
 scene("a host is gone with its textfile, and its job is overdue", {"nas": gone, "hub": silence, "drills": drilled}, at=5, alerts=[STALE], base=dict(alone))
-scene("a job was taken away, and its host is there", {"nas": {**gone, 'info{host="nas",version="1.0.0"}': 1}, "hub": silence, "drills": drilled}, at=5, alerts=[], base=dict(alone))
+more = {
+    **alone["nas"], **job_series(job="manual", success=-8 * DAY + 4 * HOUR), **task_series("maintain", "hub"), **task_series("mirror", "usb"),
+    'task_overdue_timestamp_seconds{host="nas",kind="maintain",name="hub"}': 4 * HOUR, 'task_overdue_timestamp_seconds{host="nas",kind="mirror",name="usb"}': 4 * HOUR,
+    'overdue_timestamp_seconds{host="nas",job="manual"}': None,
+}
+taken_away = {series: value if value is None or series.startswith("info") else f"{value}x6 stale" for series, value in more.items()}
+scene("jobs and tasks were taken away, and their host is there", {"nas": taken_away, "hub": silence, "drills": drilled}, at=5, alerts=[], base=dict(alone))
 
+scene("a job is overdue for two minutes", both({f"overdue_timestamp_seconds{{{RUN}}}": 2 * HOUR - 120}), at=2, alerts=[])
 OLD = (
     "HearthBackupOld", "warning", STATE, "The last backup state of nas is 8d 2h 0m 0s old",
     "The job state of nas has no schedule that is known, and last succeeded 8d 2h 0m 0s ago. Run it, or say how often it is meant to run (`every` in the job), and this goes by the schedule.",
@@ -191,10 +199,11 @@ scene("SQLite says that two databases are damaged", both({f"integrity_failures{{
 )])
 later = {f"{metric}{{{labels}}}": FAR for labels in (RUN, 'host="web",job="db"') for metric in ["overdue_timestamp_seconds"]}
 tasks_later = {f'task_overdue_timestamp_seconds{{host="nas",kind="{kind}",name="{name}"}}': FAR for kind, name in (("mirror", "usb"), ("check", "hub"), ("maintain", "hub"))}
+tasks_later.update({f'task_overdue_timestamp_seconds{{host="fort",kind="{kind}",name="{name}"}}': FAR for kind, name in (("maintain", "hub/all"), ("mirror", "hub/friend"))})
 tasks_later['task_last_success_timestamp_seconds{host="nas",kind="mirror",name="usb"}'] = FAR
 vault_later = {'task_overdue_timestamp_seconds{host="vault",kind="drill",name="weekly"}': FAR}
 calm = {
-    "nas": {**{series: value for series, value in later.items() if "nas" in series}, **tasks_later},
+    "nas": {**{series: value for series, value in later.items() if "nas" in series}, **{series: value for series, value in tasks_later.items() if "nas" in series}},
     "hub": {
         **later, **tasks_later, **vault_later, 'mirror_last_success_timestamp_seconds{repository="nas",mirror="friend"}': FAR,
         'repository_verify_timestamp_seconds{repository="nas"}': FAR, 'repository_read_in_full_timestamp_seconds{repository="nas"}': FAR,
@@ -237,6 +246,14 @@ TASK_LATE = (
     "maintain of hub on nas should have run by now, and nothing was heard of a run for 1h 0m 0s longer than its schedule allows. See whether the host is up, then `systemctl list-timers 'hearth-backup*'` there.",
     "monitoring/host-silent.md",
 )
+own_failed = {**task("runs_failed_in_a_row", "maintain", "hub/all", 1, host="fort"), **task("runs_failed_in_a_row", "mirror", "hub/friend", 1, host="fort")}
+scene("the hub's housekeeping was killed", {"hub": task("runs_failed_in_a_row", "maintain", "hub/all", 1, host="fort")}, at=2, alerts=[(
+    "HearthBackupTaskFailed", "warning", {"host": "fort", "kind": "maintain", "name": "hub/all"}, "maintain of hub/all on fort failed",
+    "Runs of maintain of hub/all on fort that failed in a row: 1. Backups go on; old ones are not thinned out or looked at meanwhile. The log says why: `journalctl -u hearth-backup-*` there, or the page of the hub.",
+    "monitoring/job-fails.md",
+)])
+own_late = {**task("overdue_timestamp_seconds", "maintain", "hub/all", HOUR, host="fort"), **task("overdue_timestamp_seconds", "mirror", "hub/friend", HOUR, host="fort")}
+own_old = task("last_success_timestamp_seconds", "mirror", "hub/friend", -9 * DAY, host="fort")
 scene("housekeeping on a host is overdue", both(task("overdue_timestamp_seconds", "maintain", "hub", HOUR)), at=2, alerts=[TASK_LATE])
 kept_house = {**alone, "nas": {**alone["nas"], **task("overdue_timestamp_seconds", "maintain", "hub", 4 * HOUR)}}
 all_gone = {series: f"{value}x6 stale" for series, value in kept_house["nas"].items()}
@@ -246,7 +263,7 @@ scene("a host is gone, and with it its housekeeping", {"nas": all_gone, "hub": s
 
 FRIEND = {"repository": "nas", "mirror": "friend"}
 to_friend = 'repository="nas",mirror="friend"'
-scene("a mirror of the hub has rotted", {"hub": {f"mirror_success{{{to_friend}}}": 0}}, at=2, alerts=[(
+scene("a mirror of the hub has rotted", {"hub": {f"mirror_success{{{to_friend}}}": 0, **own_failed}}, at=2, alerts=[(
     "HearthBackupMirrorFailed", "warning", FRIEND, "The mirror friend of nas has trouble",
     "The hub's last run of the mirror friend of the repository nas failed, or found something in the mirror that is not as it should be, such as damage. The page of the hub says what. "
     "If it is damage, `hearth-backup repair` heals it from the hub's repository.", "runbooks/damaged-repository.md",
@@ -257,7 +274,7 @@ BEHIND = (
     "tries again and says what is wrong.", "monitoring/job-fails.md#mirrors",
 )
 behind = {f"mirror_last_success_timestamp_seconds{{{to_friend}}}": -4 * DAY}
-scene("a mirror of the hub is behind", {"hub": behind}, at=2, alerts=[BEHIND])
+scene("a mirror of the hub is behind", {"hub": {**behind, **own_late, **own_old}}, at=2, alerts=[BEHIND])
 scene("a mirror of the hub has failed for days", {"hub": {**behind, f"mirror_success{{{to_friend}}}": 0}}, at=2, alerts=[BEHIND])
 never_mirrored = {f"mirror_last_success_timestamp_seconds{{{to_friend}}}": None}
 long("a mirror of the hub is new", {"hub": never_mirrored}, at=24, alerts=[])
@@ -354,7 +371,7 @@ scene("the hub cannot read a repository any more", {"hub": unread}, at=2, alerts
     "If somebody took it away on purpose, this ends after a week.", "runbooks/damaged-repository.md",
 )])
 problem = {'repository_upkeep_problems{repository="nas"}': 1}
-scene("the hub found damage", {"hub": problem}, at=2, alerts=[DAMAGE])
+scene("the hub found damage", {"hub": {**problem, **own_failed}}, at=2, alerts=[DAMAGE])
 not_kept = {'repository_verify_timestamp_seconds{repository="nas"}': -4 * DAY}
 scene("verification has failed for days", {"hub": {**problem, **not_kept, 'repository_read_in_full_timestamp_seconds{repository="nas"}': -60 * DAY}}, at=2, alerts=[DAMAGE])
 LATE = (
@@ -362,7 +379,7 @@ LATE = (
     "Housekeeping in the repository nas was last done 4d 2h 0m 0s ago; it is meant to run daily. Nothing is verified, thinned out or mirrored meanwhile. "
     "See `systemctl status hearth-backup-hub-maintain.timer` on the hub.", "monitoring/job-fails.md#the-hubs-housekeeping",
 )
-scene("the hub keeps house no more, so that not all was read in time", {"hub": {**not_kept, 'repository_read_in_full_timestamp_seconds{repository="nas"}': -60 * DAY}}, at=2, alerts=[LATE])
+scene("the hub keeps house no more, so that not all was read in time", {"hub": {**not_kept, **own_late, 'repository_read_in_full_timestamp_seconds{repository="nas"}': -60 * DAY}}, at=2, alerts=[LATE])
 never_kept = {'repository_verify_timestamp_seconds{repository="nas"}': None, 'repository_read_in_full_timestamp_seconds{repository="nas"}': None}
 long("the hub has not kept house yet", {"hub": never_kept}, at=71, alerts=[])
 long("the hub never kept house", {"hub": never_kept}, at=74, alerts=[(
