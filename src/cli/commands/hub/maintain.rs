@@ -155,12 +155,13 @@ impl Maintain {
         reported(context, Some(&reporter).filter(|_| !self.dry_run), |told| self.keep_house(context, &hub, told))
     }
 
-    /// What its report is of: one mirror has a timer of its own.
+    /// What its report is of: one mirror has a timer of its own. Nothing in a configuration can be called so: alerts tell by it the hub's runs from
+    /// those of hosts.
     fn subject(&self) -> (Kind, String) {
         match (self.only.as_slice(), self.mirrors.as_slice()) {
-            ([TaskName::Mirror], [mirror]) => (Kind::Mirror, mirror.clone()),
-            ([TaskName::Mirror], _) => (Kind::Mirror, "hub".to_owned()),
-            _ => (Kind::Maintain, "hub".to_owned()),
+            ([TaskName::Mirror], [mirror]) => (Kind::Mirror, format!("hub/{mirror}")),
+            ([TaskName::Mirror], _) => (Kind::Mirror, "hub/all".to_owned()),
+            _ => (Kind::Maintain, "hub/all".to_owned()),
         }
     }
 
