@@ -108,7 +108,10 @@ impl Letter {
             .header(ContentType::TEXT_PLAIN)
             .header(ContentTransferEncoding::QuotedPrintable)
             .body(message.text(LONGEST).replace('\n', "\r\n"));
-        builder.message_id(None).singlepart(part).map_err(|error| Trouble::Lasting(error.to_string()))
+        // Names each letter; two of the same nanosecond are not written here.
+        let domain = if is_domain(&message.host) { message.host.as_str() } else { "localhost" };
+        let id = format!("<{}.{}.{}@{domain}>", jiff::Timestamp::now().as_nanosecond(), std::process::id(), message.occasion.as_str());
+        builder.message_id(Some(id)).singlepart(part).map_err(|error| Trouble::Lasting(error.to_string()))
     }
 }
 
@@ -169,12 +172,12 @@ mod tests {
         let text = String::from_utf8(letter.letter(&message).unwrap().formatted()).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         for expected in [
-            "Subject: =?utf-8?b?aMOkdXNjaGVu?=: backup state failed\r\n",
+            "Subject: =?utf-8?b?aMOkdXNjaGVuOg==?= backup state failed\r\n",
             "To: one@example.org, Two <two@example.org>\r\n",
             "Content-Type: text/plain; charset=utf-8",
             "Auto-Submitted: auto-generated\r\n",
             "X-Hearth-Backup-Event: failure\r\n",
-            "Message-ID: <",
+            ".failure@rex>\r\n",
             "Date: ",
         ] {
             assert!(head.contains(expected), "{expected} in {head}");

@@ -80,7 +80,7 @@ impl Message {
                 (name.to_owned(), name.to_owned())
             }
             // If it is not even known which one ended, it is not guessed.
-            None if unit.is_none() && report.is_none() && subject.name().is_some() => {
+            None if !run.by_itself && unit.is_none() && report.is_none() && subject.kind() == "job" => {
                 (format!("{start}, or what looks after its repositories,"), short)
             }
             None => (start, short),
@@ -105,7 +105,7 @@ impl Message {
         let mut head = lines.join("\n") + "\n";
         match &unit {
             Some(unit) if !own => head.push_str(&format!("Unit: {unit}, told for {middle}\n")),
-            None if report.is_none() => head.push_str("Unit: systemd did not say which; see: systemctl --failed\n"),
+            None if report.is_none() && !run.by_itself => head.push_str("Unit: systemd did not say which; see: systemctl --failed\n"),
             unit => head.push_str(&unit_line(unit.as_deref(), &subject)),
         }
         let log = match &run.log {

@@ -20,6 +20,8 @@ const LOG: usize = 90_000;
 pub struct Run {
     /// The unit that ran it, if one did and it is known.
     pub(super) unit: Option<String>,
+    /// Whether it tells of itself.
+    pub(super) by_itself: bool,
     /// How it ended.
     pub(super) outcome: Outcome,
     /// What it said of itself.
@@ -39,7 +41,7 @@ pub struct Search<'a> {
     pub state: &'a Path,
     /// What systemd says.
     pub ending: Ending,
-    /// It did not begin before, if that is known.
+    /// When it began, if it tells of itself.
     pub since: Option<Timestamp>,
     /// The journal.
     pub journal: &'a Journal,
@@ -72,7 +74,7 @@ impl Run {
             Some(report) if !report.log.is_empty() => Ok(shortened(&report.log)),
             _ => journal.end_of(invocation),
         };
-        Self { unit: ending.unit.clone(), outcome, report, before, log, id }
+        Self { unit: ending.unit.clone(), by_itself: since.is_some(), outcome, report, before, log, id }
     }
 
     /// Of what one can be told who wants to hear of some things only, the most telling first.

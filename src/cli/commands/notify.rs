@@ -49,7 +49,7 @@ pub struct Notify {
     start: bool,
 
     /// Tell all receivers that somebody tries whether messages arrive, as if this had happened: start, success, warning, failure, recovery
-    #[arg(long, value_name = "EVENT", num_args = 0..=1, default_missing_value = "failure", conflicts_with = "start")]
+    #[arg(long, value_name = "EVENT", num_args = 0..=1, require_equals = true, default_missing_value = "failure", conflicts_with = "start")]
     test: Option<Occasion>,
 }
 
