@@ -20,6 +20,8 @@ use crate::config::{Credentials, Email, EmailTls, Occasion};
 
 /// Bytes of a text.
 const LONGEST: usize = 100_000;
+/// How a certificate begins.
+const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 /// Largest file of certificates.
 const LARGEST: u64 = 1 << 20;
 
@@ -55,6 +57,10 @@ impl Letter {
                     return Err(unusable(&"it is larger than 1 MiB"));
                 }
                 let pem = std::fs::read(file).map_err(|error| unusable(&error))?;
+                // No certificate at all would be read as none more.
+                if !pem.windows(BEGIN.len()).any(|part| part == BEGIN) {
+                    return Err(unusable(&"it holds no certificate in PEM"));
+                }
                 builder = builder.add_root_certificate(Certificate::from_pem(&pem).map_err(|error| unusable(&error))?);
             }
             builder.build_rustls().map_err(wrong)

@@ -71,7 +71,7 @@ impl Message {
     pub fn end(host: &str, subject: Subject, run: &Run, occasion: Occasion) -> Self {
         let report = run.report.as_ref();
         let unit = run.unit.clone();
-        let own = unit.as_ref().is_none_or(|unit| *unit == format!("{}.service", subject.unit_for("")));
+        let own = unit.as_ref().is_none_or(|unit| subject.is_run_by(unit));
         let (start, middle, short) = subject.words();
         // It may run it by another name, or look after one of its repositories.
         let (start, short) = match unit.as_deref().filter(|_| !own) {

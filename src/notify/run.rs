@@ -51,7 +51,7 @@ impl Run {
     /// Finds out what there is to know.
     pub fn find(subject: &Subject, search: &Search<'_>) -> Self {
         let Search { state, ending, since, journal } = search;
-        let own = ending.unit.as_ref().is_none_or(|unit| *unit == format!("{}.service", subject.unit_for("")));
+        let own = ending.unit.as_ref().is_none_or(|unit| subject.is_run_by(unit));
         let names = subject.reported();
         let invocation = ending.invocation.as_deref();
         // Of a unit that is not its own, and of which it is not known which run it was, no report can be told from others.
@@ -104,9 +104,8 @@ impl Run {
 
 /// What is remembered of tellings: by subject, or by a unit that is not its own.
 pub(super) fn record(subject: &Subject, unit: Option<&str>, state: &Path) -> Record {
-    let own = format!("{}.service", subject.unit_for(""));
     match unit {
-        Some(unit) if unit != own => Record::new(state, unit),
+        Some(unit) if !subject.is_run_by(unit) => Record::new(state, unit),
         _ => Record::new(state, &subject.unit_for("")),
     }
 }
