@@ -34,6 +34,7 @@ mod snapshot;
 mod span;
 mod sqlite;
 mod stream;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -66,6 +67,7 @@ pub use snapshot::{FilesystemSnapshots, Room, SnapshotKind, SnapshotOptions};
 pub use span::TimeSpan;
 pub use sqlite::{IntegrityCheck, Sqlite};
 pub use stream::{CommandStream, Device, StreamFormat};
+pub use watch::{Cause, Watch};
 
 /// Largest file that is read, in bytes.
 const LARGEST: u64 = 16 << 20;

@@ -124,7 +124,7 @@ impl Reports {
     ///
     /// # Errors
     /// If the disk refuses.
-    pub fn histories(&self, host: &str) -> io::Result<Vec<History>> {
+    pub fn histories(&self) -> io::Result<Vec<History>> {
         let mut slots = match fs::read_dir(&self.folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>()?,
@@ -139,8 +139,8 @@ impl Reports {
                     if report.outcome == Outcome::Running && !is_held(&lock_of(folder, &report.id)) { killed(report) } else { report };
                 Arc::new(Entry::new(report.ended.unwrap_or(report.started), String::new(), report))
             }));
-            if !runs.is_empty() {
-                found.push(History { host: host.to_owned(), runs });
+            if let Some(newest) = runs.first() {
+                found.push(History { host: newest.report.host.clone(), runs });
             }
         }
         Ok(found)
@@ -261,7 +261,7 @@ mod tests {
         let hold = reports.hold(&running).unwrap();
         reports.write(&running).unwrap();
         let abandoned = || reports.abandoned(Kind::Backup, "state").unwrap();
-        let outcome = || reports.histories("q").unwrap()[0].runs[0].report.outcome;
+        let outcome = || reports.histories().unwrap()[0].runs[0].report.outcome;
         assert_eq!((abandoned().len(), outcome()), (0, Outcome::Running));
         // As the kernel does with the file of a process that is killed: the lock is gone, the file stays.
         let lock = lock_of(&state.path().join("reports/backup-state"), &running.id);
@@ -277,10 +277,10 @@ mod tests {
     fn a_report_that_is_none_is_left_out() {
         let state = tempfile::tempdir().unwrap();
         let reports = Reports::new(state.path(), None);
-        assert!(reports.histories("q").unwrap().is_empty());
+        assert!(reports.histories().unwrap().is_empty());
         reports.write(&report("2026-06-01T00:00:00Z", Outcome::Success)).unwrap();
         fs::write(state.path().join("reports/backup-state/20260602T000000.000Z-x.json"), "{").unwrap();
         assert_eq!(reports.newest(Kind::Backup, "state", 9).unwrap().len(), 1);
-        assert_eq!(reports.histories("q").unwrap()[0].runs.len(), 1);
+        assert_eq!(reports.histories().unwrap()[0].runs.len(), 1);
     }
 }

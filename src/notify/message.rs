@@ -67,6 +67,13 @@ impl Message {
         Self { title, head, log, ..Self::empty(host, subject, occasion, None, "test") }
     }
 
+    /// Something that no run is the reason of: a line, and some more.
+    pub fn news(host: &str, subject: Subject, occasion: Occasion, title: &str, lines: &[String]) -> Self {
+        let head = lines.iter().map(|line| super::journal::plain(line).chars().take(WIDTH).chain(['\n']).collect::<String>()).collect();
+        let result = if occasion == Occasion::Recovery { "recovery" } else { "news" };
+        Self { title: format!("{host}: {title}"), head, ..Self::empty(host, subject, occasion, None, result) }
+    }
+
     /// What became of a run.
     pub fn end(host: &str, subject: Subject, run: &Run, occasion: Occasion) -> Self {
         let report = run.report.as_ref();

@@ -99,6 +99,8 @@ pub struct Told {
 pub(super) struct Addressee {
     pub(super) receiver: Arc<dyn Receiver>,
     pub(super) on: Vec<Occasion>,
+    /// Whether it is one of those that watch over runs.
+    pub(super) is_service: bool,
 }
 
 /// The receivers that a job or something else names.
@@ -106,7 +108,8 @@ pub(super) fn addressees(notify: &Notify, credentials: &Credentials) -> Vec<Addr
     let mut found: Vec<Addressee> = Vec::new();
     let mut add = |receiver: Arc<dyn Receiver>, on: Option<&Vec<Occasion>>, usual: &[Occasion]| {
         let on = on.map_or(usual, Vec::as_slice).to_vec();
-        found.push(Addressee { receiver, on });
+        let is_service = ["healthchecks", "uptimeKuma"].contains(&receiver.kind());
+        found.push(Addressee { receiver, on, is_service });
     };
     if let Some(ntfy) = &notify.ntfy {
         add(Arc::new(Topic::new(ntfy, credentials)), ntfy.on.as_ref(), notify.occasions());

@@ -58,6 +58,12 @@ impl Telling<'_> {
         told
     }
 
+    /// People, of something that no run is the reason of, in a line and some more. Services that watch over runs are not told.
+    pub fn news(&self, occasion: Occasion, title: &str, lines: &[String]) -> Vec<Told> {
+        let message = |occasion| Message::news(self.host, self.subject.clone(), occasion, title, lines);
+        self.tell(&[occasion], |addressee| !addressee.is_service, message)
+    }
+
     /// Everybody, as if something had happened.
     pub fn test(&self, occasion: Occasion) -> Vec<Told> {
         let message = Arc::new(Message::test(self.host, self.subject.clone(), occasion));

@@ -48,8 +48,7 @@ pub(super) fn everywhere(reporter: &Reporter<'_>) {
 /// If the reports cannot be read.
 pub fn statuses(reporter: &Reporter<'_>) -> io::Result<Vec<JobStatus>> {
     let now = Timestamp::now();
-    let mut jobs: Vec<JobStatus> =
-        reporter.reports().histories(&reporter.host())?.iter().filter_map(|history| job::of(history, now)).collect();
+    let mut jobs: Vec<JobStatus> = reporter.reports().histories()?.iter().filter_map(|history| job::of(history, now)).collect();
     let of_jobs: Vec<Option<Copies>> =
         jobs.iter().map(|job| (job.kind == Kind::Backup).then(|| Copies::of(copies::of_host(job, &jobs)))).collect();
     jobs.iter_mut().zip(of_jobs).for_each(|(job, copies)| job.copies = copies);

@@ -81,6 +81,7 @@ fn repository(name: &str) -> RepositoryStatus {
         newest_snapshot: None,
         copies: Copies::default(),
         upkeep: None,
+        verify_within: None,
         last_drill: None,
     }
 }

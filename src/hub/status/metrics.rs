@@ -42,6 +42,16 @@ impl Status {
         for (metric, help, value) in figures {
             page.gauge(metric, help, self.repositories.iter().map(|it| (vec![("repository", it.name.clone())], value(it))));
         }
+        page.gauge(
+            "repository_last_drill_timestamp_seconds",
+            "When a restore of a repository was last tried, and worked.",
+            self.repositories.iter().map(|it| (vec![("repository", it.name.clone())], it.last_drill.map(|time| time.as_second() as f64))),
+        );
+        page.gauge(
+            "repository_verify_within_seconds",
+            "In which time each byte of a repository shall be read once.",
+            self.repositories.iter().map(|it| (vec![("repository", it.name.clone())], it.verify_within.map(|seconds| seconds as f64))),
+        );
         let kept = || self.repositories.iter().filter_map(|it| Some((it, it.upkeep.as_ref()?)));
         let times: [(&str, &str, fn(&super::Upkeep) -> Option<Timestamp>); 4] = [
             ("repository_forget_timestamp_seconds", "When the hub last let go of what no retention keeps.", |upkeep| upkeep.forgot),

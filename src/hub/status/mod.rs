@@ -79,6 +79,9 @@ pub struct RepositoryStatus {
     /// What the hub's own housekeeping did; none before it first ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upkeep: Option<Upkeep>,
+    /// In which time each of its bytes shall be read once, in seconds; none if that is not wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify_within: Option<u64>,
     /// The last restore that was tried of it; none if none was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_drill: Option<Timestamp>,

@@ -8,7 +8,7 @@ use nix::sys::statvfs::statvfs;
 use super::copies::{self, AtHub};
 use super::{Disk, JobStatus, RepositoryStatus, Severity, Status, Warning, upkeep};
 use crate::history::{Copies, job, warning};
-use crate::hub::repository::{Kept, failed, refusal};
+use crate::hub::repository::{Kept, disk_failed, failed, refusal};
 use crate::hub::{Hub, Role, Token};
 use crate::model::human;
 use crate::model::report::Kind;
@@ -84,7 +84,11 @@ impl Hub {
 
     fn jobs(&self, hosts: &BTreeMap<String, BTreeSet<String>>, view: &View, now: Timestamp) -> Result<Vec<JobStatus>, Refusal> {
         let histories = self.reports.histories(view.repository())?;
-        let mut all: Vec<JobStatus> = histories.iter().filter_map(|history| job::of(history, now)).collect();
+        let own = match view {
+            View::All => self.own.histories().map_err(|error| disk_failed(&self.settings.data_dir, &error))?,
+            View::Repository(_) => Vec::new(),
+        };
+        let mut all: Vec<JobStatus> = histories.iter().chain(&own).filter_map(|history| job::of(history, now)).collect();
         for (repository, names) in hosts {
             // It may report through another repository, which is not seen from here.
             let silent = names.iter().filter(|host| !self.reports.knows(host));
@@ -110,6 +114,7 @@ impl Hub {
             newest_snapshot: counted.newest.map(|(_, id)| id),
             copies: Copies::default(),
             upkeep: upkeep::of(&self.settings, name),
+            verify_within: upkeep::verify_within(&self.settings),
             last_drill: None,
         })
     }
