@@ -25,7 +25,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("keep", &["config", "sealed", "store", "retention", "model"]),
     ("agent", &["store", "model"]),
     ("hub", &["keep", "config", "sealed", "store", "retention", "model"]),
-    ("cli", &["agent", "hub", "job", "keep", "notify", "config", "content", "sealed", "source", "store", "retention", "model"]),
+    ("drill", &["job", "content", "sealed", "source", "store", "config", "model"]),
+    ("cli", &["agent", "drill", "hub", "job", "keep", "notify", "config", "content", "sealed", "source", "store", "retention", "model"]),
     ("lib", &[]),
     ("main", &["cli"]),
 ];
@@ -43,7 +44,7 @@ const CRATES: &[(&[&str], &[&str], &str)] = &[
     (&["maud"], &["hub/page/"], "one place writes HTML, and escapes what it shows"),
     (
         &["getrandom"],
-        &["content/", "hub/token.rs", "job/report/mod.rs", "sealed/run_id.rs", "store/sftp/mod.rs"],
+        &["content/", "hub/token.rs", "drill/random.rs", "job/report/mod.rs", "sealed/run_id.rs", "store/sftp/mod.rs"],
         "keys, tokens, and names that nobody else draws",
     ),
     (&["toml", "schemars", "serde_path_to_error", "strsim"], &["config/"], "one schema, and one place that reads it"),

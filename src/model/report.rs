@@ -14,6 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use super::id::{RepositoryId, SnapshotId};
 
+mod drill;
+
+pub use drill::{DrillFigures, DrillTest, TestOutcome};
+
 /// The version of what is written here.
 pub const VERSION: u32 = 1;
 /// Most bytes of a report.
@@ -241,6 +245,9 @@ pub struct Report {
     /// Figures of its kind, such as `snapshots_forgotten`.
     #[serde(default)]
     pub counts: BTreeMap<String, u64>,
+    /// What a drill found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<DrillFigures>,
     /// How many warnings there were.
     #[serde(default)]
     pub warning_count: u64,
@@ -309,6 +316,7 @@ impl Report {
             repository.copy.as_ref().map_or(Ok(()), |copy| check_name("medium", &copy.media))?;
         }
         self.counts.keys().try_for_each(|name| check_name("count", name))?;
+        self.drill.as_ref().map_or(Ok(()), DrillFigures::check)?;
         let errors = self.error.iter().chain(self.repositories.iter().filter_map(|repository| repository.error.as_ref()));
         check_lengths("error", errors, LONGEST_ERROR)?;
         check_lengths("warning", self.warnings.iter(), LONGEST_WARNING)?;
@@ -331,6 +339,7 @@ impl Report {
             repository.error.iter_mut().for_each(|error| cut(error, LONGEST_ERROR));
         }
         report.error.iter_mut().for_each(|error| cut(error, LONGEST_ERROR));
+        report.drill.iter_mut().for_each(DrillFigures::bound);
         report.warnings.truncate(WARNINGS);
         report.warnings.iter_mut().for_each(|warning| cut(warning, LONGEST_WARNING));
         let old = report.log.len().saturating_sub(LINES);

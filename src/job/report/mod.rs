@@ -25,7 +25,7 @@ use jiff::Timestamp;
 pub use self::subject::{of_maintain, of_mirror, of_run};
 use crate::config::{Config, Credentials};
 use crate::content::keys::WriterKey;
-use crate::model::report::{CopyKind, Kind, Outcome, Report, RepositoryRun, VERSION};
+use crate::model::report::{CopyKind, DrillFigures, Kind, Outcome, Report, RepositoryRun, VERSION};
 use crate::store::Access;
 
 /// How long systemd may take to say when a timer elapses.
@@ -78,6 +78,8 @@ pub struct Work {
     pub repositories: Vec<RepositoryRun>,
     /// Such as `snapshots_forgotten`.
     pub counts: BTreeMap<String, u64>,
+    /// What a drill found.
+    pub drill: Option<DrillFigures>,
     /// Why a step of it failed.
     pub error: Option<String>,
 }
@@ -104,7 +106,7 @@ impl Reporter<'_> {
         getrandom::fill(&mut id).map_err(|error| format!("this machine gives no random numbers: {error}"))?;
         let ended = Timestamp::now();
         let (next, next_by) = self.next().unzip();
-        let Work { mut repositories, counts, error } = ending.work;
+        let Work { mut repositories, counts, drill, error } = ending.work;
         for name in &self.repositories {
             // Of a run that came to nothing each repository has the same to say; one that ended by itself did nothing there.
             if !repositories.iter().any(|run| run.name == *name) && self.kind == Kind::Backup {
@@ -127,6 +129,7 @@ impl Reporter<'_> {
             error: ending.error.or(error),
             repositories,
             counts,
+            drill,
             warning_count: ending.warning_count,
             warnings: ending.warnings,
             log: ending.log,

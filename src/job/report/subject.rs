@@ -39,7 +39,7 @@ pub fn of_run(outcomes: &[JobOutcome]) -> Work {
         outcomes.iter().filter_map(|outcome| Some(format!("{}: {}", outcome.repository, outcome.result.as_ref().err()?))).collect();
     let anomalies = outcomes.iter().filter_map(|outcome| Some(outcome.result.as_ref().ok()?.anomalies.len() as u64)).sum();
     let counts = BTreeMap::from([("anomalies".to_owned(), anomalies)]);
-    Work { repositories: repositories.collect(), counts, error: (!failed.is_empty()).then(|| failed.join("; ")) }
+    Work { repositories: repositories.collect(), counts, drill: None, error: (!failed.is_empty()).then(|| failed.join("; ")) }
 }
 
 /// Of keeping house in a repository.
