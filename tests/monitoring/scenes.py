@@ -185,6 +185,8 @@ CHANGED = (
 scene("nearly every file changed", anomaly("changed", "hub", "cloud"), at=2, alerts=[CHANGED])
 changed_and_grown = both({**anomaly("changed", "hub", "cloud")["hub"], **anomaly("grown", "hub", "cloud")["hub"]})
 scene("nearly every file changed, and there are twice as many", changed_and_grown, at=2, alerts=[CHANGED])
+changed_and_shrunk = both({**anomaly("changed", "hub", "cloud")["hub"], **anomaly("shrunk", "hub", "cloud")["hub"]})
+scene("nearly every file changed, and there are half as many", changed_and_shrunk, at=2, alerts=[CHANGED])
 scene("a snapshot shrank", anomaly("shrunk", "hub"), at=2, alerts=[(
     "HearthBackupSnapshotShrunk", "critical", STATE, "The snapshot of state on nas has shrunk to half or less",
     "The last snapshot of state on nas, in hub, has at most half of the bytes or files of the one before. Something was deleted, or a disk is not mounted. `hearth-backup diff` names what is gone. "
@@ -257,6 +259,7 @@ scene("the hub's housekeeping was killed", {"hub": task("runs_failed_in_a_row", 
 )])
 own_late = {**task("overdue_timestamp_seconds", "maintain", "hub/all", HOUR, host="fort"), **task("overdue_timestamp_seconds", "mirror", "hub/friend", HOUR, host="fort")}
 own_old = task("last_success_timestamp_seconds", "mirror", "hub/friend", -9 * DAY, host="fort")
+scene("housekeeping on a host is overdue for two minutes", both(task("overdue_timestamp_seconds", "maintain", "hub", 2 * HOUR - 120)), at=2, alerts=[])
 scene("housekeeping on a host is overdue", both(task("overdue_timestamp_seconds", "maintain", "hub", HOUR)), at=2, alerts=[TASK_LATE])
 kept_house = {**alone, "nas": {**alone["nas"], **task("overdue_timestamp_seconds", "maintain", "hub", 4 * HOUR)}}
 all_gone = {series: f"{value}x6 stale" for series, value in kept_house["nas"].items()}
