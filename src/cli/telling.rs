@@ -60,7 +60,7 @@ impl Audience {
     }
 }
 
-/// Runs something and tells of it, if that is wanted.
+/// Runs something and tells of it, if `started` says that that is wanted: from then on there may be a report of it.
 ///
 /// # Errors
 /// Those of the run.
@@ -68,17 +68,14 @@ pub fn telling(
     context: &Context,
     config: &Config,
     subject: Subject,
-    wanted: bool,
+    started: Option<Timestamp>,
     run: impl FnOnce() -> anyhow::Result<Exit>,
 ) -> anyhow::Result<Exit> {
-    if !wanted {
-        return run();
-    }
+    let Some(started) = started else { return run() };
     let audience = Audience::of(context, config, subject)?;
     let state = context.state_base_of(config)?;
     // With a course of its own: what becomes of telling is not part of the run.
     let monitor = || Progress::start(&context.console, &context.interrupt, &Arc::default(), false);
-    let begun = Timestamp::now();
     let beginning = {
         let (audience, monitor) = (audience.clone(), monitor());
         thread::spawn(move || {
@@ -100,7 +97,7 @@ pub fn telling(
         },
     };
     let ending = Ending { unit: None, invocation: None, outcome: Some(outcome) };
-    let found = Run::find(&audience.subject, &Search { state: &state, ending, since: Some(begun), journal: &Journal::default() });
+    let found = Run::find(&audience.subject, &Search { state: &state, ending, since: Some(started), journal: &Journal::default() });
     audience.with(&monitor(), |telling| telling.end(&found, &state));
     result
 }

@@ -20,6 +20,8 @@ use crate::config::{Credentials, Email, EmailTls, Occasion};
 
 /// Bytes of a text.
 const LONGEST: usize = 100_000;
+/// How a certificate begins.
+const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 /// Largest file of certificates.
 const LARGEST: u64 = 1 << 20;
 
@@ -55,6 +57,10 @@ impl Letter {
                     return Err(unusable(&"it is larger than 1 MiB"));
                 }
                 let pem = std::fs::read(file).map_err(|error| unusable(&error))?;
+                // No certificate at all would be read as none more.
+                if !pem.windows(BEGIN.len()).any(|part| part == BEGIN) {
+                    return Err(unusable(&"it holds no certificate in PEM"));
+                }
                 builder = builder.add_root_certificate(Certificate::from_pem(&pem).map_err(|error| unusable(&error))?);
             }
             builder.build_rustls().map_err(wrong)
@@ -108,7 +114,10 @@ impl Letter {
             .header(ContentType::TEXT_PLAIN)
             .header(ContentTransferEncoding::QuotedPrintable)
             .body(message.text(LONGEST).replace('\n', "\r\n"));
-        builder.message_id(None).singlepart(part).map_err(|error| Trouble::Lasting(error.to_string()))
+        // Names each letter; two of the same nanosecond are not written here.
+        let domain = if is_domain(&message.host) { message.host.as_str() } else { "localhost" };
+        let id = format!("<{}.{}.{}@{domain}>", jiff::Timestamp::now().as_nanosecond(), std::process::id(), message.occasion.as_str());
+        builder.message_id(Some(id)).singlepart(part).map_err(|error| Trouble::Lasting(error.to_string()))
     }
 }
 
@@ -169,12 +178,12 @@ mod tests {
         let text = String::from_utf8(letter.letter(&message).unwrap().formatted()).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         for expected in [
-            "Subject: =?utf-8?b?aMOkdXNjaGVu?=: backup state failed\r\n",
+            "Subject: =?utf-8?b?aMOkdXNjaGVuOg==?= backup state failed\r\n",
             "To: one@example.org, Two <two@example.org>\r\n",
             "Content-Type: text/plain; charset=utf-8",
             "Auto-Submitted: auto-generated\r\n",
             "X-Hearth-Backup-Event: failure\r\n",
-            "Message-ID: <",
+            ".failure@rex>\r\n",
             "Date: ",
         ] {
             assert!(head.contains(expected), "{expected} in {head}");

@@ -78,7 +78,7 @@ impl Message {
     pub fn end(host: &str, subject: Subject, run: &Run, occasion: Occasion) -> Self {
         let report = run.report.as_ref();
         let unit = run.unit.clone();
-        let own = unit.as_ref().is_none_or(|unit| *unit == format!("{}.service", subject.unit_for("")));
+        let own = unit.as_ref().is_none_or(|unit| subject.is_run_by(unit));
         let (start, middle, short) = subject.words();
         // It may run it by another name, or look after one of its repositories.
         let (start, short) = match unit.as_deref().filter(|_| !own) {
@@ -87,7 +87,7 @@ impl Message {
                 (name.to_owned(), name.to_owned())
             }
             // If it is not even known which one ended, it is not guessed.
-            None if unit.is_none() && report.is_none() && subject.name().is_some() => {
+            None if !run.by_itself && unit.is_none() && report.is_none() && subject.kind() == "job" => {
                 (format!("{start}, or what looks after its repositories,"), short)
             }
             None => (start, short),
@@ -112,7 +112,7 @@ impl Message {
         let mut head = lines.join("\n") + "\n";
         match &unit {
             Some(unit) if !own => head.push_str(&format!("Unit: {unit}, told for {middle}\n")),
-            None if report.is_none() => head.push_str("Unit: systemd did not say which; see: systemctl --failed\n"),
+            None if report.is_none() && !run.by_itself => head.push_str("Unit: systemd did not say which; see: systemctl --failed\n"),
             unit => head.push_str(&unit_line(unit.as_deref(), &subject)),
         }
         let log = match &run.log {

@@ -20,6 +20,8 @@ const LOG: usize = 90_000;
 pub struct Run {
     /// The unit that ran it, if one did and it is known.
     pub(super) unit: Option<String>,
+    /// Whether it tells of itself.
+    pub(super) by_itself: bool,
     /// How it ended.
     pub(super) outcome: Outcome,
     /// What it said of itself.
@@ -39,7 +41,7 @@ pub struct Search<'a> {
     pub state: &'a Path,
     /// What systemd says.
     pub ending: Ending,
-    /// It did not begin before, if that is known.
+    /// When it began, if it tells of itself.
     pub since: Option<Timestamp>,
     /// The journal.
     pub journal: &'a Journal,
@@ -49,7 +51,7 @@ impl Run {
     /// Finds out what there is to know.
     pub fn find(subject: &Subject, search: &Search<'_>) -> Self {
         let Search { state, ending, since, journal } = search;
-        let own = ending.unit.as_ref().is_none_or(|unit| *unit == format!("{}.service", subject.unit_for("")));
+        let own = ending.unit.as_ref().is_none_or(|unit| subject.is_run_by(unit));
         let names = subject.reported();
         let invocation = ending.invocation.as_deref();
         // Of a unit that is not its own, and of which it is not known which run it was, no report can be told from others.
@@ -72,7 +74,7 @@ impl Run {
             Some(report) if !report.log.is_empty() => Ok(shortened(&report.log)),
             _ => journal.end_of(invocation),
         };
-        Self { unit: ending.unit.clone(), outcome, report, before, log, id }
+        Self { unit: ending.unit.clone(), by_itself: since.is_some(), outcome, report, before, log, id }
     }
 
     /// Of what one can be told who wants to hear of some things only, the most telling first.
@@ -102,9 +104,8 @@ impl Run {
 
 /// What is remembered of tellings: by subject, or by a unit that is not its own.
 pub(super) fn record(subject: &Subject, unit: Option<&str>, state: &Path) -> Record {
-    let own = format!("{}.service", subject.unit_for(""));
     match unit {
-        Some(unit) if unit != own => Record::new(state, unit),
+        Some(unit) if !subject.is_run_by(unit) => Record::new(state, unit),
         _ => Record::new(state, &subject.unit_for("")),
     }
 }

@@ -60,6 +60,11 @@ impl Subject {
         }
     }
 
+    /// Whether a unit is the one that runs it: `hearth-backup-NAME.service`, or an instance `hearth-backup@NAME.service`.
+    pub(super) fn is_run_by(&self, unit: &str) -> bool {
+        unit.strip_suffix(".service").is_some_and(|unit| unit.replacen('@', "-", 1) == self.unit_for(""))
+    }
+
     /// What its runs are called in reports.
     pub(super) fn reported(&self) -> Vec<(Kind, String)> {
         match self {
@@ -102,5 +107,19 @@ impl Subject {
             Self::Maintain(name) => format!("hearth-backup maintain {name}"),
             Self::Hub => "hearth-backup hub maintain".to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_runs_a_job_or_is_an_instance_for_it() {
+        let job = Subject::Job("state".into());
+        assert!(job.is_run_by("hearth-backup-state.service") && job.is_run_by("hearth-backup@state.service"));
+        assert!(!job.is_run_by("hearth-backup-prune-state.service") && !job.is_run_by("hearth-backup-state"));
+        assert!(Subject::Maintain("disk".into()).is_run_by("hearth-backup-maintain@disk.service"));
+        assert!(Subject::Hub.is_run_by("hearth-backup-hub-maintain.service"));
     }
 }

@@ -40,7 +40,7 @@ pub struct Notify {
     #[command(flatten)]
     file: super::config::ConfigFile,
 
-    /// The unit that it is about, if systemd does not say
+    /// The unit that it is about, if systemd does not say; `.service` may be left out
     #[arg(long, value_name = "UNIT")]
     unit: Option<String>,
 
@@ -49,7 +49,7 @@ pub struct Notify {
     start: bool,
 
     /// Tell all receivers that somebody tries whether messages arrive, as if this had happened: start, success, warning, failure, recovery
-    #[arg(long, value_name = "EVENT", num_args = 0..=1, default_missing_value = "failure", conflicts_with = "start")]
+    #[arg(long, value_name = "EVENT", num_args = 0..=1, require_equals = true, default_missing_value = "failure", conflicts_with = "start")]
     test: Option<Occasion>,
 }
 
@@ -64,7 +64,7 @@ impl Notify {
         let audience = Audience::of(context, &config, subject)?;
         let state = context.state_base_of(&config)?;
         let mut ending = Ending::from_variables(|name| std::env::var(name).ok());
-        ending.unit = self.unit.or(ending.unit);
+        ending.unit = self.unit.as_deref().map(service).or(ending.unit);
         let unit = ending.unit.clone();
         let progress = context.progress()?;
         let (result, told) = audience.with(&progress, |telling| {
@@ -107,6 +107,12 @@ impl Notify {
     }
 }
 
+/// The full name of a service. One unit must not be the OnFailure= and the OnSuccess= of another, or systemd says nothing of it; so that instances for either
+/// are called `UNIT` and `UNIT.service`.
+fn service(unit: &str) -> String {
+    format!("{}.service", unit.trim_end_matches(".service"))
+}
+
 fn is_empty(notify: &Receivers) -> bool {
     let Receivers { on: _, timeout: _, ntfy, healthchecks, uptime_kuma, email, webhook, command } = notify;
     ntfy.is_none() && healthchecks.is_none() && uptime_kuma.is_none() && email.is_none() && webhook.is_none() && command.is_empty()
@@ -141,5 +147,17 @@ struct Receiver<'a> {
 impl<'a> Receiver<'a> {
     fn of(told: &'a Told) -> Self {
         Self { name: &told.receiver, event: told.occasion, error: told.trouble.as_ref().map(ToString::to_string) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_may_be_named_in_full_or_not() {
+        for name in ["backup", "backup.service", "backup.service.service"] {
+            assert_eq!(service(name), "backup.service");
+        }
     }
 }

@@ -60,7 +60,7 @@ fn a_fault_of_the_server_is_tried_again_and_a_refusal_is_not() {
     assert_eq!(server.asked.join().unwrap().len(), 3);
     for (answers, expected) in [
         (&["403 Forbidden"], "the server answered 403 Forbidden: why it is so"),
-        (&["301 Moved Permanently\r\nLocation: https://other.example/backups"], "is at https://other.example/backups; write that"),
+        (&["301 Moved Permanently\nLocation: https://other.example/backups"], "is at https://other.example/backups; write that"),
     ] {
         let server = Server::answering(answers);
         let (told, waited, _) = told(topic(&server.url, None), MINUTE);

@@ -160,3 +160,25 @@ fn a_webhook_has_one_body_and_places_that_stand_for_something() {
         refused(&hook(change), expected);
     }
 }
+
+#[test]
+fn the_examples_in_the_documentation_are_right() {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/notifications.md")).unwrap();
+    let blocks = |kind: &str| -> Vec<String> {
+        let blocks = text.split(&format!("```{kind}\n")).skip(1);
+        blocks.map(|block| block.split("```").next().unwrap().to_owned()).collect()
+    };
+    let (tables, documents) = (blocks("toml"), blocks("json"));
+    assert!(tables.len() > 6 && documents.len() > 1);
+    for table in tables {
+        // What a job must have besides.
+        let rest = "\n[repositories.disk]\nurl = \"/d\"\nwriterKey = \"/k\"\n[jobs.state]\npaths = [\"/x\"]\nrepositories = [\"disk\"]\n";
+        let config = Config::parse(&(table + rest), Format::Toml, "docs/notifications.md").unwrap();
+        assert!(config.notify.is_some() || config.jobs["state"].notify.is_some());
+    }
+    for document in documents {
+        assert!(Config::parse(&document, Format::Json, "docs/notifications.md").unwrap().notify.is_some());
+    }
+    let listed = template::PLACEHOLDERS.iter().filter(|name| !text.contains(&format!("`{{{name}}}`")));
+    assert_eq!(listed.collect::<Vec<_>>(), Vec::<&&str>::new(), "every place is documented");
+}
