@@ -300,6 +300,7 @@ USB_BEHIND = (
     "The host nas has not brought the mirror usb up to date in time: if the repository is lost, what came since is lost. See whether the host is up, then `systemctl list-timers 'hearth-backup*'` there.",
     "monitoring/job-fails.md#mirrors",
 )
+scene("a mirror of a host is overdue for two minutes", both(task("overdue_timestamp_seconds", "mirror", "usb", 2 * HOUR - 120)), at=2, alerts=[])
 scene("a mirror of a host is overdue", both(task("overdue_timestamp_seconds", "mirror", "usb", HOUR)), at=2, alerts=[USB_BEHIND])
 scene("a mirror of a host has failed for nine days", both({**task("runs_failed_in_a_row", "mirror", "usb", 9), **task("last_success_timestamp_seconds", "mirror", "usb", -9 * DAY)}), at=2, alerts=[USB_BEHIND])
 
@@ -409,6 +410,7 @@ SKEW = (
     "When the newest report of web came, its clock and the hub's were 10m 0s apart. Times of its snapshots are wrong, and alerts that go by its schedule come too early or too late. See `timedatectl` on both.",
     "monitoring/job-fails.md#clocks",
 )
+scene("a killed run is told of late", {"hub": {'clock_skew_seconds{host="web"}': "0x14 -30000x20"}}, at=2, alerts=[])
 scene("a clock is slow", {"hub": {'clock_skew_seconds{host="web"}': -600}}, at=2, alerts=[SKEW])
 scene("a clock is fast", {"hub": {'clock_skew_seconds{host="web"}': 600}}, at=2, alerts=[SKEW])
 
