@@ -336,6 +336,7 @@ def never_drilled(repository):
 
 
 scene("the last drill is five weeks old", {"hub": {'repository_last_drill_timestamp_seconds{repository="nas"}': -36 * DAY}}, at=2, alerts=[no_drill("nas")])
+scene("one drill is old, and another tried the same repository since", {"hub": {f"drill_last_success_timestamp_seconds{{{weekly}}}": -36 * DAY}}, at=2, alerts=[])
 undrilled = {'repository_last_drill_timestamp_seconds{repository="nas"}': None}
 long("a repository is new", {"hub": undrilled}, at=71, alerts=[])
 long("a repository never had a drill", {"hub": undrilled}, at=74, alerts=[never_drilled("nas")])
