@@ -7,6 +7,7 @@
 //!
 //! Whatever comes of telling, the run's exit status stays.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::thread;
 
@@ -82,12 +83,16 @@ pub fn telling(
             audience.with(&monitor, |telling| if telling.anybody_for(Occasion::Start) { telling.start(None) } else { Vec::new() })
         })
     };
-    let result = run();
+    // Whoever broke off in the middle left nothing that is used again.
+    let ended = catch_unwind(AssertUnwindSafe(run));
     // Whoever hears of the start after the end believes that it still runs.
     if beginning.join().is_err() {
         tracing::warn!("it could not be told that this run begins");
     }
-    let exit = result.as_ref().map_or_else(Exit::of, |exit| *exit);
+    let exit = match &ended {
+        Ok(result) => result.as_ref().map_or_else(Exit::of, |exit| *exit),
+        Err(_) => Exit::Failed,
+    };
     let outcome = match context.interrupt.exit().filter(|_| exit != Exit::Done) {
         Some(_) => Outcome::Stopped,
         None => match exit {
@@ -99,5 +104,5 @@ pub fn telling(
     let ending = Ending { unit: None, invocation: None, outcome: Some(outcome) };
     let found = Run::find(&audience.subject, &Search { state: &state, ending, since: Some(started), journal: &Journal::default() });
     audience.with(&monitor(), |telling| telling.end(&found, &state));
-    result
+    ended.unwrap_or_else(|panic| resume_unwind(panic))
 }

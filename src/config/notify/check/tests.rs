@@ -166,7 +166,7 @@ fn the_examples_in_the_documentation_are_right() {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/notifications.md")).unwrap();
     let blocks = |kind: &str| -> Vec<String> {
         let fence = format!("```{kind}\n");
-        let blocks = text.split(&fence).skip(1);
+        let blocks = text.split(fence.as_str()).skip(1);
         blocks.map(|block| block.split("```").next().unwrap().to_owned()).collect()
     };
     let (tables, documents) = (blocks("toml"), blocks("json"));
