@@ -3,20 +3,33 @@
 use clap::Args;
 
 use crate::cli::context::Context;
-use crate::cli::exit::Exit;
+use crate::cli::exit::{Exit, UsageError};
+use crate::cli::process;
+use crate::cli::reporting::reporter;
 use crate::job;
+use crate::model::report::Kind;
+use crate::report::close;
 
-/// Release what a killed run of a job left: start what it stopped, remove its snapshots
+/// Clear up after a run that was killed: close its report and tell of it, start what it stopped, remove its snapshots
 ///
-/// For the ExecStopPost of a job's unit. Does nothing while the job runs, or if its last run ended by itself.
+/// For the ExecStopPost of a unit, where systemd says how the run ended. Does nothing while a run is under way, or if the last one ended by itself.
 #[derive(Debug, Args)]
 pub struct Settle {
-    /// The job's name
-    #[arg(value_name = "JOB")]
-    job: String,
+    /// The name of the job, or of what the option says
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    /// It was a run of this kind: of a mirror, of a step of housekeeping in a repository, or a drill
+    #[arg(long, value_name = "KIND", default_value = "backup", value_parser = kind)]
+    kind: Kind,
 
     #[command(flatten)]
     file: super::config::ConfigFile,
+}
+
+fn kind(word: &str) -> Result<Kind, String> {
+    let known = || Kind::ALL.map(Kind::as_str).join(", ");
+    Kind::ALL.into_iter().find(|kind| kind.as_str() == word).ok_or_else(|| format!("there are: {}", known()))
 }
 
 impl Settle {
@@ -26,9 +39,25 @@ impl Settle {
     /// If the configuration cannot be used, or what the killed run wrote down cannot be read.
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let config = self.file.read()?;
-        let base = context.state_base_of(&config)?;
+        let (repositories, service) = match self.kind {
+            Kind::Backup => (config.job(&self.name)?.repositories.clone(), format!("hearth-backup-{}", self.name)),
+            Kind::Mirror => {
+                let mirror = config.mirror(&self.name)?;
+                (vec![mirror.to.clone(), mirror.from.clone()], format!("hearth-backup-mirror-{}", self.name))
+            }
+            Kind::Forget | Kind::Prune | Kind::Check | Kind::Maintain => {
+                config.repository(&self.name)?;
+                (vec![self.name.clone()], format!("hearth-backup-{}-{}", self.kind, self.name))
+            }
+            Kind::Drill => return Err(UsageError::new("there are no drills")),
+        };
+        let reporter = reporter(context, &config, (self.kind, &self.name), repositories, service)?;
+        close(&reporter, &process::verdict());
+        if self.kind != Kind::Backup {
+            return Ok(Exit::Done);
+        }
         let progress = context.progress()?;
-        let back = job::settle(&config, &self.job, &base, &progress)?;
+        let back = job::settle(&config, &self.name, &reporter.state, &progress)?;
         let end = context.end(&progress);
         Ok(if back { end } else { Exit::Failed })
     }
