@@ -80,7 +80,7 @@ impl DrillCommand {
             if error.is_none() {
                 run.outcome = Outcome::Success;
             }
-            (run.files, run.bytes, run.snapshot) = (figures.files, figures.bytes, figures.snapshot);
+            (run.files, run.bytes) = (figures.files, figures.bytes);
             run.error.clone_from(&error);
             told.work.error.clone_from(&error);
             context.document(&Document {
