@@ -1,7 +1,7 @@
 # A hub on this host.
 #
 #   hearth-backup-hub.socket --> hearth-backup-hub.service: has no network but the connections that systemd hands to it
-#   hearth-backup-hub-maintain.timer --> .service: forget, prune, verify; no network at all      --fails--> hearth-backup-notify-hub@UNIT.service
+#   hearth-backup-hub-maintain.timer --> .service: forget, prune, verify; no network at all      --ends--> hearth-backup-notify-hub@UNIT.service
 #   hearth-backup-hub-mirror-NAME.timer --> .service: copies to one place, with its secrets only --fails--> the same
 #
 # All run as the user `hearth-backup-hub`. The sockets are systemd's: so what speaks with strangers can itself reach nobody, a new version loses no connection,
@@ -15,6 +15,7 @@
 }:
 let
   own = import ./lib.nix { inherit lib; };
+  telling = import ./notify.nix { inherit lib; };
   confine = import ./hardening.nix { inherit lib; };
   parts = import ./parts.nix { inherit config lib pkgs utils; };
   inherit (parts) credentialsOf quietly timer;
@@ -61,6 +62,7 @@ let
     inherit (all) host;
     # What was seen of its mirrors: the host's own state is root's.
     stateDir = "${cfg.dataDir}/state";
+    notify = telling.settingsOf telling.nameOfAll all.notify;
     hub = {
       inherit (cfg) dataDir quota quotaObjects quotaWarning maxForget verifyWithin keepReports;
       listen = [ "systemd" ];
@@ -71,17 +73,7 @@ let
       retention = cfg.retention.default;
       inherit (cfg) prune;
       mirrors = lib.mapAttrs mirror mirrors;
-      notify = {
-        inherit (cfg.notify) command;
-        ntfy =
-          if cfg.notify.ntfy == null then
-            null
-          else
-            {
-              inherit (cfg.notify.ntfy) url topic priority;
-              tokenFile = orNull (cfg.notify.ntfy.token != null) (credential "hub-ntfy-token");
-            };
-      };
+      notify = telling.settingsOf "hub" cfg.notify;
     };
   };
   # Its own, so that a change to the host's jobs does not start the hub anew.
@@ -91,7 +83,7 @@ let
   # --- hosts by ssh --------------------------------------------------------------------
 
   # Whoever comes by ssh is known by the key, and of tokens nothing need be said: their files are the service's.
-  fileForSsh = parts.fileOf "hearth-backup-hub-ssh" (settings // { hub = removeAttrs settings.hub [ "hosts" "mirrors" "notify" ]; });
+  fileForSsh = parts.fileOf "hearth-backup-hub-ssh" (removeAttrs settings [ "notify" ] // { hub = removeAttrs settings.hub [ "hosts" "mirrors" "notify" ]; });
   authorized =
     host:
     map (
@@ -102,7 +94,7 @@ let
   # --- what its units have in common ---------------------------------------------------
 
   secretsOf = wanted: credentialsOf (entry: (entry.hub or null) == wanted);
-  onFailure = unit: parts.notifications unit "hub" cfg;
+  told = unit: parts.notifications unit "hub" cfg;
   confined =
     needs: writable: serviceConfig:
     {
@@ -165,7 +157,7 @@ let
     description = "Forget, prune and verify at the hub";
     documentation = [ "man:hearth-backup-hub-maintain(1)" ];
     after = unitsOf (lib.attrNames mirrors);
-    onFailure = onFailure "hearth-backup-hub-maintain";
+    inherit (told "hearth-backup-hub-maintain") onFailure onSuccess;
     restartIfChanged = false;
     unitConfig = mounts [ ];
     serviceConfig = confined { } [ ] (
@@ -194,7 +186,7 @@ let
       documentation = [ "man:hearth-backup-hub-maintain(1)" ];
       after = network.after ++ unitsOf (lib.filter (other: other < name) (lib.attrNames mirrors));
       inherit (network) wants;
-      onFailure = onFailure "hearth-backup-hub-mirror-${name}";
+      inherit (told "hearth-backup-hub-mirror-${name}") onFailure onSuccess;
       restartIfChanged = false;
       unitConfig = mounts (optional isLocal directory);
       inherit (ssh) path environment;
@@ -217,7 +209,7 @@ let
     // {
       serviceConfig = confined {
         network = true;
-        processes = cfg.notify.command != null;
+        processes = parts.usesProcesses cfg;
       } [ ] unit.serviceConfig;
     };
 

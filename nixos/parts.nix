@@ -7,6 +7,7 @@
 }:
 let
   own = import ./lib.nix { inherit lib; };
+  telling = import ./notify.nix { inherit lib; };
   cfg = config.services.hearth-backup;
   inherit (lib) optional;
 in
@@ -71,28 +72,66 @@ rec {
 
   # --- who is told --------------------------------------------------------------------
 
-  # One instance for each unit that may fail: systemd says what failed only to a unit that has one cause.
-  notifications =
-    unit: name: told:
-    optional (tells told) "hearth-backup-notify-${name}@${unit}.service" ++ told.notify.units;
-  tells = told: told.notify.ntfy != null || told.notify.command != null;
+  inForce = name: told: telling.inForce cfg.notify name told.notify;
+  tells = told: telling.tells (inForce "" told).notify;
+  wantsStart = told: telling.wants (inForce "" told).notify "start";
+
+  # One instance for each unit, and for each way it may end: systemd says what became of a unit only to one that has one cause.
+  notifications = unit: name: told: {
+    onFailure = optional (tells told) "hearth-backup-notify-${name}@${unit}.service" ++ (inForce name told).units;
+    onSuccess = optional (tells told) "hearth-backup-notify-${name}@${unit}.service.service";
+  };
+  # Of several, each once.
+  together = found: {
+    onFailure = lib.unique (lib.concatMap (each: each.onFailure) found);
+    onSuccess = lib.unique (lib.concatMap (each: each.onSuccess) found);
+  };
+  # What a unit wants that tells that it begins. The hub and what keeps house have several units each, of whose beginnings nobody is told.
+  beginning = name: told: optional (wantsStart told && name != "hub" && !lib.hasPrefix "maintain-" name) "hearth-backup-notify-start-${name}.service";
 
   # The unit that tells, without confinement: `name` as in its unit's name, `arguments` say of what.
   notifier =
     file: name: arguments: told:
+    telling' file name arguments told {
+      description = "Tell what became of %i";
+      # Who hears of the beginning after the end believes that it still runs.
+      after = beginning name told;
+      options = [ ];
+      unit = "%i";
+    };
+  # The same of a run that begins.
+  announcer =
+    file: name: arguments: told: unit:
+    telling' file name arguments told {
+      description = "Tell that ${unit} begins";
+      after = [ ];
+      options = [ "--start" ];
+      inherit unit;
+    };
+  telling' =
+    file: name: arguments: told:
     {
-      description = "Tell that %i failed";
+      description,
+      after,
+      options,
+      unit,
+    }:
+    {
+      inherit description;
       documentation = [ "man:hearth-backup-notify(1)" ];
-      inherit (afterNetwork true) after wants;
-      # For the last lines of its log.
+      after = (afterNetwork true).after ++ after;
+      inherit (afterNetwork true) wants;
+      # For the last lines of a log that is nowhere else.
       path = [ config.systemd.package or pkgs.systemd ] ++ told.path or [ ];
       serviceConfig = removeAttrs common [ "NotifyAccess" ] // {
-        ExecStart = "${commandWith file ([ "notify" ] ++ arguments)} --unit %i.service";
-        LoadCredential = credentialsOf (entry: (entry.notifies or null) == name);
-        TimeoutStartSec = "3min";
+        ExecStart = "${commandWith file ([ "notify" ] ++ arguments ++ options)} --unit ${unit}";
+        LoadCredential = credentialsOf (entry: (entry.notifies or null) == (inForce name told).name);
+        # Longer than any `timeout`.
+        TimeoutStartSec = "12min";
         SupplementaryGroups = [ "systemd-journal" ];
       };
     };
+  usesProcesses = told: (inForce "" told).notify.command != null;
 
   # --- ssh ----------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ let
 
   # --- names and sources --------------------------------------------------------------
 
-  reserved = [ "forget-" "prune-" "check-" "notify-" "mirror-" "awake-" "hub-" ];
+  reserved = [ "forget-" "prune-" "check-" "maintain-" "notify-" "mirror-" "awake-" "hub-" ];
   ofJob =
     name: job:
     let

@@ -11,6 +11,7 @@
 let
   inherit (lib) mkOption types;
   own = import ./lib.nix { inherit lib; };
+  telling = import ./notify.nix { inherit lib; };
   cfg = config.services.hearth-backup;
   jobs = lib.filterAttrs (_: job: job.enable) cfg.jobs;
   mirrors = lib.filterAttrs (_: mirror: mirror.enable) cfg.mirrors;
@@ -63,15 +64,16 @@ let
         }
       )
       [ "postgresql" "mysql" "mariadb" ]
-    ++ ofNotify name "jobs.${name}" job;
+    ++ ofNotify name "jobs.${name}." job.notify;
+  # `notifies` is under which name the notifier finds them.
   ofNotify =
-    name: option: told:
-    lib.optional (told.notify.ntfy != null && told.notify.ntfy.token != null) {
-      name = "${name}-ntfy-token";
-      option = "${option}.notify.ntfy.token";
-      secret = told.notify.ntfy.token;
+    name: option: notify:
+    map (found: {
+      name = "${name}-${found.word}";
+      option = "${option}notify.${found.option}";
+      inherit (found) secret;
       notifies = name;
-    };
+    }) (telling.secretsOf notify);
   ofReporting = [
     {
       name = "report-token";
@@ -109,17 +111,19 @@ let
         }) [ "credentials" "identity" "token" ]
       ) (lib.filterAttrs (_: mirror: mirror.enable) cfg.hub.mirrors)
     )
-    ++ ofNotify "hub" "hub" cfg.hub;
+    ++ ofNotify "hub" "hub." cfg.hub.notify;
   all =
     lib.optionals cfg.enable (
       lib.concatLists (
         lib.mapAttrsToList ofRepository cfg.repositories
         ++ lib.mapAttrsToList ofJob jobs
-        ++ lib.mapAttrsToList (name: mirror: ofNotify "mirror-${name}" "mirrors.${name}" mirror) mirrors
+        ++ lib.mapAttrsToList (name: mirror: ofNotify "mirror-${name}" "mirrors.${name}." mirror.notify) mirrors
+        ++ lib.mapAttrsToList (name: repository: ofNotify "maintain-${name}" "repositories.${name}." repository.notify) cfg.repositories
       )
       ++ lib.optionals (cfg.reportTo != null) ofReporting
     )
-    ++ lib.optionals cfg.hub.enable ofHub;
+    ++ lib.optionals cfg.hub.enable ofHub
+    ++ lib.optionals (cfg.enable || cfg.hub.enable) (ofNotify telling.nameOfAll "" cfg.notify);
 
   ways = secret: lib.filter (way: secret.${way} != null) [ "age" "file" ];
   # Where it lies on the host.

@@ -6,6 +6,7 @@
 }:
 let
   own = import ./lib.nix { inherit lib; };
+  telling = import ./notify.nix { inherit lib; };
   cfg = config.services.hearth-backup;
   jobs = lib.filterAttrs (_: job: job.enable) cfg.jobs;
   mirrors = lib.filterAttrs (_: mirror: mirror.enable) cfg.mirrors;
@@ -25,6 +26,7 @@ let
     allowPlainHttp = unlessEmpty repository.allowPlainHttp;
     prune = { inherit (repository.prune) grace maxUnused; };
     check = { inherit (repository.check) readPacks; };
+    notify = telling.settingsOf "maintain-${name}" repository.notify;
   };
 
   # --- jobs ---------------------------------------------------------------------------
@@ -129,7 +131,7 @@ let
       tags = unlessEmpty job.tags;
       skipIfUnchanged = unlessEmpty job.skipIfUnchanged;
       inherit (job) retention;
-      notify = notify name job.notify;
+      notify = telling.settingsOf name job.notify;
     };
 
   # --- mirrors ------------------------------------------------------------------------
@@ -138,7 +140,7 @@ let
     inherit (mirror) from to retention;
     prune = unlessEmpty mirror.prune;
     verify = orNull (mirror.verify > 0) mirror.verify;
-    notify = notify "mirror-${name}" mirror.notify;
+    notify = telling.settingsOf "mirror-${name}" mirror.notify;
   };
 
   # --- who is told --------------------------------------------------------------------
@@ -148,18 +150,6 @@ let
     token = orNull (hub.token != null) (credential "report-token");
     identity = orNull (hub.identity != null) (credential "report-identity");
     allowPlainHttp = unlessEmpty hub.allowPlainHttp;
-  };
-
-  notify = name: told: {
-    inherit (told) command;
-    ntfy =
-      if told.ntfy == null then
-        null
-      else
-        {
-          inherit (told.ntfy) url topic priority;
-          tokenFile = orNull (told.ntfy.token != null) (credential "${name}-ntfy-token");
-        };
   };
 in
 {
@@ -174,6 +164,7 @@ in
       repositories = lib.mapAttrs repository cfg.repositories;
       jobs = lib.mapAttrs job jobs;
       mirrors = lib.mapAttrs mirror mirrors;
+      notify = telling.settingsOf telling.nameOfAll cfg.notify;
       reportTo = if cfg.reportTo == null then null else reporting cfg.reportTo;
     };
   };

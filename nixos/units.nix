@@ -1,8 +1,9 @@
 # systemd's units.
 #
-#   hearth-backup-JOB.timer --> hearth-backup-JOB.service --fails--> hearth-backup-notify-JOB@UNIT.service
-#   hearth-backup-mirror-NAME.timer --> .service --fails--> hearth-backup-notify-mirror-NAME@UNIT.service, or those of the jobs of what it copies
-#   hearth-backup-{forget,prune,check}-REPOSITORY.timer --> the same with .service --fails--> those of its jobs
+#   hearth-backup-JOB.timer --> hearth-backup-JOB.service --ends--> hearth-backup-notify-JOB@UNIT.service
+#                               --begins--> hearth-backup-notify-start-JOB.service
+#   hearth-backup-mirror-NAME.timer --> .service --ends--> hearth-backup-notify-mirror-NAME@UNIT.service, or those of the jobs of what it copies
+#   hearth-backup-{forget,prune,check}-REPOSITORY.timer --> the same with .service --ends--> hearth-backup-notify-maintain-REPOSITORY@UNIT.service, or those of its jobs
 {
   config,
   lib,
@@ -14,7 +15,7 @@ let
   own = import ./lib.nix { inherit lib; };
   confine = import ./hardening.nix { inherit lib; };
   parts = import ./parts.nix { inherit config lib pkgs utils; };
-  inherit (parts) afterNetwork common credentialsOf notifications quietly tells timer;
+  inherit (parts) afterNetwork beginning common credentialsOf notifications quietly tells timer together wantsStart;
   cfg = config.services.hearth-backup;
   jobs = lib.filterAttrs (_: job: job.enable) cfg.jobs;
   # Of what is misspelt the assertions speak.
@@ -111,7 +112,7 @@ let
 
   # --- services -----------------------------------------------------------------------
 
-  ofJobs = unit: jobs: lib.unique (lib.concatLists (lib.mapAttrsToList (notifications unit) jobs));
+  ofJobs = unit: jobs: together (lib.mapAttrsToList (notifications unit) jobs);
 
   backup =
     name: job:
@@ -136,8 +137,8 @@ let
       description = "Back up ${name} to ${own.enumerate job.repositories}";
       documentation = [ "man:hearth-backup(1)" ];
       after = network.after ++ servers ++ awake ++ map (other: "hearth-backup-${other}.service") job.after;
-      wants = network.wants ++ awake;
-      onFailure = notifications "hearth-backup-${name}" name job;
+      wants = network.wants ++ awake ++ beginning name job;
+      inherit (notifications "hearth-backup-${name}" name job) onFailure onSuccess;
       # A running backup is not stopped by a new configuration.
       restartIfChanged = false;
       unitConfig = {
@@ -203,12 +204,19 @@ let
     // confine { needs = { }; };
   };
 
-  # `name` is the job's, or the mirror's with a prefix; `arguments` say which.
-  notify =
-    name: arguments: told:
-    let
-      unit = parts.notifier file name arguments told;
-    in
+  # Who tells what becomes of something: `name` as in its units' names, `arguments` say of what, `unit` runs it.
+  notifiers =
+    name: arguments: unit: told:
+    lib.optionalAttrs (tells told) (
+      {
+        "hearth-backup-notify-${name}@" = confined told (parts.notifier file name arguments told);
+      }
+      // lib.optionalAttrs (unit != null && wantsStart told) {
+        "hearth-backup-notify-start-${name}" = confined told (parts.announcer file name arguments told "${unit}.service");
+      }
+    );
+  confined =
+    told: unit:
     unit
     // {
       serviceConfig =
@@ -216,10 +224,13 @@ let
         // lib.optionalAttrs (told.sandbox or true) (confine {
           needs = {
             network = true;
-            processes = told.notify.command != null;
+            processes = parts.usesProcesses told;
           };
+          # It remembers whom it told of what.
+          writable = [ (own.word utils cfg.stateDir) ];
         });
     };
+  allOf = make: lib.foldl' (all: units: all // units) { } make;
 
   # --- mirrors ------------------------------------------------------------------------
 
@@ -242,8 +253,8 @@ let
         network.after
         ++ map (job: "hearth-backup-${job}.service") (lib.attrNames (jobsOf mirror.from))
         ++ mirrorsTo mirror.from;
-      inherit (network) wants;
-      onFailure = if told != [ ] then told else ofJobs "hearth-backup-mirror-${name}" feeding;
+      wants = network.wants ++ beginning "mirror-${name}" mirror;
+      inherit (if told.onFailure != [ ] then told else ofJobs "hearth-backup-mirror-${name}" feeding) onFailure onSuccess;
       restartIfChanged = false;
       unitConfig.RequiresMountsFor = map (own.word utils) ([ cfg.stateDir ] ++ directories ends);
       inherit (sshFor (ends ++ hub)) path environment;
@@ -289,6 +300,7 @@ let
 
   keeping = step: name: repository: let
     remote = lib.any isRemote ([ repository ] ++ hub);
+    told = notifications "hearth-backup-${step}-${name}" "maintain-${name}" repository;
   in {
     description = "${steps.${step}} the backups in ${name}";
     documentation = [ "man:hearth-backup-maintain(1)" ];
@@ -300,7 +312,7 @@ let
       ++ optional (step == "prune") "hearth-backup-forget-${name}.service"
       ++ optional (step == "check") "hearth-backup-prune-${name}.service";
     inherit (afterNetwork remote) wants;
-    onFailure = ofJobs "hearth-backup-${step}-${name}" (jobsOf name);
+    inherit (if told.onFailure != [ ] then told else ofJobs "hearth-backup-${step}-${name}" (jobsOf name)) onFailure onSuccess;
     restartIfChanged = false;
     unitConfig.RequiresMountsFor = map (own.word utils) ([ cfg.stateDir ] ++ directories [ repository ]);
     inherit (sshFor ([ repository ] ++ hub)) path environment;
@@ -344,11 +356,14 @@ in
     systemd.services =
       lib.mapAttrs' (name: job: lib.nameValuePair "hearth-backup-${name}" (backup name job)) jobs
       // lib.mapAttrs' (name: job: lib.nameValuePair "hearth-backup-awake-${name}" (awake name job)) (lib.filterAttrs (_: job: job.inhibitsSleep) jobs)
-      // lib.mapAttrs' (name: job: lib.nameValuePair "hearth-backup-notify-${name}@" (notify name [ name ] job)) (lib.filterAttrs (_: tells) jobs)
+      // allOf (lib.mapAttrsToList (name: job: notifiers name [ name ] "hearth-backup-${name}" job) jobs)
       // lib.mapAttrs' (name: mirror': lib.nameValuePair "hearth-backup-mirror-${name}" (mirror name mirror')) mirrors
-      // lib.mapAttrs' (
-        name: mirror': lib.nameValuePair "hearth-backup-notify-mirror-${name}@" (notify "mirror-${name}" [ name "--mirror" ] mirror')
-      ) (lib.filterAttrs (_: tells) mirrors)
+      // allOf (
+        lib.mapAttrsToList (name: mirror': notifiers "mirror-${name}" [ name "--mirror" ] "hearth-backup-mirror-${name}" mirror') mirrors
+        ++ lib.mapAttrsToList (name: repository: notifiers "maintain-${name}" [ name "--maintain" ] null repository) (
+          lib.filterAttrs (name: repository: stepsOf name repository != [ ]) cfg.repositories
+        )
+      )
       // maintenance keeping;
     systemd.timers =
       lib.mapAttrs' (

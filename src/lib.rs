@@ -12,9 +12,12 @@
 //!    |    /   |
 //!    |   /   keep              forget, prune, check, mirror: what whoever stores backups does, without a key
 //!    |  /   /   |
+//!   report                    the report that a run ends in, and what is made of it: metrics, the host's status
+//!    |   \
+//!    |    history              how a job fares, by the reports of its runs; the hub uses it too
+//!    |    notify               telling people what becomes of runs; it knows them from history
+//!    |
 //!   job       config          what a host's configuration says shall be saved, and doing it
-//!    |        /
-//!    |   notify                telling people of a run that failed
 //!    |
 //!   content (keys)            chunks, trees, backup, restore: the only layer that sees plaintext
 //!    |        \
@@ -34,11 +37,13 @@ pub mod cli;
 pub mod config;
 pub mod content;
 pub mod drill;
+pub mod history;
 pub mod hub;
 pub mod job;
 pub mod keep;
 pub mod model;
 pub mod notify;
+pub mod report;
 pub mod retention;
 pub mod sealed;
 pub mod source;

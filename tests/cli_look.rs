@@ -101,7 +101,9 @@ fn find_and_diff_tell_what_is_where() {
     // Other tests make the temporary directory's time differ between snapshots, so the second may be searched too.
     assert!((1..=2).contains(&found.len()), "the file is in the last two snapshots");
     assert_eq!(found[0]["snapshot"], ids[2]);
-    assert!(with_key(&bench, &["find", "*.conf"]).contains("b.conf"));
+    let found = with_key(&bench, &["find", "*.conf"]);
+    assert!(found.contains("b.conf") && found.contains(&ids[0][..8]));
+    assert!(!found.contains(&ids[1][..8]) && !found.contains(&ids[2][..8]), "snapshots without it are not named: {found}");
     assert!(!with_key(&bench, &["find", "*.conf", "--snapshot", "latest"]).contains("b.conf"));
     let diff = with_key(&bench, &["diff", &ids[0], "latest"]);
     for line in ["M /", "+ /", "- /", "1 added, 1 removed, 1 changed"] {

@@ -1,4 +1,4 @@
-//! Whoever a job names is told that its run has failed.
+//! Whoever a job names is told what becomes of its runs.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
@@ -10,6 +10,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use cli_common::{Bench, expect};
@@ -76,11 +77,14 @@ fn all_receivers_are_told_what_happened_where_and_what_the_journal_says_of_it() 
     let (out, said) = expect(after(&bench, "3", &["--json"]).output().unwrap(), 0, "notify");
     let asked = asked.join().unwrap();
     let text = asked.split_once("\r\n\r\n").unwrap().1;
-    assert!(text.starts_with("Job state on host ") && text.contains(" finished, but something could not be read.\n"), "{text}");
+    assert!(
+        text.starts_with("Job state on host ") && text.contains(" finished, but something could not be read, or is not as it should be.\n"),
+        "{text}"
+    );
     assert!(text.contains("Unit: hearth-backup-state.service\n") && text.ends_with("repository disk: the disk is full\n"), "{text}");
-    assert!(text.contains(&format!("-n 20 _SYSTEMD_INVOCATION_ID={INVOCATION}\n")), "{text}");
+    assert!(text.contains(&format!("-n 50 _SYSTEMD_INVOCATION_ID={INVOCATION}\n")), "{text}");
     assert!(asked.to_lowercase().contains("authorization: bearer tk_secret"), "{asked}");
-    assert!(asked.contains(": backup state is not complete") && asked.to_lowercase().contains("priority: 4"), "{asked}");
+    assert!(asked.contains(": backup state finished with warnings") && asked.to_lowercase().contains("priority: 3"), "{asked}");
     assert_eq!(fs::read_to_string(bench.path("heard")).unwrap(), format!("state incomplete hearth-backup-state.service\n{text}"));
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&report["result"], report["receivers"].as_array().unwrap().len()), (&json!("incomplete"), 2), "{report}");
@@ -98,7 +102,7 @@ fn a_receiver_that_refuses_is_an_error_and_the_others_are_told() {
     assert!(!said.contains("tk_secret"));
     let heard = fs::read_to_string(bench.path("heard")).unwrap();
     assert!(heard.starts_with("state failure other.service\n") && heard.contains(" failed.\n"), "{heard}");
-    assert!(heard.contains("Its journal cannot be shown here (systemd did not say which run it was); see: journalctl -u other.service"));
+    assert!(heard.contains("Its log cannot be shown here (systemd did not say which run it was); see: journalctl -u other.service"));
 }
 
 #[test]
@@ -142,7 +146,7 @@ fn those_whom_the_hub_names_are_told_of_its_maintenance() {
     assert!(heard.contains("told for the hub"), "{heard}");
     bench.write("config.json", b"{}");
     let error = bench.fails(&["notify", "--hub", "--config", "config.json"], 2);
-    assert!(error.contains("config.json has no `hub`; name a job"), "{error}");
+    assert!(error.contains("the configuration has no `hub`; name a job"), "{error}");
 }
 
 #[test]
@@ -150,7 +154,7 @@ fn a_job_that_names_nobody_says_so() {
     let bench = Bench::new();
     bench.configure(&json!({}));
     let (_, said) = bench.ends(&NOTIFY, 0);
-    assert!(said.contains("nobody is told: jobs.state.notify names no receiver"), "{said}");
+    assert!(said.contains("nobody is told: neither jobs.state.notify nor notify names a receiver"), "{said}");
     let error = bench.fails(&["notify", "sate", "--config", "config.json"], 1);
     assert!(error.contains("there is no job `sate`; did you mean `state`?"), "{error}");
 }
@@ -208,4 +212,206 @@ fn a_server_is_told_through_tls_only_if_the_machine_trusts_its_certificate() {
     expect(command.output().unwrap(), 0, "notify");
     server.wait().unwrap();
     assert!(lines.next().unwrap().unwrap().starts_with("Job state on host "));
+}
+
+/// Stand-in for services that watch over runs: takes every request and answers as it is told to, until the test ends. Healthchecks answers
+/// `OK`, Uptime Kuma `{"ok":true}` (both by their documents).
+struct Watcher {
+    url: String,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Watcher {
+    fn answering(answer: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&asked);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                let mut head = String::new();
+                while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap() > 0 {}
+                let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+                let mut body = vec![0; length.unwrap_or(0)];
+                reader.read_exact(&mut body).unwrap();
+                let line = head.lines().next().unwrap().trim_end_matches(" HTTP/1.1").to_owned();
+                told.lock().unwrap().push(format!("{line}\n{}", String::from_utf8(body).unwrap()));
+                write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{answer}", answer.len()).unwrap();
+            }
+        });
+        Self { url, asked }
+    }
+
+    /// What it was asked since it was last looked, each by its first line.
+    fn lines(&self) -> Vec<String> {
+        self.whole().into_iter().map(|asked| asked.lines().next().unwrap().to_owned()).collect()
+    }
+
+    fn whole(&self) -> Vec<String> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+}
+
+/// A bench with a repository whose job tells these.
+fn telling(notify: &Value) -> Bench {
+    let bench = Bench::with_repository();
+    bench.configure(&json!({ "notify": notify }));
+    bench
+}
+
+const RUN: [&str; 5] = ["run", "state", "--config", "config.json", "--notify"];
+
+#[test]
+fn a_run_tells_of_its_beginning_and_its_end_in_this_order_where_no_unit_does() {
+    let (check, kuma) = (Watcher::answering("OK"), Watcher::answering("{\"ok\":true}"));
+    let bench = Bench::with_repository();
+    bench.write("url", format!("{}/api/push/T0kenT0ken?status=up&msg=OK&ping=\n", kuma.url).as_bytes());
+    let notify =
+        json!({ "healthchecks": { "url": format!("{}/5b2f1a6e-0000", check.url) }, "uptimeKuma": { "urlFile": bench.path("url") } });
+    bench.configure(&json!({ "notify": notify }));
+    let (_, said) = bench.ends(&RUN, 0);
+    assert!(!said.contains("5b2f1a6e") && !said.contains("T0ken"), "{said}");
+    let told = check.whole();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].starts_with("POST /5b2f1a6e-0000/start\n"), "{told:?}");
+    assert!(
+        told[1].starts_with("POST /5b2f1a6e-0000\n") && told[1].contains("main: 4 files, ") && told[1].contains(" added\n"),
+        "{told:?}"
+    );
+    let told = kuma.lines();
+    assert!(told.len() == 1 && told[0].starts_with("GET /api/push/T0kenT0ken?status=up&msg=Job%20state%20on%20host%20"), "{told:?}");
+    assert!(told[0].contains("%20succeeded.&ping="), "{told:?}");
+    fs::rename(bench.path("repo"), bench.path("away")).unwrap();
+    bench.ends(&RUN, 1);
+    assert_eq!(check.lines(), ["POST /5b2f1a6e-0000/start", "POST /5b2f1a6e-0000/1"]);
+    assert!(kuma.lines()[0].contains("?status=down&"));
+    // A dry run is none.
+    bench.ends(&[&RUN[..], &["--dry-run"]].concat(), 1);
+    assert_eq!((check.lines().len(), kuma.lines().len()), (0, 0));
+}
+
+#[test]
+fn of_a_run_that_has_told_of_itself_a_unit_beside_it_does_not_tell_again() {
+    let bench = Bench::with_repository();
+    bench.configure(&json!({ "notify": { "on": ["success"], "command": listening(&bench) } }));
+    expect(bench.command(&RUN).env("INVOCATION_ID", INVOCATION).output().unwrap(), 0, "run");
+    assert!(fs::read_to_string(bench.path("heard")).unwrap().starts_with("state success\n"));
+    fs::remove_file(bench.path("heard")).unwrap();
+    let after = || {
+        let mut command = after(&bench, "0", &["--json"]);
+        command.env("MONITOR_SERVICE_RESULT", "success");
+        serde_json::from_str::<Value>(&expect(command.output().unwrap(), 0, "notify").0).unwrap()
+    };
+    assert_eq!(after()["receivers"], json!([]));
+    assert!(!bench.path("heard").exists());
+    // What is remembered of it was lost.
+    fs::remove_dir_all(bench.path("state/notified")).unwrap();
+    assert_eq!(after()["receivers"][0]["event"], "success");
+    assert!(fs::read_to_string(bench.path("heard")).unwrap().contains("main: 4 files, "));
+}
+
+#[test]
+fn a_unit_that_is_started_with_a_run_tells_that_it_begins() {
+    let check = Watcher::answering("OK");
+    let bench = telling(&json!({ "healthchecks": { "url": format!("{}/5b2f1a6e-0000", check.url) }, "command": ["false"] }));
+    let arguments = [&NOTIFY[..], &["--start", "--unit", "hearth-backup-state.service"]].concat();
+    let report = bench.json(&arguments);
+    assert_eq!((&report["result"], &report["receivers"][0]["event"]), (&json!("running"), &json!("start")));
+    assert_eq!(report["receivers"].as_array().unwrap().len(), 1, "people do not hear of it unless they want to");
+    let told = check.whole().remove(0);
+    assert!(told.starts_with("POST /5b2f1a6e-0000/start\n") && told.contains(" begins.\nUnit: hearth-backup-state.service\n"), "{told}");
+}
+
+#[test]
+fn what_systemd_knows_of_the_end_is_told_with_what_the_run_reported() {
+    let check = Watcher::answering("OK");
+    let bench = telling(&json!({ "healthchecks": { "url": format!("{}/5b2f1a6e-0000", check.url) } }));
+    fs::rename(bench.path("repo"), bench.path("away")).unwrap();
+    expect(bench.command(&RUN[..4]).env("INVOCATION_ID", INVOCATION).output().unwrap(), 1, "run");
+    let mut command = after(&bench, "TERM", &[]);
+    expect(command.env("MONITOR_SERVICE_RESULT", "timeout").output().unwrap(), 0, "notify");
+    let told = check.whole().remove(0);
+    assert!(told.contains(" took longer than its unit allows and was ended.\n") && told.contains("\nWhy: "), "{told}");
+    assert!(told.contains("raise limits.time") && told.contains("To try again: systemctl start hearth-backup-state.service\n"), "{told}");
+    assert!(told.contains("\nThe end of its log:\n20"), "that of the report, with times: {told}");
+    // Another run, that could not be started, has no report; the newest is not taken for its own.
+    let mut command = after(&bench, "226", &[]);
+    expect(command.env("MONITOR_INVOCATION_ID", "f".repeat(32)).output().unwrap(), 0, "notify");
+    let told = check.whole().remove(0);
+    assert!(
+        told.starts_with("POST /5b2f1a6e-0000/226\n") && told.contains("could not be started by systemd") && !told.contains("Why: "),
+        "{told}"
+    );
+}
+
+#[test]
+fn whoever_all_name_is_told_unless_a_job_names_others_or_nobody() {
+    let bench = Bench::with_repository();
+    let word = |name: &str| json!({ "command": ["sh", "-c", format!("echo {name} $HEARTH_JOB$HEARTH_REPOSITORY$HEARTH_DRILL$HEARTH_MIRROR >> heard")] });
+    let job = |notify: Option<Value>| {
+        let mut job = json!({ "paths": [bench.source()], "repositories": ["main"] });
+        job.as_object_mut().unwrap().extend(notify.map(|notify| ("notify".to_owned(), notify)));
+        job
+    };
+    let main = json!({ "url": bench.path("repo"), "writerKey": bench.path("hearth-writer.key") });
+    let config = json!({
+        "notify": word("all"),
+        "repositories": { "main": main, "usb": { "url": bench.path("usb"), "notify": word("own") } },
+        "jobs": { "plain": job(None), "own": job(Some(word("own"))), "quiet": job(Some(json!({}))) },
+        "mirrors": { "offsite": { "from": "main", "to": "usb" } },
+    });
+    bench.write("config.json", config.to_string().as_bytes());
+    let notify = |arguments: &[&str]| bench.ok(&[&["notify", "--config", "config.json", "--test"], arguments].concat());
+    notify(&["plain"]);
+    notify(&["own"]);
+    notify(&["quiet"]);
+    notify(&["offsite", "--mirror"]);
+    notify(&["main", "--maintain"]);
+    notify(&["usb", "--maintain"]);
+    notify(&["monthly", "--drill"]);
+    assert_eq!(fs::read_to_string(bench.path("heard")).unwrap(), "all plain\nown own\nall offsite\nall main\nown usb\nall monthly\n");
+    let error = bench.fails(&["notify", "man", "--maintain", "--config", "config.json"], 1);
+    assert!(error.contains("there is no repository `man`; did you mean `main`?"), "{error}");
+}
+
+#[test]
+fn keeping_house_and_mirrors_tell_of_themselves_too() {
+    let bench = Bench::with_repository();
+    let word = json!({ "on": ["success"], "command": ["sh", "-c", "(echo $HEARTH_REPOSITORY$HEARTH_MIRROR; cat) > heard"] });
+    let main = json!({ "url": bench.path("repo"), "writerKey": bench.path("hearth-writer.key") });
+    let config = json!({
+        "notify": word, "repositories": { "main": main, "usb": { "url": bench.path("usb") } },
+        "mirrors": { "offsite": { "from": "main", "to": "usb" } },
+    });
+    bench.write("config.json", config.to_string().as_bytes());
+    bench.ok(&["maintain", "main", "--config", "config.json", "--notify"]);
+    let heard = fs::read_to_string(bench.path("heard")).unwrap();
+    assert!(heard.starts_with("main\nKeeping house in main on host ") && heard.contains(" succeeded.\nBegan "), "{heard}");
+    bench.ok(&["mirror", "offsite", "--config", "config.json", "--notify"]);
+    let heard = fs::read_to_string(bench.path("heard")).unwrap();
+    assert!(heard.starts_with("offsite\nMirror offsite on host ") && heard.contains(" succeeded.\n"), "{heard}");
+}
+
+#[test]
+fn receivers_that_are_dead_silent_or_lie_fail_no_run_and_keep_nobody_from_being_told() {
+    // It takes connections, as the kernel does for it, and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let liar = Watcher::answering("<html>Welcome</html>");
+    let bench = Bench::with_repository();
+    let all = json!(["start", "success"]);
+    let notify = json!({
+        "on": all, "timeout": "1s",
+        "ntfy": { "url": format!("http://{free}"), "topic": "backups" },
+        "healthchecks": { "url": format!("http://{}/x", silent.local_addr().unwrap()) },
+        "uptimeKuma": { "url": liar.url },
+        "command": ["sh", "-c", format!("echo $HEARTH_EVENT >> {}", bench.path("heard").display())],
+    });
+    bench.configure(&json!({ "notify": notify }));
+    let (_, said) = bench.ends(&RUN, 0);
+    assert_eq!(fs::read_to_string(bench.path("heard")).unwrap(), "start\nsuccess\n");
+    assert_eq!(said.matches("could not be told").count(), 5, "ntfy and the check twice each, and Kuma, which hears of no start: {said}");
+    assert!(said.contains("the server answered `<html>Welcome</html>`, and not that all is well"), "{said}");
 }

@@ -204,6 +204,11 @@ fn a_place_that_is_too_small_is_noticed_before_anything_is_restored() {
     configure(&bench, &json!({ "tmpfs": "2MiB" }));
     bench.ok(&DRILL);
     assert_clean(&bench);
+    let fill = json!({ "command": ["sh", "-ec", "head -c 5000000 /dev/zero > big"], "sandbox": false });
+    configure(&bench, &json!({ "tmpfs": "2MiB", "smoke": fill }));
+    let document = bench.json_ends(&DRILL, 1);
+    assert!(test(&document, "smoke").1.contains("No space left"), "{document:#}");
+    assert_clean(&bench);
 }
 
 #[test]
@@ -249,7 +254,7 @@ fn what_a_killed_drill_left_is_removed_by_settle_or_by_the_next_one() {
     let smoke =
         json!({ "smoke": { "command": ["sh", "-c", "touch ../sleeps; exec setpriv --pdeathsig KILL sleep 1000"], "sandbox": false } });
     let bench = drilled(&smoke);
-    let settle = ["settle", "--drill", "weekly", "--config", "config.json"];
+    let settle = ["settle", "--kind", "drill", "weekly", "--config", "config.json"];
     for again in [&settle[..], &DRILL[..]] {
         configure(&bench, &smoke);
         let mut drill = bench.command(&DRILL).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();

@@ -5,86 +5,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod cli_common;
+#[path = "servers/postgresql.rs"]
+mod server;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use cli_common::{Bench, expect};
 use serde_json::{Value, json};
-
-/// A server of its own with a socket in its own directory.
-struct Cluster {
-    folder: tempfile::TempDir,
-    programs: PathBuf,
-}
-
-impl Cluster {
-    /// Starts one; `None` if that is not possible here.
-    fn start() -> Option<Self> {
-        let Some(programs) = programs() else {
-            println!("SKIPPED: PostgreSQL's server programs are not installed (Debian: postgresql)");
-            return None;
-        };
-        if !nix::unistd::geteuid().is_root() || nix::unistd::User::from_name("postgres").unwrap().is_none() {
-            println!("SKIPPED: only root can become the user postgres");
-            return None;
-        }
-        let cluster = Self { folder: tempfile::tempdir().unwrap(), programs };
-        let postgres = nix::unistd::User::from_name("postgres").unwrap().unwrap();
-        nix::unistd::chown(cluster.folder.path(), Some(postgres.uid), Some(postgres.gid)).unwrap();
-        cluster.ok("initdb", &["--pgdata", &cluster.data(), "--auth-local=peer", "--auth-host=reject", "--no-sync"]);
-        let options = format!("-c listen_addresses='' -c unix_socket_directories={} -c fsync=off", cluster.socket());
-        let log = cluster.folder.path().join("log");
-        cluster.ok("pg_ctl", &["--pgdata", &cluster.data(), "--options", &options, "--log", log.to_str().unwrap(), "--wait", "start"]);
-        Some(cluster)
-    }
-
-    fn data(&self) -> String {
-        self.folder.path().join("data").to_str().unwrap().to_owned()
-    }
-
-    fn socket(&self) -> String {
-        self.folder.path().to_str().unwrap().to_owned()
-    }
-
-    fn command(&self, program: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new("runuser");
-        command.args(["-u", "postgres", "--"]).arg(self.programs.join(program)).args(arguments);
-        command.current_dir("/").env("PGHOST", self.socket()).stdin(Stdio::null());
-        command
-    }
-
-    fn ok(&self, program: &str, arguments: &[&str]) -> String {
-        // The server would keep a pipe open for as long as it runs.
-        let output = match program {
-            "pg_ctl" => self.command(program, arguments).stdout(Stdio::null()).stderr(Stdio::null()).output(),
-            _ => self.command(program, arguments).output(),
-        };
-        expect(output.unwrap(), 0, (program, arguments)).0
-    }
-
-    fn ask(&self, database: &str, query: &str) -> String {
-        self.ok("psql", &["-XAt", "-d", database, "-c", query]).trim().to_owned()
-    }
-
-    fn load(&self, database: &str, seconds: &str) -> Child {
-        let mut command = self.command("pgbench", &["--time", seconds, "--client", "2", database]);
-        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        let _ = self.command("pg_ctl", &["--pgdata", &self.data(), "--mode", "immediate", "stop"]).output();
-    }
-}
-
-/// The newest installed server's programs.
-fn programs() -> Option<PathBuf> {
-    let versions = fs::read_dir("/usr/lib/postgresql").ok()?.flatten().map(|version| version.path().join("bin"));
-    versions.filter(|bin| bin.join("initdb").exists() && bin.join("pgbench").exists()).max()
-}
+use server::Cluster;
 
 fn configure(bench: &Bench, cluster: &Cluster, change: impl FnOnce(&mut Value)) {
     let mut server = json!({ "databases": "all", "host": cluster.socket() });
@@ -563,4 +493,20 @@ fn a_disk_that_fills_up_during_a_dump_leaves_no_snapshot_and_the_next_run_works(
     bench.ends(&RUN, 0);
     bench.ok(&back(&cluster, &["noise", "--to", "again"]));
     assert_eq!(cluster.ask("again", "select count(*) from noise"), "200000");
+}
+
+#[test]
+fn the_database_from_which_others_are_made_comes_back_too() {
+    let Some(cluster) = Cluster::start() else { return };
+    let bench = Bench::with_repository();
+    cluster.ask("postgres", "create table notes as select 'kept' as text");
+    configure(&bench, &cluster, |_| {});
+    bench.json(&RUN);
+    cluster.ask("postgres", "update notes set text = 'lost'");
+    bench.ok(&back(&cluster, &["postgres", "--replace"]));
+    assert_eq!(cluster.ask("postgres", "select text from notes"), "kept");
+    cluster.ask("template1", "drop database postgres");
+    bench.ok(&back(&cluster, &["postgres"]));
+    assert_eq!(cluster.ask("postgres", "select text from notes"), "kept");
+    assert_eq!(databases(&cluster), "postgres");
 }

@@ -42,6 +42,8 @@ in
       or to others. The host itself is best not among them.
     '' { example = [ "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kdjzkcz" "ssh-ed25519 AAAA..." ]; };
 
+    notify = own.notify "what becomes of runs, wherever a job, a mirror, a repository or the hub names nobody of its own";
+
     hostRecipients = own.listOf types.singleLineStr ''
       Those of `recipients` whose private key lies on this host. It can then read all backups, and so can whoever takes it over. A
       warning says if nobody else can restore.

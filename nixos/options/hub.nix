@@ -219,7 +219,7 @@ in
       description = "Copies of the repositories in other places, by name. Each becomes `hearth-backup-hub-mirror-<name>.service` and `.timer`.";
     };
 
-    notify = own.notify "maintenance or a mirror failed";
+    notify = own.notify "what becomes of maintenance and mirrors";
 
     settings = mkOption {
       type = types.attrs;

@@ -92,7 +92,7 @@ let
         always = hooks "Run at the end, whatever happened.";
       };
 
-      notify = own.notify "a run failed";
+      notify = own.notify "what becomes of runs";
 
       sandbox = own.flag true ''
         Whether the units are confined to what the job's sources need. Hooks and commands run in the same confinement: they can write to

@@ -37,7 +37,7 @@ let
         memory = own.memory;
         time = own.time;
       };
-      notify = own.notify "the copy could not be brought up to date. If nobody is named here, those are told whom the jobs name that go to the original";
+      notify = own.notify "what becomes of bringing the copy up to date. If nobody is named here or for all, those are told whom the jobs name that go to the original";
     };
   };
 in

@@ -106,6 +106,7 @@ let
         grace = own.maybe types.str "How long what is no longer needed stays before it is deleted; `24h` if absent." { example = "3d"; };
         maxUnused = own.maybe (types.ints.between 0 100) "How much of the packs that stay may be unused, in percent; 10 if absent." { };
       };
+      notify = own.notify "what becomes of keeping house there. If nobody is named here or for all, those are told whom the jobs name that go there";
       check = keeping "checks that everything is there and whole" "Sat 04:30" // {
         readPacks = own.maybe (types.ints.between 0 100) ''
           How much of what is stored is read each time, in percent, another part each day; with 0, the default, only that all is there.

@@ -55,6 +55,21 @@ rec {
       // extra
     );
 
+  # Where a secret comes from.
+  secretType =
+    types.submodule {
+      options = {
+        age = maybe types.path ''
+          The secret, encrypted by age, in your configuration. The agenix module decrypts it on the host; it is declared there by
+          itself, for root only.
+        '' { example = lib.literalExpression "./secret.age"; };
+        file = maybe (types.either types.path types.str) ''
+          A file on the host that holds the secret: a path as a string, such as `config.sops.secrets.hearth-q.path`. It is not
+          copied to the store.
+        '' { example = "/run/secrets/hearth-q"; };
+      };
+    };
+
   # A secret: where it comes from. It reaches a unit by `LoadCredential`, and never the store.
   secret =
     description:
@@ -62,20 +77,7 @@ rec {
       inherit description;
       default = null;
       example = lib.literalExpression "{ age = ./secret.age; }";
-      type = types.nullOr (
-        types.submodule {
-          options = {
-            age = maybe types.path ''
-              The secret, encrypted by age, in your configuration. The agenix module decrypts it on the host; it is declared there by
-              itself, for root only.
-            '' { example = lib.literalExpression "./secret.age"; };
-            file = maybe (types.either types.path types.str) ''
-              A file on the host that holds the secret: a path as a string, such as `config.sops.secrets.hearth-q.path`. It is not
-              copied to the store.
-            '' { example = "/run/secrets/hearth-q"; };
-          };
-        }
-      );
+      type = types.nullOr secretType;
     };
 
   schedule =
@@ -152,30 +154,8 @@ rec {
   };
 
   # Who is told, and of what.
-  notify = what: {
-    ntfy = mkOption {
-      type = types.nullOr (
-        types.submodule {
-          options = {
-            url = mkOption {
-              type = types.str;
-              example = "https://ntfy.example";
-              description = "The server.";
-            };
-            topic = mkOption {
-              type = types.str;
-              example = "backups";
-              description = "The topic.";
-            };
-            token = secret "The access token, if the topic needs one.";
-            priority = maybe (types.ints.between 1 5) "How urgent a failure is; 4 if absent." { };
-          };
-        }
-      );
-      default = null;
-      description = "Tell a topic of ntfy that ${what}.";
-    };
-    command = maybe words "Run a program that gets the message on its standard input." { };
-    units = listOf types.str "Units of yours that are started when a run has failed (`OnFailure=`)." { example = [ "alert@%n.service" ]; };
+  notify = import ./notify.nix {
+    inherit lib;
+    own = { inherit flag listOf maybe secret secretType words; };
   };
 }

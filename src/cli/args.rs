@@ -15,7 +15,7 @@ use crate::model::size::parse_size;
 use crate::model::span::Span;
 
 /// Options of every command.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct Global {
     /// Where the repository is: a directory, https://HUB/NAME, sftp://user@host/path or s3://BUCKET/PREFIX, with #hb1... at the end to say which one it must be
     #[arg(long, short, global = true, env = "HEARTH_REPO", hide_env_values = true, value_name = "REPO", help_heading = "Common options")]

@@ -2,11 +2,13 @@
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::args::Global;
 use super::console::Console;
+use super::course::Course;
 use super::exit::{Exit, UsageError};
 use super::keys::Key;
 use super::progress::Progress;
@@ -34,6 +36,8 @@ pub struct Context {
     pub console: Console,
     /// Whether to stop.
     pub interrupt: Interrupt,
+    /// What happened so far.
+    pub course: Arc<Course>,
 }
 
 impl Context {
@@ -230,7 +234,7 @@ impl Context {
     pub fn progress(&self) -> anyhow::Result<Progress> {
         self.interrupt.catch()?;
         let wanted = !self.global.no_progress && !self.global.quiet;
-        Ok(Progress::start(&self.console, &self.interrupt, wanted))
+        Ok(Progress::start(&self.console, &self.interrupt, &self.course, wanted))
     }
 
     /// Writes text for people to standard output; nothing with `--json`.

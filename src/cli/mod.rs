@@ -13,6 +13,7 @@ mod args;
 mod commands;
 mod console;
 mod context;
+mod course;
 mod exit;
 mod keys;
 mod listing;
@@ -24,11 +25,13 @@ mod render;
 mod reporting;
 mod signals;
 mod state_dir;
+mod telling;
 mod trust;
 mod unit_status;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
@@ -72,7 +75,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         (_, true) => Verbosity::Verbose,
         _ => Verbosity::Normal,
     };
-    let context = Context { global: cli.global, console: Console::default(), interrupt: Interrupt::default() };
+    let context = Context { global: cli.global, console: Console::default(), interrupt: Interrupt::default(), course: Arc::default() };
     logging::start(&context.console, verbosity);
     let ended = process::guard(|| cli.command.run(&context));
     context.console.set_bar(None);

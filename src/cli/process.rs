@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::exit::Exit;
+use crate::report::Verdict;
 
 /// Raises the limit of open files as far as allowed, and makes panics readable.
 pub fn prepare() {
@@ -26,7 +27,8 @@ fn report(panic: &PanicHookInfo<'_>) {
     );
 }
 
-fn message(payload: &dyn Any) -> &str {
+/// What a panic says.
+pub fn message(payload: &dyn Any) -> &str {
     payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
@@ -36,4 +38,18 @@ fn message(payload: &dyn Any) -> &str {
 /// As the command.
 pub fn guard(command: impl FnOnce() -> anyhow::Result<Exit>) -> anyhow::Result<Exit> {
     catch_unwind(AssertUnwindSafe(command)).unwrap_or(Ok(Exit::Failed))
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// What systemd calls this run of a unit, if it is one (systemd.exec(5)).
+pub fn invocation() -> Option<String> {
+    variable("INVOCATION_ID")
+}
+
+/// What systemd says in ExecStopPost of the run that has ended.
+pub fn verdict() -> Verdict {
+    Verdict { result: variable("SERVICE_RESULT"), status: variable("EXIT_STATUS"), invocation: invocation() }
 }

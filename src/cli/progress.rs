@@ -1,12 +1,13 @@
 //! Progress: a display that moves on a terminal, a calm line now and then elsewhere; and what was found on the way.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::console::Console;
+use super::course::Course;
 use super::signals::Interrupt;
 use super::unit_status::UnitStatus;
 use crate::model::event::{Event, Monitor, Severity};
@@ -21,6 +22,7 @@ const LINE: Duration = Duration::from_secs(30);
 pub struct Progress {
     console: Console,
     interrupt: Interrupt,
+    course: Arc<Course>,
     display: Display,
     unit: UnitStatus,
     phase: Mutex<Phase>,
@@ -51,7 +53,7 @@ struct Phase {
 
 impl Progress {
     /// Starts to show progress, if that is wanted.
-    pub fn start(console: &Console, interrupt: &Interrupt, wanted: bool) -> Self {
+    pub fn start(console: &Console, interrupt: &Interrupt, course: &Arc<Course>, wanted: bool) -> Self {
         let display = match (wanted, Console::error_is_terminal()) {
             (false, _) => Display::None,
             (true, false) => Display::Lines,
@@ -61,6 +63,7 @@ impl Progress {
         Self {
             console: console.clone(),
             interrupt: interrupt.clone(),
+            course: Arc::clone(course),
             display,
             unit: UnitStatus::here(),
             phase: Mutex::new(phase),
@@ -102,6 +105,7 @@ impl Progress {
     }
 
     fn begin(&self, name: &'static str) {
+        self.course.begin(name);
         *self.phase() = Phase { name, begun: Instant::now(), expected_files: 0, expected_bytes: 0 };
         self.files.store(0, Ordering::Relaxed);
         self.bytes.store(0, Ordering::Relaxed);
@@ -147,9 +151,11 @@ impl Progress {
         }
         if severity >= Severity::Warning {
             self.warnings.fetch_add(1, Ordering::Relaxed);
+            let text = if subject.is_empty() { message.to_owned() } else { format!("{subject}: {message}") };
+            self.course.warn(|| text.clone());
             let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
             if told.len() < report::WARNINGS {
-                told.push(if subject.is_empty() { message.to_owned() } else { format!("{subject}: {message}") });
+                told.push(text);
             }
         }
     }
@@ -264,7 +270,7 @@ mod tests {
 
     #[test]
     fn warnings_are_counted_and_notes_are_not() {
-        let progress = Progress::start(&Console::default(), &Interrupt::default(), false);
+        let progress = Progress::start(&Console::default(), &Interrupt::default(), &Arc::default(), false);
         progress.event(Event::info("a", "b"));
         progress.event(Event::warning("a", "b"));
         progress.event(Event::error("a", "b"));

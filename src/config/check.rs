@@ -7,6 +7,7 @@ use super::error::ConfigError;
 use super::hub;
 use super::job::Job;
 use super::mirror::Mirror;
+use super::monitoring;
 use super::notify;
 use super::read_from;
 use super::reporting;
@@ -22,6 +23,9 @@ pub(super) fn check(config: &Config, file: &str) -> Result<(), ConfigError> {
             return wrong(path(), why);
         }
         if let Some((key, why)) = check_repository(repository) {
+            return wrong(format!("{}.{key}", path()), why);
+        }
+        if let Some((key, why)) = notify::check_own(repository.notify.as_ref()) {
             return wrong(format!("{}.{key}", path()), why);
         }
     }
@@ -52,8 +56,14 @@ pub(super) fn check(config: &Config, file: &str) -> Result<(), ConfigError> {
             return wrong(format!("drills.{name}{key}"), why);
         }
     }
+    if let Some((key, why)) = notify::check_own(config.notify.as_ref()) {
+        return wrong(key, why);
+    }
     if let Some((key, why)) = config.report_to.as_ref().and_then(reporting::check) {
         return wrong(format!("reportTo.{key}"), why.to_owned());
+    }
+    if let Some((key, why)) = monitoring::check(&config.monitoring) {
+        return wrong(format!("monitoring.{key}"), why.to_owned());
     }
     if let Some((key, why)) = config.hub.as_ref().and_then(hub::check) {
         return wrong(format!("hub.{key}"), why);
@@ -104,7 +114,7 @@ fn check_mirror(config: &Config, mirror: &Mirror) -> Option<(String, String)> {
     if mirror.retention.as_ref().is_some_and(Retention::is_empty) {
         return Some(("retention".into(), KEEPS_NOTHING.to_owned()));
     }
-    notify::check(&mirror.notify).map(|(key, why)| (format!("notify.{key}"), why.to_owned()))
+    notify::check_own(mirror.notify.as_ref())
 }
 
 /// What a retention must not do.
@@ -184,10 +194,7 @@ fn check_job(config: &Config, job: &Job) -> Option<(String, String)> {
     if job.retention.as_ref().is_some_and(Retention::is_empty) {
         return wrong("retention", KEEPS_NOTHING);
     }
-    if let Some((key, why)) = notify::check(&job.notify) {
-        return Some((format!("notify.{key}"), why.to_owned()));
-    }
-    check_quiet(job).or_else(|| check_limits(job))
+    notify::check_own(job.notify.as_ref()).or_else(|| check_quiet(job)).or_else(|| check_limits(job))
 }
 
 /// How much of the machine a job takes, and when.

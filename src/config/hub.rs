@@ -15,6 +15,7 @@ use super::retention::Retention;
 use super::secret::SecretFile;
 use super::size::ByteSize;
 use super::span::TimeSpan;
+use super::watch::{self, Watch};
 
 /// What stands for the name of a repository in the place of a mirror.
 pub const REPOSITORY: &str = "{repository}";
@@ -70,9 +71,12 @@ pub struct Hub {
     /// How long reports of runs stay; `400d` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_reports: Option<TimeSpan>,
-    /// Who is told if maintenance or a mirror of the hub fails, by `notify --hub`.
+    /// Who is told what becomes of the hub's maintenance and mirrors, by `notify --hub`, and of what it watches over, by `hub watch`, instead of those whom the configuration names for all.
     #[serde(default)]
-    pub notify: Notify,
+    pub notify: Option<Notify>,
+    /// Of what `hub watch` tells.
+    #[serde(default, skip_serializing_if = "watch::is_absent")]
+    pub watch: Watch,
 }
 
 fn listen() -> Vec<Listen> {
@@ -99,7 +103,8 @@ impl Hub {
             verify_within: None,
             mirrors: BTreeMap::new(),
             keep_reports: None,
-            notify: Notify::default(),
+            notify: None,
+            watch: Watch::default(),
         }
     }
 }
@@ -281,7 +286,7 @@ pub(super) fn check(hub: &Hub) -> Option<(String, String)> {
             return Some((key.into(), error.to_string()));
         }
     }
-    notify::check(&hub.notify).map(|(key, why)| (format!("notify.{key}"), why.to_owned()))
+    notify::check_own(hub.notify.as_ref())
 }
 
 #[cfg(test)]

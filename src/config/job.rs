@@ -70,9 +70,9 @@ pub struct Job {
     /// Commands that run before and after.
     #[serde(skip_serializing_if = "is_default")]
     pub hooks: Hooks,
-    /// Who is told when a run has failed.
-    #[serde(skip_serializing_if = "is_default")]
-    pub notify: Notify,
+    /// Who is told what becomes of its runs, instead of those whom the configuration names for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Notify>,
     /// How much of the machine the job may take.
     #[serde(skip_serializing_if = "is_default")]
     pub limits: Limits,

@@ -24,7 +24,7 @@ pub struct Mirror {
     /// How much of what the mirror has is read back and hashed each time, others every day; 0 reads nothing.
     #[serde(default)]
     pub verify: Percent,
-    /// Who is told if a run fails, by `notify --mirror`.
-    #[serde(default)]
-    pub notify: Notify,
+    /// Who is told what becomes of its runs, by `notify --mirror`, instead of those whom the configuration names for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Notify>,
 }

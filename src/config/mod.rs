@@ -18,6 +18,7 @@ mod job;
 mod limits;
 mod listen;
 mod mirror;
+mod monitoring;
 mod notify;
 mod parse;
 mod percent;
@@ -34,6 +35,7 @@ mod snapshot;
 mod span;
 mod sqlite;
 mod stream;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -50,7 +52,10 @@ pub use job::{Job, Preset};
 pub use limits::{IoClass, Limits, TimeOfDay, Window};
 pub use listen::Listen;
 pub use mirror::Mirror;
-pub use notify::{Notify, Ntfy};
+pub use monitoring::{Monitoring, Pushgateway};
+pub use notify::{
+    Email, EmailTls, Healthchecks, HttpMethod, Notify, Ntfy, Occasion, PLACEHOLDERS, Part, UptimeKuma, Webhook, WithWarnings, parts,
+};
 pub use percent::Percent;
 pub use quiesce::{ContainerEngine, ContainerQuiesce, Containers, Quiesce};
 pub use rate::ByteRate;
@@ -64,6 +69,7 @@ pub use snapshot::{FilesystemSnapshots, Room, SnapshotKind, SnapshotOptions};
 pub use span::TimeSpan;
 pub use sqlite::{IntegrityCheck, Sqlite};
 pub use stream::{CommandStream, Device, StreamFormat};
+pub use watch::{Cause, Watch};
 
 /// Largest file that is read, in bytes.
 const LARGEST: u64 = 16 << 20;
@@ -95,9 +101,15 @@ pub struct Config {
     /// Which restores are tried, and how they are tested, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub drills: BTreeMap<String, Drill>,
+    /// Who is told what becomes of runs, wherever a job, a mirror, a repository or the hub has no `notify` of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Notify>,
     /// The hub that is told of every run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report_to: Option<Reporting>,
+    /// How runs are watched over.
+    #[serde(skip_serializing_if = "monitoring::is_absent")]
+    pub monitoring: Monitoring,
     /// The hub that runs on this machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hub: Option<Hub>,

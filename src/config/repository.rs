@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::notify::Notify;
 use super::percent::Percent;
 use super::rate::ByteRate;
 use super::secret::SecretFile;
@@ -47,6 +48,9 @@ pub struct Repository {
     /// How deep `maintain` checks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Checking>,
+    /// Who is told what becomes of keeping house there, by `notify --maintain`, instead of those whom the configuration names for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Notify>,
 }
 
 impl Repository {
@@ -65,6 +69,7 @@ impl Repository {
             copy: None,
             prune: None,
             check: None,
+            notify: None,
         }
     }
 }

@@ -245,39 +245,6 @@ fn filesystem_snapshots_are_a_word_or_a_table() {
 }
 
 #[test]
-fn receivers_that_cannot_be_told_are_told() {
-    let with = |notify: &str| {
-        let text = GOOD.replace("\"paths\"", &format!("\"notify\": {notify}, \"paths\""));
-        Config::parse(&text, Format::Json, "x").map(|config| config.jobs["state"].notify.clone()).map_err(|error| error.to_string())
-    };
-    assert_eq!(with("{}").unwrap(), Notify::default());
-    let both =
-        with(r#"{ "ntfy": { "url": "https://ntfy.sh", "topic": "rex", "tokenFile": "credential:ntfy" }, "command": ["mail", "me"] }"#);
-    let ntfy = both.unwrap().ntfy.unwrap();
-    assert_eq!((ntfy.priority, ntfy.token_file.unwrap().to_string().as_str()), (4, "credential:ntfy"));
-    let ntfy = |change: &str| format!(r#"{{ "ntfy": {{ "url": "https://ntfy.sh", "topic": "rex", {change} }} }}"#);
-    for (notify, expected) in [
-        (r#"{ "ntfi": {} }"#.to_owned(), "jobs.state.notify.ntfi: unknown key `ntfi`; did you mean `ntfy`?"),
-        (r#"{ "command": [""] }"#.to_owned(), "jobs.state.notify.command: must begin with a program"),
-        (r#"{ "ntfy": { "topic": "rex" } }"#.to_owned(), "jobs.state.notify.ntfy: missing field `url`"),
-        (r#"{ "ntfy": { "url": "ntfy.sh", "topic": "rex" } }"#.to_owned(), "jobs.state.notify.ntfy.url: must begin with https://"),
-        (
-            r#"{ "ntfy": { "url": "https:///x", "topic": "rex" } }"#.to_owned(),
-            "ntfy.url: must begin with https:// or http:// and name a server",
-        ),
-        (r#"{ "ntfy": { "url": "https://me:pw@ntfy.sh", "topic": "rex" } }"#.to_owned(), "ntfy.url: must not hold a user or password"),
-        (r#"{ "ntfy": { "url": "https://ntfy.sh/?a", "topic": "rex" } }"#.to_owned(), "ntfy.url: must be the address of a server"),
-        (r#"{ "ntfy": { "url": "https://ntfy.sh", "topic": "a/b" } }"#.to_owned(), "ntfy.topic: must consist of at most 64 letters"),
-        (r#"{ "ntfy": { "url": "https://ntfy.sh", "topic": "" } }"#.to_owned(), "ntfy.topic: must consist of"),
-        (ntfy(r#""priority": 6"#), "ntfy.priority: must be from 1 to 5"),
-        (ntfy(r#""tokenFile": "token""#), "jobs.state.notify.ntfy.tokenFile: must be an absolute path"),
-    ] {
-        let error = with(&notify).unwrap_err();
-        assert!(error.contains(expected), "{error}");
-    }
-}
-
-#[test]
 fn databases_that_cannot_be_saved_as_asked_for_are_told() {
     for (server, expected) in [
         (r#""postgresql": { "databases": [] }"#, "jobs.state.postgresql.databases: names none"),

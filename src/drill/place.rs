@@ -7,7 +7,7 @@
 //!     postgresql/, mariadb/            throw-away servers
 //! ```
 //!
-//! What nobody locks any more was left by a drill that was killed, and is removed by the next one, or by `settle --drill`. A tmpfs is mounted where
+//! What nobody locks any more was left by a drill that was killed, and is removed by the next one, or by `settle`. A tmpfs is mounted where
 //! only this process and its children see it, so that its memory is free again as soon as they have ended.
 
 use std::fs::{self, File};

@@ -26,6 +26,7 @@ pub mod serve;
 pub mod status;
 mod token;
 pub mod upkeep;
+pub mod watch;
 
 pub use door::Grant;
 pub use patience::Patience;
@@ -44,10 +45,14 @@ use self::orders::Orders;
 use self::reports::Reports;
 use self::status::Counts;
 use crate::config::{self, Credentials};
+use crate::history;
 use crate::store::StoreError;
 
 /// Uploads that are received at the same time; others wait. Each takes a thread and about two megabytes.
 const UPLOADS: usize = 64;
+
+/// The folder, beside those of its hosts, with the state of the hub's own runs: their reports are not what a host says.
+pub const OWN: &str = "own";
 
 /// Why a hub cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +74,7 @@ pub struct Hub {
     logins: Logins,
     orders: Orders,
     reports: Reports,
+    own: history::host::Reports,
     counts: Counts,
     uploads: Arc<Semaphore>,
     patience: Patience,
@@ -93,6 +99,7 @@ impl Hub {
             logins: Logins::default(),
             orders: Orders::new(&settings.data_dir),
             reports: Reports::new(&settings.data_dir, settings.keep_reports.map(|keep| keep.0)),
+            own: history::host::Reports::new(&settings.data_dir.join(OWN), settings.keep_reports.map(|keep| keep.0)),
             counts: Counts::default(),
             uploads: Arc::new(Semaphore::new(UPLOADS)),
             patience: Patience::default(),

@@ -26,7 +26,6 @@ mod names;
 mod opened;
 mod quiet;
 mod recipients;
-pub mod report;
 mod restore_database;
 mod run;
 mod standstill;

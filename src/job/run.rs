@@ -104,12 +104,16 @@ pub fn run(options: &RunOptions<'_>, monitor: &dyn Monitor) -> Result<Vec<Outcom
     };
     limits::apply(&job.limits, monitor);
     let name = ("HEARTH_JOB", options.job);
+    if !job.hooks.before.is_empty() {
+        monitor.event(Event::Phase("before"));
+    }
     let result = hooks::run("before", &job.hooks.before, &[name], log, monitor).map_err(JobError::Hook);
     let until = Until::new(monitor, end, options.clock);
     let mut result = result.and_then(|()| save_everywhere(options, job, &mut still, &until));
     if let (true, Err(JobError::Content(ContentError::Cancelled)), Some(window)) = (until.has_ended(), &result, &job.window) {
         result = Err(JobError::WindowEnded { job: options.job.to_owned(), to: window.to.to_string() });
     }
+    monitor.event(Event::Phase("release"));
     let released = still.end(log, monitor);
     let success = released && result.as_ref().is_ok_and(|outcomes| outcomes.iter().all(|outcome| outcome.result.is_ok()));
     let (when, after, word) = match success {
@@ -117,6 +121,9 @@ pub fn run(options: &RunOptions<'_>, monitor: &dyn Monitor) -> Result<Vec<Outcom
         false => ("afterFailure", &job.hooks.after_failure, "failure"),
     };
     let environment = [name, ("HEARTH_RESULT", word)];
+    if !(after.is_empty() && job.hooks.always.is_empty()) {
+        monitor.event(Event::Phase("after"));
+    }
     hooks::run_all(when, after, &environment, log, monitor);
     hooks::run_all("always", &job.hooks.always, &environment, log, monitor);
     result
@@ -142,10 +149,12 @@ pub fn settle(config: &Config, job: &str, state_base: &Path, monitor: &dyn Monit
 
 fn save_everywhere(options: &RunOptions<'_>, job: &Job, still: &mut Standstill, monitor: &dyn Monitor) -> Result<Vec<Outcome>, JobError> {
     // First of all: who has to wait for a repository shall not stop anything meanwhile.
+    monitor.event(Event::Phase("open"));
     let destinations = Destinations::open(options, job, monitor)?;
     if destinations.all_failed() {
         return destinations.save(&BackupOptions::default(), monitor);
     }
+    monitor.event(Event::Phase("discover"));
     let containers = discover::container_volumes(job, monitor)?;
     let mapping = Mapping::new(&options.config.read_from);
     let Files { reading, databases } = discover::files(job, &mapping, containers.as_ref(), monitor)?;
@@ -165,6 +174,7 @@ fn save_everywhere(options: &RunOptions<'_>, job: &Job, still: &mut Standstill, 
         discover::report_changes(job, &found, &options.job_state(), monitor)?;
         let sources =
             Sources { reading: &reading, excludes: &rules, volumes: &volumes, containers: containers.as_ref(), devices: &devices };
+        monitor.event(Event::Phase("hold"));
         still.begin((options.job, job), &sources, &options.job_state(), options.log, monitor)?;
         paths.extend(still.volumes().iter().cloned());
         if paths.is_empty() && streams.files.is_empty() && devices.is_empty() {

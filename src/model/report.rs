@@ -6,12 +6,15 @@
 //!                                              hub: parse (every bound is checked: a report is whatever a host says)
 //! ```
 
+mod anomaly;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::anomaly::{Anomaly, AnomalyKind};
 use super::id::{RepositoryId, SnapshotId};
 
 mod drill;
@@ -38,6 +41,14 @@ pub const LONGEST_ERROR: usize = 4 << 10;
 pub const LONGEST_NAME: usize = 64;
 /// Most counts.
 pub const COUNTS: usize = 64;
+/// Most phases.
+pub const PHASES: usize = 32;
+/// Most anomalies in a repository.
+pub const ANOMALIES: usize = 8;
+/// The count of SQLite databases that were copied and looked at.
+pub const SQLITE_COPIES: &str = "sqlite_copies";
+/// The count of those of them that are damaged.
+pub const INTEGRITY_FAILURES: &str = "integrity_failures";
 /// Digits of an id.
 const ID: usize = 32;
 
@@ -189,6 +200,30 @@ pub struct RepositoryRun {
     /// What that takes in the repository.
     #[serde(default)]
     pub bytes_stored: u64,
+    /// What looks suspicious.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub anomalies: Vec<Anomaly>,
+    /// Room on the disk that it lies on, if that is one of this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Disk>,
+}
+
+/// Room on a disk, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// What is free for who asks.
+    pub free: u64,
+    /// All there is.
+    pub size: u64,
+}
+
+/// A part of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Phase {
+    /// A stable word, such as `scan`.
+    pub name: String,
+    /// How long it took, in milliseconds; of what was done several times, together.
+    pub milliseconds: u64,
 }
 
 impl RepositoryRun {
@@ -207,6 +242,8 @@ impl RepositoryRun {
             bytes_read: 0,
             bytes_added: 0,
             bytes_stored: 0,
+            anomalies: Vec::new(),
+            disk: None,
         }
     }
 }
@@ -233,6 +270,9 @@ pub struct Report {
     pub ended: Option<Timestamp>,
     /// How it ended.
     pub outcome: Outcome,
+    /// What systemd calls this run, if it is one of its.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invocation: Option<String>,
     /// The program's exit status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_status: Option<u8>,
@@ -242,6 +282,9 @@ pub struct Report {
     /// Each repository that it was to write to.
     #[serde(default)]
     pub repositories: Vec<RepositoryRun>,
+    /// What it did one after the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<Phase>,
     /// Figures of its kind, such as `snapshots_forgotten`.
     #[serde(default)]
     pub counts: BTreeMap<String, u64>,
@@ -304,6 +347,7 @@ impl Report {
         for (what, count, most) in [
             ("repositories", self.repositories.len(), REPOSITORIES),
             ("counts", self.counts.len(), COUNTS),
+            ("phases", self.phases.len(), PHASES),
             ("warnings", self.warnings.len(), WARNINGS),
             ("lines of its log", self.log.len(), LINES),
         ] {
@@ -314,7 +358,13 @@ impl Report {
         for repository in &self.repositories {
             check_name("repository", &repository.name)?;
             repository.copy.as_ref().map_or(Ok(()), |copy| check_name("medium", &copy.media))?;
+            if repository.anomalies.len() > ANOMALIES {
+                return wrong(format!("a repository has {} anomalies, and may have {ANOMALIES}", repository.anomalies.len()));
+            }
+            check_lengths("anomaly", repository.anomalies.iter().map(|anomaly| &anomaly.text), LONGEST_WARNING)?;
         }
+        self.phases.iter().try_for_each(|phase| check_name("phase", &phase.name))?;
+        self.invocation.iter().try_for_each(|invocation| check_name("invocation", invocation))?;
         self.counts.keys().try_for_each(|name| check_name("count", name))?;
         self.drill.as_ref().map_or(Ok(()), DrillFigures::check)?;
         let errors = self.error.iter().chain(self.repositories.iter().filter_map(|repository| repository.error.as_ref()));
@@ -337,7 +387,11 @@ impl Report {
             cut_name(&mut repository.name);
             repository.copy.iter_mut().for_each(|copy| cut_name(&mut copy.media));
             repository.error.iter_mut().for_each(|error| cut(error, LONGEST_ERROR));
+            repository.anomalies.truncate(ANOMALIES);
+            repository.anomalies.iter_mut().for_each(|anomaly| cut(&mut anomaly.text, LONGEST_WARNING));
         }
+        report.phases.truncate(PHASES);
+        report.invocation.iter_mut().for_each(cut_name);
         report.error.iter_mut().for_each(|error| cut(error, LONGEST_ERROR));
         report.drill.iter_mut().for_each(DrillFigures::bound);
         report.warnings.truncate(WARNINGS);
@@ -369,6 +423,18 @@ impl Report {
         // A clock that was set back meanwhile makes no negative time.
         Some(self.ended?.duration_since(self.started).try_into().unwrap_or_default())
     }
+}
+
+/// The folder for the reports of a job or the like: names are whatever a host says.
+pub fn slot(kind: Kind, name: &str) -> String {
+    let mut slot = format!("{kind}-");
+    for byte in name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' => slot.push(char::from(byte)),
+            byte => slot.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    slot
 }
 
 /// A name is short and has no control characters, so that it can be shown anywhere.

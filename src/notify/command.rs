@@ -7,6 +7,9 @@ use super::message::Message;
 use super::program;
 use super::receiver::{Receiver, Trouble};
 
+/// Bytes of a text.
+const LONGEST: usize = 100_000;
+
 /// A program that takes the text as its standard input.
 pub(super) struct Program(Vec<String>);
 
@@ -18,15 +21,25 @@ impl Program {
 }
 
 impl Receiver for Program {
+    fn kind(&self) -> &'static str {
+        "command"
+    }
+
     fn name(&self) -> String {
         // Its arguments may be nobody's business.
         format!("command {}", self.0.first().map_or("", String::as_str))
     }
 
     fn tell(&self, message: &Message, time: Duration) -> Result<(), Trouble> {
-        let mut environment = vec![("HEARTH_RESULT", message.outcome.word()), ("HEARTH_UNIT", message.unit.as_deref().unwrap_or_default())];
+        let mut environment = vec![
+            ("HEARTH_EVENT", message.occasion.as_str()),
+            ("HEARTH_RESULT", message.result),
+            ("HEARTH_HOST", message.host.as_str()),
+            ("HEARTH_TITLE", message.title.as_str()),
+            ("HEARTH_UNIT", message.unit.as_deref().unwrap_or_default()),
+        ];
         environment.extend(message.subject.variable());
-        program::run(&self.0, &environment, &message.text, time).map(drop).map_err(|error| match error.kind() {
+        program::run(&self.0, &environment, &message.text(LONGEST), time).map(drop).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Trouble::Lasting(error.to_string()),
             _ => Trouble::Passing(error.to_string()),
         })
@@ -42,11 +55,15 @@ mod tests {
     fn a_program_gets_the_text_and_knows_what_it_is_about() {
         let folder = tempfile::tempdir().unwrap();
         let heard = folder.path().join("heard");
-        let script = format!("(echo $HEARTH_JOB $HEARTH_RESULT $HEARTH_UNIT; cat) > {}", heard.display());
+        let script =
+            format!("(echo $HEARTH_JOB $HEARTH_EVENT $HEARTH_RESULT $HEARTH_HOST $HEARTH_UNIT: $HEARTH_TITLE; cat) > {}", heard.display());
         let program = Program::new(&["sh", "-c", &script].map(str::to_owned));
         program.tell(&message(), Duration::from_secs(60)).unwrap();
         let heard = std::fs::read_to_string(heard).unwrap();
-        assert_eq!(heard, format!("state failure hearth-backup-state.service\n{}", message().text));
+        assert_eq!(
+            heard,
+            format!("state failure failure rex hearth-backup-state.service: rex: backup state failed\n{}", message().text(LONGEST))
+        );
         assert_eq!(program.name(), "command sh");
     }
 

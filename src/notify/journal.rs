@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use super::failure::Failure;
 use super::program;
 
 /// Lines that are shown.
-const LINES: usize = 20;
+const LINES: usize = 50;
 /// Letters of a line that are shown.
 const WIDTH: usize = 300;
 
@@ -30,8 +29,8 @@ impl Journal {
     ///
     /// # Errors
     /// In words, if they cannot be had.
-    pub(super) fn end_of(&self, failure: &Failure) -> Result<Vec<String>, String> {
-        let invocation = failure.invocation.as_ref().ok_or("systemd did not say which run it was")?;
+    pub(super) fn end_of(&self, invocation: Option<&str>) -> Result<Vec<String>, String> {
+        let invocation = invocation.ok_or("systemd did not say which run it was")?;
         let matching = format!("_SYSTEMD_INVOCATION_ID={invocation}");
         let count = LINES.to_string();
         let command = [self.program.as_str(), "--quiet", "--no-pager", "-o", "cat", "-n", &count, &matching].map(str::to_owned);
@@ -45,7 +44,7 @@ impl Journal {
 }
 
 /// A line without what would move a cursor, and not too long.
-fn plain(line: &str) -> String {
+pub(super) fn plain(line: &str) -> String {
     let letters = line.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
     let short: String = letters.take(WIDTH).collect();
     if line.chars().nth(WIDTH).is_some() { short + " ..." } else { short }
@@ -64,16 +63,16 @@ mod tests {
         fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         let journal = Journal { program: program.to_str().unwrap().to_owned(), time: Duration::from_secs(60) };
-        journal.end_of(&Failure { invocation: Some("ab".repeat(16)), ..Failure::default() })
+        journal.end_of(Some(&"ab".repeat(16)))
     }
 
     #[test]
     fn the_last_lines_of_the_run_are_shown_and_no_more() {
         let asked = said_by("echo \"$@\"").unwrap().join("\n");
-        assert!(asked.ends_with(&format!("-o cat -n 20 _SYSTEMD_INVOCATION_ID={}", "ab".repeat(16))), "{asked}");
+        assert!(asked.ends_with(&format!("-o cat -n 50 _SYSTEMD_INVOCATION_ID={}", "ab".repeat(16))), "{asked}");
         let lines = said_by("seq 1 100; printf '\\033[31mred\\n'; head -c 1000 /dev/zero | tr '\\0' x").unwrap();
-        assert_eq!((lines.len(), lines[0].as_str(), lines[18].as_str()), (20, "83", " [31mred"));
-        assert_eq!(lines[19], "x".repeat(WIDTH) + " ...");
+        assert_eq!((lines.len(), lines[0].as_str(), lines[48].as_str()), (50, "53", " [31mred"));
+        assert_eq!(lines[49], "x".repeat(WIDTH) + " ...");
     }
 
     #[test]
@@ -81,8 +80,7 @@ mod tests {
         assert!(said_by("echo no permission >&2; exit 1").unwrap_err().contains("exit status: 1: no permission"));
         assert!(said_by("true").unwrap_err().contains("nothing of that run"));
         let absent = Journal { program: "no-such-journalctl".into(), ..Journal::default() };
-        let failure = Failure { invocation: Some("ab".repeat(16)), ..Failure::default() };
-        assert!(absent.end_of(&failure).unwrap_err().contains("`no-such-journalctl` cannot be started"));
-        assert!(absent.end_of(&Failure::default()).unwrap_err().contains("did not say which run"));
+        assert!(absent.end_of(Some(&"ab".repeat(16))).unwrap_err().contains("`no-such-journalctl` cannot be started"));
+        assert!(absent.end_of(None).unwrap_err().contains("did not say which run"));
     }
 }

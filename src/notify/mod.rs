@@ -1,23 +1,40 @@
-//! Telling people: what leaves the host when a run has failed.
+//! Telling people, and services that watch over runs, what becomes of runs.
 //!
 //! ```text
-//!   what systemd says of the run (MONITOR_...) --> Failure --> Message <-- the end of the run's journal
-//!                                                                 |
-//!   Notify of the job or the mirror --> receivers ----------------+--> tell: all at once, each with a few tries
+//!   systemd (MONITOR_...) --> Ending --+
+//!   STATE/reports/...     --> Report --+--> Run: how it ended, how things were before --> Occasions: failure, recovery, ...
+//!   the journal           --> log    --+                                                     |
+//!                                                                                            v
+//!   Notify of the job or another --> receivers, each with what it wants to hear of --> Telling: a Message each
+//!                                                                                            |
+//!   STATE/notified/...: who was told of which run already <---- at once, with a few tries <--+
 //! ```
 //!
-//! May import `config` and `model`. A receiver is one file: it implements [`Receiver`], and [`receivers`] makes it from the configuration.
+//! May import `history`, `config` and `model`. A receiver is one file: it implements [`Receiver`], and `addressees` makes it from the configuration.
 
 mod command;
-mod failure;
-mod http;
+mod email;
+mod ending;
+mod healthchecks;
+pub mod http;
 mod journal;
 mod message;
 mod ntfy;
 mod program;
 mod receiver;
+mod record;
+mod reports;
+mod run;
+mod secret;
+mod subject;
+mod telling;
+mod uptime_kuma;
+mod webhook;
 
-pub use failure::{Failure, Outcome};
+pub use ending::{Ending, Outcome};
 pub use journal::Journal;
-pub use message::{Message, Subject};
-pub use receiver::{Receiver, Told, Tries, Trouble, receivers, tell};
+pub use message::Message;
+pub use receiver::{Receiver, Told, Tries, Trouble};
+pub use run::{Run, Search};
+pub use subject::Subject;
+pub use telling::Telling;

@@ -1,17 +1,19 @@
 //! A topic of an ntfy server (<https://docs.ntfy.sh/publish/>).
 
-use std::io;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::failure::Outcome;
-use super::http;
+use super::http::{self, Method, Request};
 use super::message::Message;
 use super::receiver::{Receiver, Trouble};
-use crate::config::{Credentials, Ntfy};
+use super::secret;
+use crate::config::{Credentials, Ntfy, Occasion};
+
+/// Bytes of a text: ntfy makes an attachment of what has more than 4096.
+const LONGEST: usize = 3800;
 
 /// A topic to publish to.
 pub(super) struct Topic {
@@ -32,29 +34,40 @@ impl Topic {
     /// The header that proves who we are.
     fn authorization(&self) -> Result<Option<Zeroizing<String>>, Trouble> {
         let Some(file) = &self.ntfy.token_file else { return Ok(None) };
-        let path = file.locate(&self.credentials).map_err(|error| Trouble::Lasting(error.to_string()))?;
-        let unusable = |why: &dyn std::fmt::Display| Trouble::Lasting(format!("the token in {} cannot be used ({why})", path.display()));
-        let text = Zeroizing::new(std::fs::read_to_string(&path).map_err(|error| unusable(&error))?);
-        let token = text.trim();
-        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(unusable(&io::Error::other("it must be one line of letters, digits and signs")));
-        }
-        Ok(Some(Zeroizing::new(format!("Bearer {token}"))))
+        let token = secret::read(file, "the token", &self.credentials)?;
+        Ok(Some(Zeroizing::new(format!("Bearer {}", token.as_str()))))
+    }
+
+    /// Words that ntfy shows as emoji, and the user's own.
+    fn tags(&self, occasion: Occasion) -> String {
+        let first = match occasion {
+            Occasion::Start => "arrow_forward",
+            Occasion::Success => "white_check_mark",
+            Occasion::Warning => "warning",
+            Occasion::Failure => "rotating_light",
+            Occasion::Recovery => "green_heart",
+        };
+        let own = self.ntfy.tags.iter().map(String::as_str);
+        std::iter::once(first).chain(own).collect::<Vec<_>>().join(",")
     }
 }
 
 impl Receiver for Topic {
+    fn kind(&self) -> &'static str {
+        "ntfy"
+    }
+
     fn name(&self) -> String {
         format!("ntfy {}", self.url())
     }
 
     fn tell(&self, message: &Message, time: Duration) -> Result<(), Trouble> {
         let authorization = self.authorization()?;
-        let (title, priority) = (header(&message.title), self.ntfy.priority.to_string());
-        let tags = if message.outcome == Outcome::Incomplete { "warning" } else { "rotating_light" };
-        let mut headers = vec![("Title", title.as_str()), ("Priority", priority.as_str()), ("Tags", tags)];
+        let (title, priority) = (header(&message.title), self.ntfy.priority_of(message.occasion).to_string());
+        let (url, tags, text) = (self.url(), self.tags(message.occasion), message.text(LONGEST));
+        let mut headers = vec![("Title", title.as_str()), ("Priority", priority.as_str()), ("Tags", tags.as_str())];
         headers.extend(authorization.as_ref().map(|value| ("Authorization", value.as_str())));
-        http::post(&self.url(), &headers, &message.text, time)
+        http::ask(&Request { method: Method::Post, url: &url, headers, body: &text }, time).map(drop)
     }
 }
 

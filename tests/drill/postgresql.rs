@@ -308,7 +308,7 @@ fn a_killed_drill_takes_its_server_with_it() {
         while !servers(&bench).is_empty() {
             std::thread::yield_now();
         }
-        bench.ok(&["settle", "--drill", "weekly", "--config", "config.json"]);
+        bench.ok(&["settle", "--kind", "drill", "weekly", "--config", "config.json"]);
         assert!(fs::read_dir(bench.path("scratch")).unwrap().next().is_none(), "{signal}");
     }
 }

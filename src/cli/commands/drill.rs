@@ -11,17 +11,18 @@ use crate::cli::exit::{Exit, explain};
 use crate::cli::keys::Key;
 use crate::cli::listing::{self, Opener};
 use crate::cli::render::text;
-use crate::cli::reporting::{Told, reported};
+use crate::cli::reporting::{Told, reported, reporter};
+use crate::cli::telling::telling;
 use crate::cli::trust;
 use crate::config::{Config, Credentials, Drill};
 use crate::content::keys::RestoreKey;
 use crate::content::vault::Vault;
 use crate::drill::{self, Candidate, DrillOptions};
 use crate::job::JobError;
-use crate::job::report::Reporter;
 use crate::keep::reach::access_to;
 use crate::model::human;
 use crate::model::report::{DrillFigures, Kind, Outcome, RepositoryRun, TestOutcome};
+use crate::notify::Subject;
 use crate::source::mapping::Mapping;
 use crate::store::{Folder, open};
 
@@ -41,6 +42,10 @@ pub struct DrillCommand {
     /// Start the restored host in a container, as `fullHost` says
     #[arg(long)]
     full_host: bool,
+
+    /// Tell those whom the drill's `notify` names, where no unit beside this one does
+    #[arg(long)]
+    notify: bool,
 }
 
 impl DrillCommand {
@@ -55,46 +60,38 @@ impl DrillCommand {
             wanted.full_host = true;
             wanted.amount = crate::config::DrillAmount::Everything;
         }
-        let reporter = Reporter {
-            config: &config,
-            kind: Kind::Drill,
-            name: self.drill.clone(),
-            repositories: vec![wanted.repository.clone()],
-            host: host_name()?,
-            state: context.state_base_of(&config)?,
-            credentials: credentials(context, &self.drill),
-            access: context.access()?,
-            started: Timestamp::now(),
-        };
-        reported(context, Some(&reporter), |told| {
-            let mut figures = DrillFigures::default();
-            let mut run = RepositoryRun::new(&wanted.repository, Outcome::Failure);
-            let result = self.attempt(context, &config, &wanted, &mut figures, &mut run, told);
-            let failed = figures.tests.iter().filter(|test| test.outcome == TestOutcome::Failed).map(|test| test.name.clone());
-            let failed: Vec<String> = failed.collect();
-            let error = match &result {
-                Err(error) => Some(explain(error)),
-                Ok(()) if !failed.is_empty() => Some(format!("failed: {}", failed.join(", "))),
-                Ok(()) => None,
-            };
-            if error.is_none() {
-                run.outcome = Outcome::Success;
-            }
-            (run.files, run.bytes) = (figures.files, figures.bytes);
-            run.error.clone_from(&error);
-            told.work.error.clone_from(&error);
-            context.document(&Document {
-                drill: &self.drill,
-                repository: &wanted.repository,
-                error: error.as_deref(),
-                figures: &figures,
-            })?;
-            context.summary(&summary(&self.drill, &wanted, &figures, error.is_none()))?;
-            told.work.repositories = vec![run];
-            told.work.drill = Some(figures);
-            result?;
-            Ok(if error.is_none() { Exit::Done } else { Exit::Failed })
+        let service = format!("hearth-backup-drill-{}", self.drill);
+        let reporter = reporter(context, &config, (Kind::Drill, &self.drill), vec![wanted.repository.clone()], service)?;
+        let started = self.notify.then_some(reporter.started);
+        telling(context, &config, Subject::Drill(self.drill.clone()), started, || {
+            reported(context, Some(&reporter), |told| self.tell(context, &config, &wanted, told))
         })
+    }
+
+    /// Does the drill, and says what came of it.
+    fn tell(&self, context: &Context, config: &Config, wanted: &Drill, told: &mut Told) -> anyhow::Result<Exit> {
+        let mut figures = DrillFigures::default();
+        let mut run = RepositoryRun::new(&wanted.repository, Outcome::Failure);
+        let result = self.attempt(context, config, wanted, &mut figures, &mut run, told);
+        let failed = figures.tests.iter().filter(|test| test.outcome == TestOutcome::Failed).map(|test| test.name.clone());
+        let failed: Vec<String> = failed.collect();
+        let error = match &result {
+            Err(error) => Some(explain(error)),
+            Ok(()) if !failed.is_empty() => Some(format!("failed: {}", failed.join(", "))),
+            Ok(()) => None,
+        };
+        if error.is_none() {
+            run.outcome = Outcome::Success;
+        }
+        (run.files, run.bytes) = (figures.files, figures.bytes);
+        run.error.clone_from(&error);
+        told.work.error.clone_from(&error);
+        context.document(&Document { drill: &self.drill, repository: &wanted.repository, error: error.as_deref(), figures: &figures })?;
+        context.summary(&summary(&self.drill, wanted, &figures, error.is_none()))?;
+        told.work.repositories = vec![run];
+        told.work.drill = Some(figures);
+        result?;
+        Ok(if error.is_none() { Exit::Done } else { Exit::Failed })
     }
 
     fn attempt(

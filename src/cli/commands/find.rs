@@ -55,20 +55,19 @@ impl Find {
         };
         chosen.reverse();
         let mut out = context.console.lines();
-        let mut searched: Vec<&Listed> = Vec::new();
-        let mut matches = 0_u64;
+        let mut searched: Vec<(&Listed, bool)> = Vec::new();
         for listed in chosen {
             let root = listed.labels.as_ref().map(|labels| &labels.root);
-            if let Some(same) = searched.iter().find(|other| other.labels.as_ref().map(|labels| &labels.root) == root) {
-                self.head(context, &mut out, &format!("{}: the same as {}", listed.describe(), same.snapshot.id.short()))?;
-                continue;
+            match searched.iter().find(|(other, _)| other.labels.as_ref().map(|labels| &labels.root) == root) {
+                Some((same, true)) => {
+                    self.head(context, &mut out, &format!("{}: the same as {}", listed.describe(), same.snapshot.id.short()))?;
+                }
+                Some((_, false)) => {}
+                None => searched.push((listed, self.search(context, &vault, listed, &rules, &mut out)?)),
             }
-            self.head(context, &mut out, &listed.describe())?;
-            matches += self.search(context, &vault, listed, &rules, &mut out)?;
-            searched.push(listed);
         }
         out.flush()?;
-        if matches == 0 {
+        if !searched.iter().any(|(_, found)| *found) {
             tracing::info!("nothing matches");
         }
         Ok(Exit::Done)
@@ -81,15 +80,19 @@ impl Find {
         Ok(())
     }
 
-    fn search(&self, context: &Context, vault: &Vault, listed: &Listed, rules: &Excludes, out: &mut Lines) -> anyhow::Result<u64> {
+    /// Prints what matches in a snapshot, below a line that names it; whether anything does.
+    fn search(&self, context: &Context, vault: &Vault, listed: &Listed, rules: &Excludes, out: &mut Lines) -> anyhow::Result<bool> {
         let snapshot = OpenSnapshot::open(vault, &listed.snapshot)?;
         let mut reader = snapshot.reader()?;
         let mut walk = TreeWalk::new(&mut reader, &snapshot.payload.root);
-        let mut matches = 0;
+        let mut found = false;
         let id = listed.snapshot.id.to_string();
         let mut check = |path: &[u8], entry: &Entry, directory: bool| -> anyhow::Result<()> {
             if rules.matches(path, &entry.name, directory) {
-                matches += 1;
+                if !found {
+                    self.head(context, out, &listed.describe())?;
+                }
+                found = true;
                 match context.global.json {
                     true => writeln!(out, "{}", serde_json::to_string(&entry::Record::new(path, entry, Some(id.clone())))?)?,
                     false => writeln!(out, "  {}", entry::line(path, entry, self.long))?,
@@ -105,6 +108,6 @@ impl Find {
                 Step::Damaged(error) => return Err(error.into()),
             }
         }
-        Ok(matches)
+        Ok(found)
     }
 }

@@ -1,7 +1,7 @@
 //! One file per command: its arguments, and what it does with them.
 
 mod agent;
-mod backup;
+pub(super) mod backup;
 mod backup_list;
 mod backup_trigger;
 mod check;

@@ -3,22 +3,23 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use jiff::Timestamp;
 use serde::Serialize;
 
 use super::backup::{host_name, summary_text};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, UsageError};
-use crate::cli::reporting::{Told, reported};
-use crate::config::{Config, Credentials};
+use crate::cli::reporting::{Told, reported, reporter};
+use crate::cli::telling::telling;
+use crate::config::Config;
 use crate::content::ContentError;
 use crate::content::backup::Summary;
-use crate::job::report::{Reporter, of_run};
 use crate::job::{self, HookLog, HookReport, JobError, Outcome, RunOptions};
 use crate::model::event::Monitor as _;
 use crate::model::human;
 use crate::model::report::Kind;
 use crate::model::span::Span;
+use crate::notify::Subject;
+use crate::report::of_run;
 use crate::store::Requests;
 
 /// How often to look whether a signal has come while waiting.
@@ -57,6 +58,10 @@ pub struct Run {
     /// How long to wait before
     #[arg(long, value_name = "DURATION", default_value = "10min")]
     retry_delay: Span,
+
+    /// Tell those whom the job's `notify` names, where no unit beside this one does
+    #[arg(long)]
+    notify: bool,
 }
 
 impl Run {
@@ -72,18 +77,12 @@ impl Run {
             return Err(UsageError::new(format!("job `{}` does not go to `{stranger}`, but to: {known}", self.job)));
         }
         let only = |name: &&String| self.only.is_empty() || self.only.contains(name);
-        let reporter = Reporter {
-            config: &config,
-            kind: Kind::Backup,
-            name: self.job.clone(),
-            repositories: job.repositories.iter().filter(only).cloned().collect(),
-            host: host_name()?,
-            state: context.state_base_of(&config)?,
-            credentials: Credentials { directory: context.credentials(), service: format!("hearth-backup-{}", self.job) },
-            access: context.access()?,
-            started: Timestamp::now(),
-        };
-        reported(context, Some(&reporter).filter(|_| !self.dry_run), |told| self.attempt(context, &config, told))
+        let repositories = job.repositories.iter().filter(only).cloned().collect();
+        let service = format!("hearth-backup-{}", self.job);
+        let reporter = reporter(context, &config, (Kind::Backup, &self.job), repositories, service)?;
+        telling(context, &config, Subject::Job(self.job.clone()), (self.notify && !self.dry_run).then_some(reporter.started), || {
+            reported(context, Some(&reporter).filter(|_| !self.dry_run), |told| self.attempt(context, &config, told))
+        })
     }
 
     fn attempt(&self, context: &Context, config: &Config, told: &mut Told) -> anyhow::Result<Exit> {

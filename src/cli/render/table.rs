@@ -17,12 +17,21 @@ pub struct Table {
     columns: Vec<(&'static str, Align)>,
     rows: Vec<Vec<String>>,
     colours: bool,
+    painted: Option<(&'static str, Paint)>,
 }
+
+/// The colour of a cell, as numbers of SGR sequences (ECMA-48).
+type Paint = fn(&str) -> &'static str;
 
 impl Table {
     /// A table with these columns.
     pub fn new(columns: &[(&'static str, Align)]) -> Self {
-        Self { columns: columns.to_vec(), rows: Vec::new(), colours: Console::colours() }
+        Self { columns: columns.to_vec(), rows: Vec::new(), colours: Console::colours(), painted: None }
+    }
+
+    /// The same with the cells of a column in colours, where there may be any.
+    pub fn painted(self, column: &'static str, paint: Paint) -> Self {
+        Self { painted: Some((column, paint)), ..self }
     }
 
     /// Adds a row; cells beyond the columns are dropped.
@@ -62,9 +71,16 @@ impl Table {
             if !line.is_empty() {
                 line.push_str("  ");
             }
-            match align {
-                Align::Left => line.push_str(&format!("{cell:<width$}")),
-                Align::Right => line.push_str(&format!("{cell:>width$}")),
+            let padded = match align {
+                Align::Left => format!("{cell:<width$}"),
+                Align::Right => format!("{cell:>width$}"),
+            };
+            match self
+                .painted
+                .filter(|(name, _)| self.colours && self.columns.get(*column).is_some_and(|(head, _)| head == name && *head != cell))
+            {
+                Some((_, paint)) => line.push_str(&format!("\x1b[{}m{padded}\x1b[0m", paint(cell))),
+                None => line.push_str(&padded),
             }
         }
         line.truncate(line.trim_end().len());

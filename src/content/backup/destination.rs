@@ -19,6 +19,7 @@ use super::publish::{Publisher, content_recipient, index_recipient, put_refs};
 use super::read::FileReader;
 use super::run::Share;
 use super::state::{GroupState, RunLock, State};
+use super::suspicion::anomalies;
 use super::sync;
 use super::upload::{Recipients, StoredIndex, Upload, UploadOptions};
 use crate::content::ContentError;
@@ -30,6 +31,7 @@ use crate::content::secret::group_id;
 use crate::content::tree::Bytes;
 use crate::model::event::{Event, Monitor};
 use crate::model::id::{BlockId, GroupId, SnapshotId};
+use crate::model::report::Anomaly;
 use crate::sealed::envelope::Sizes;
 use crate::sealed::repository::Repository;
 use crate::store::layer::{DiscardStore, ListedStore};
@@ -284,19 +286,10 @@ impl<'a> Run<'a> {
         chosen
     }
 
-    fn anomalies(&self, now: &Statistics) -> Vec<String> {
-        let mut found = Vec::new();
-        if self.previous.last.is_some() && self.previous.bytes > 1 << 20 && now.bytes < self.previous.bytes / 2 {
-            found.push(format!(
-                "the source shrank from {} to {} bytes; was something deleted or not mounted?",
-                self.previous.bytes, now.bytes
-            ));
-        }
-        if self.previous.last.is_some() && now.files > 100 && now.bytes_new > now.bytes / 10 * 9 {
-            found.push("nearly all content is new; was everything rewritten or encrypted?".into());
-        }
+    fn anomalies(&self, now: &Statistics) -> Vec<Anomaly> {
+        let found = if self.previous.last.is_some() { anomalies((self.previous.files, self.previous.bytes), now) } else { Vec::new() };
         for anomaly in &found {
-            self.monitor.event(Event::info("anomaly", anomaly.as_str()));
+            self.monitor.event(Event::info("anomaly", anomaly.text.as_str()));
         }
         found
     }

@@ -29,6 +29,7 @@ mod read_stream;
 mod run;
 mod shelf;
 pub mod state;
+mod suspicion;
 mod sync;
 mod upload;
 

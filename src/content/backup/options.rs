@@ -10,6 +10,7 @@ use crate::content::compress;
 use crate::content::payload::Statistics;
 use crate::model::id::SnapshotId;
 use crate::model::pace::Pace;
+use crate::model::report::Anomaly;
 use crate::source::database::sqlite::{Checked, Databases};
 use crate::source::exclude::Excludes;
 use crate::source::stream::VirtualFile;
@@ -106,7 +107,7 @@ pub struct Summary {
     /// Whole seconds and fraction that it took.
     pub seconds: f64,
     /// What looks suspicious, in words.
-    pub anomalies: Vec<String>,
+    pub anomalies: Vec<Anomaly>,
     /// What became of SQLite databases.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub databases: Vec<Checked>,

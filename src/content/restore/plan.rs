@@ -73,6 +73,11 @@ impl<'a> Position<'a> {
         self.sources.iter().any(|source| *source == path || source == b"/")
     }
 
+    /// The names that stay in the current directory, if all others are to be removed. Complete when it is left.
+    pub fn keep(&self) -> Option<&HashSet<Vec<u8>>> {
+        self.stack.last().and_then(|open| open.names.as_ref())
+    }
+
     /// A page of the current directory is lost: nothing in it may be removed.
     pub fn keep_all(&mut self) {
         if let Some(open) = self.stack.last_mut() {

@@ -1,7 +1,7 @@
 //! One restore.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -91,11 +91,10 @@ pub fn restore(
 
 /// Counts what a restore would do.
 fn rehearse(snapshot: &OpenSnapshot<'_>, options: &RestoreOptions, monitor: &dyn Monitor) -> Result<RestoreSummary, ContentError> {
-    use std::os::unix::ffi::OsStrExt as _;
     let mut summary = RestoreSummary::default();
     let mut reader = snapshot.reader()?;
     let mut walk = TreeWalk::new(&mut reader, &snapshot.payload.root);
-    let mut position = Position::new(&options.selection, false, []);
+    let mut position = Position::new(&options.selection, options.delete, snapshot.payload.paths.iter().map(|path| path.0.clone()));
     while let Some(step) = walk.step() {
         match step {
             Step::Enter(entry) => {
@@ -107,21 +106,58 @@ fn rehearse(snapshot: &OpenSnapshot<'_>, options: &RestoreOptions, monitor: &dyn
                 }
                 summary.directories += u64::from(verdict == Verdict::Yes);
             }
-            Step::Leave => position.leave(None).map_err(other)?,
+            Step::Leave => {
+                if let Some(keep) = position.keep() {
+                    summary.removed += rehearse_removal(&below(&options.target, walk.path()), keep, monitor);
+                }
+                position.leave(None).map_err(other)?;
+            }
             Step::Entry(entry) => {
                 let path = walk.path().to_vec();
                 if position.judge(&path, &entry, false) != Verdict::Yes {
                     continue;
                 }
-                let relative = std::ffi::OsStr::from_bytes(path.get(1..).unwrap_or_default());
-                let there = std::fs::symlink_metadata(options.target.join(relative)).ok();
+                let there = std::fs::symlink_metadata(below(&options.target, &path)).ok();
                 count_rehearsed(&mut summary, &entry, there.as_ref());
                 monitor.event(Event::Progress { files: 1, bytes: 0 });
             }
-            Step::Damaged(error) => summary.lost.push((String::from_utf8_lossy(walk.path()).into_owned(), error.to_string())),
+            Step::Damaged(error) => {
+                position.keep_all();
+                summary.lost.push((String::from_utf8_lossy(walk.path()).into_owned(), error.to_string()));
+            }
         }
     }
     Ok(summary)
+}
+
+/// Where a path of the snapshot is in the target.
+fn below(target: &Path, path: &[u8]) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt as _;
+    target.join(std::ffi::OsStr::from_bytes(path.get(1..).unwrap_or_default()))
+}
+
+/// Names what would be removed from a directory, and counts it with all that is in it.
+fn rehearse_removal(directory: &Path, keep: &HashSet<Vec<u8>>, monitor: &dyn Monitor) -> u64 {
+    use std::os::unix::ffi::OsStrExt as _;
+    let mut removed = 0;
+    let mut pending = vec![directory.to_owned()];
+    while let Some(inner) = pending.pop() {
+        // Links are removed and never followed; what is not there loses nothing.
+        if !std::fs::symlink_metadata(&inner).is_ok_and(|there| there.is_dir()) {
+            continue;
+        }
+        for entry in std::fs::read_dir(&inner).into_iter().flatten().flatten() {
+            if inner == directory {
+                if keep.contains(entry.file_name().as_bytes()) {
+                    continue;
+                }
+                monitor.event(Event::info(entry.path().to_string_lossy(), "would be removed"));
+            }
+            removed += 1;
+            pending.push(entry.path());
+        }
+    }
+    removed
 }
 
 fn count_rehearsed(summary: &mut RestoreSummary, entry: &Entry, there: Option<&std::fs::Metadata>) {

@@ -130,6 +130,22 @@ fn changed_files_are_put_right_and_extra_ones_removed_when_asked() {
 }
 
 #[test]
+fn a_dry_run_tells_what_would_be_removed_and_removes_nothing() {
+    let bench = Bench::new();
+    bench.restore(|_| {});
+    let extra = bench.restored().join("a/extra");
+    fs::create_dir(&extra).unwrap();
+    fs::write(extra.join("inside"), b"x").unwrap();
+    std::os::unix::fs::symlink("/", bench.restored().join("link")).unwrap();
+    fs::write(bench.restored().parent().unwrap().join("neighbour"), b"not ours").unwrap();
+    let summary = bench.restore(|options| (options.dry_run, options.delete) = (true, true));
+    assert_eq!(summary.removed, 3, "a directory, what is in it, and a link");
+    assert!(extra.join("inside").exists() && bench.restored().join("link").is_symlink());
+    assert_eq!(bench.restore(|options| options.dry_run = true).removed, 0, "not without --delete");
+    assert_eq!(bench.restore(|options| options.delete = true).removed, summary.removed);
+}
+
+#[test]
 fn removing_extras_never_reaches_beside_what_was_backed_up() {
     let bench = Bench::new();
     let beside = bench.restored().parent().unwrap().join("neighbour");

@@ -54,7 +54,11 @@ fn job(host: &str, name: &str, state: State) -> JobStatus {
         last_good: Some(run),
         next: Some(hours(-22)),
         next_by: None,
+        overdue_at: None,
         late_since: None,
+        sqlite_copies: 0,
+        integrity_failures: 0,
+        clock_ahead: None,
         failures: 0,
         warnings: 0,
         repositories: Vec::new(),
@@ -77,6 +81,7 @@ fn repository(name: &str) -> RepositoryStatus {
         newest_snapshot: None,
         copies: Copies::default(),
         upkeep: None,
+        verify_within: None,
         last_drill: None,
     }
 }
@@ -100,9 +105,11 @@ fn report(change: impl FnOnce(&mut Report)) -> KeptReport {
         started: hours(3),
         ended: Some(hours(2)),
         outcome: Outcome::Success,
+        invocation: None,
         exit_status: Some(0),
         error: None,
         repositories: vec![RepositoryRun::new("hub", Outcome::Success)],
+        phases: Vec::new(),
         counts: [("files_gone".to_owned(), 4)].into(),
         warning_count: 0,
         warnings: Vec::new(),
@@ -229,6 +236,8 @@ fn a_row_has_ages_figures_copies_and_the_next_run() {
         bytes_read: 0,
         bytes_added: 0,
         bytes_stored: 0,
+        anomalies: Vec::new(),
+        disk: None,
     }];
     let mut store = repository("nas");
     (store.last_drill, store.upkeep) = (Some(hours(24 * 9)), Some(Upkeep { verified: Some(hours(30)), ..Upkeep::default() }));

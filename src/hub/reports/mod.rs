@@ -13,16 +13,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::shelf::Entry;
 use self::shelf::Shelf;
 use super::repository::{disk_failed, refusal};
-use crate::model::report::{Kind, LARGEST, Outcome, Report};
+use crate::history::{History, enough};
+use crate::model::report::{Kind, LARGEST, Report, slot};
 use crate::model::span::Span;
 use crate::store::durable;
 use crate::store::hub::is_name;
@@ -37,8 +37,6 @@ const REPORTS: usize = 1000;
 const BYTES: u64 = 64 << 20;
 /// How long reports stay unless the configuration says otherwise, in days.
 const DAYS: u32 = 400;
-/// Runs of a job that its history has at least, if there are so many.
-pub(super) const RUNS: usize = 30;
 
 /// A report as the hub keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,12 +49,6 @@ pub struct Kept {
     pub repository: String,
     /// What the host says.
     pub report: Report,
-}
-
-/// What is known of a job: its newest runs first, and as many older ones as it takes to find the last success in each repository.
-pub(super) struct History {
-    pub(super) host: String,
-    pub(super) runs: Vec<Arc<Entry>>,
 }
 
 /// Which reports are meant; all that is left out means any.
@@ -93,7 +85,7 @@ impl Reports {
         }
         let reason = if bytes.len() > LARGEST { Reason::TooLarge } else { Reason::Malformed };
         let report = Report::parse(bytes).map_err(|error| refusal(reason, error.to_string()))?;
-        let slot = slot(&report);
+        let slot = slot(report.kind, &report.job);
         let name = format!("{}-{}.json", stamp(now), report.id);
         let kept = Kept { received: now, host: host.to_owned(), repository: repository.to_owned(), report };
         let text = serde_json::to_vec(&kept).map_err(|error| refusal(Reason::Failed, error.to_string()))?;
@@ -165,7 +157,7 @@ impl Reports {
         let mut found = Vec::new();
         for (host, own) in shelves.iter() {
             for shelf in own.values() {
-                let runs = history(shelf.entries().filter(|entry| repository.is_none_or(|name| entry.repository == name)));
+                let runs = enough(shelf.entries().filter(|entry| repository.is_none_or(|name| entry.repository == name)));
                 if !runs.is_empty() {
                     found.push(History { host: host.clone(), runs });
                 }
@@ -204,39 +196,6 @@ impl Reports {
     }
 }
 
-/// Of runs, the newest first, as many as are needed.
-fn history(entries: impl Iterator<Item = Arc<Entry>>) -> Vec<Arc<Entry>> {
-    let mut runs: Vec<Arc<Entry>> = Vec::new();
-    // Repositories whose last success is not found yet.
-    let mut sought: Option<Vec<String>> = None;
-    let mut done = false;
-    for entry in entries {
-        let there = &entry.report.repositories;
-        if entry.report.outcome != Outcome::Running {
-            let sought = sought.get_or_insert_with(|| there.iter().map(|run| run.name.clone()).collect());
-            sought.retain(|name| !there.iter().any(|run| run.name == *name && run.outcome.is_success()));
-        }
-        done |= was_done(&entry.report);
-        runs.push(entry);
-        if runs.len() >= RUNS && done && sought.as_ref().is_none_or(Vec::is_empty) {
-            break;
-        }
-    }
-    runs
-}
-
-/// The folder of a job: names of jobs are whatever a host says.
-fn slot(report: &Report) -> String {
-    let mut slot = format!("{}-", report.kind);
-    for byte in report.job.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' => slot.push(char::from(byte)),
-            byte => slot.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    slot
-}
-
 /// A time as names of files have it, which sort by it.
 fn stamp(time: Timestamp) -> String {
     time.strftime("%Y%m%dT%H%M%S%.3fZ").to_string()
@@ -262,12 +221,6 @@ fn folders(folder: &Path) -> io::Result<Vec<String>> {
         }
     }
     Ok(names)
-}
-
-/// Whether a run says of itself that it was done, and was in a repository if it was to save something.
-pub(super) fn was_done(report: &Report) -> bool {
-    let somewhere = report.repositories.is_empty() || report.repositories.iter().any(|run| run.outcome.is_success());
-    report.outcome.is_success() && report.outcome != Outcome::Running && somewhere
 }
 
 #[cfg(test)]

@@ -7,10 +7,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use jiff::Timestamp;
-
 use super::Kept;
-use crate::model::report::{LARGEST, Report};
+use crate::history::Entry;
+use crate::model::report::LARGEST;
 
 /// How coarse a folder's time may be.
 const YOUNG: Duration = Duration::from_secs(2);
@@ -18,14 +17,6 @@ const YOUNG: Duration = Duration::from_secs(2);
 const LEFT: Duration = Duration::from_secs(3600);
 /// Bytes of a file that are read: a report, and what the hub writes around it.
 const LARGEST_FILE: u64 = LARGEST as u64 + (64 << 10);
-
-/// A report as it is kept in memory: without its log, warnings and counts.
-#[derive(Debug, Clone)]
-pub(in crate::hub) struct Entry {
-    pub(in crate::hub) received: Timestamp,
-    pub(in crate::hub) repository: String,
-    pub(in crate::hub) report: Report,
-}
 
 struct Known {
     size: u64,
@@ -127,9 +118,8 @@ impl Shelf {
         known
             .read
             .get_or_init(|| {
-                let Kept { received, repository, mut report, .. } = self.read(name)?;
-                (report.log, report.warnings, report.counts) = (Vec::new(), Vec::new(), BTreeMap::new());
-                Some(Arc::new(Entry { received, repository, report }))
+                let Kept { received, repository, report, .. } = self.read(name)?;
+                Some(Arc::new(Entry::new(received, repository, report)))
             })
             .clone()
     }

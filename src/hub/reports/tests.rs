@@ -1,6 +1,8 @@
 use serde_json::json;
 
 use super::*;
+use crate::history::{RUNS, was_done};
+use crate::model::report::Outcome;
 
 const ID: &str = "0123456789abcdef0123456789abcdef";
 

@@ -1,11 +1,9 @@
 //! The status as Prometheus reads it: the text format, version 0.0.4.
 
-use std::fmt::Write as _;
-
 use jiff::Timestamp;
 
-use super::{JobStatus, State, Status};
-use crate::model::report::Kind;
+use super::Status;
+use crate::history::{Page, metrics};
 
 /// What the text is, for `Content-Type`.
 pub(in crate::hub) const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -15,106 +13,9 @@ impl Status {
     pub fn metrics(&self) -> String {
         let mut page = Page::default();
         page.gauge("hub_info", "The version of the hub.", [(vec![("version", self.program.as_str())], Some(1.0))]);
-        self.backups(&mut page);
-        self.tasks(&mut page);
+        metrics::of_jobs(&self.jobs, &mut page);
         self.stores(&mut page);
-        page.0
-    }
-
-    /// Each backup, and each of its repositories.
-    fn backups(&self, page: &mut Page) {
-        let jobs: Vec<(&JobStatus, &str)> =
-            self.jobs.iter().filter(|job| job.kind == Kind::Backup).filter_map(|job| Some((job, job.job.as_deref()?))).collect();
-        let places = || jobs.iter().flat_map(|(job, name)| job.repositories.iter().map(move |there| (*job, *name, there)));
-        let labels = |job: &'_ JobStatus, name: &'_ str, there: &'_ str| {
-            vec![("host", job.host.clone()), ("job", name.to_owned()), ("repository", there.to_owned())]
-        };
-        let time = |time: Option<Timestamp>| time.map(|time| time.as_second() as f64);
-        page.gauge(
-            "last_success_timestamp_seconds",
-            "When a job last had its snapshot in a repository, by its own word.",
-            places().map(|(job, name, there)| (labels(job, name, &there.name), time(there.last_success))),
-        );
-        page.gauge(
-            "repository_success",
-            "Whether the last run of a job succeeded in a repository.",
-            places().map(|(job, name, there)| (labels(job, name, &there.name), Some(f64::from(u8::from(there.outcome.is_success()))))),
-        );
-        let sizes: [(&str, &str, fn(&super::JobRepository) -> u64); 5] = [
-            ("source_files", "Files of the source at the last success.", |there| there.files),
-            ("source_bytes", "Content of the source at the last success.", |there| there.bytes),
-            ("read_bytes", "What the last success read.", |there| there.bytes_read),
-            ("added_bytes", "What of that was new, before compression.", |there| there.bytes_added),
-            ("stored_bytes", "What that took in the repository.", |there| there.bytes_stored),
-        ];
-        for (metric, help, value) in sizes {
-            let good = places().filter(|(_, _, there)| there.last_success.is_some());
-            page.gauge(metric, help, good.map(|(job, name, there)| (labels(job, name, &there.name), Some(value(there) as f64))));
-        }
-        let own = |job: &JobStatus, name: &str| vec![("host", job.host.clone()), ("job", name.to_owned())];
-        let figures: [(&str, &str, fn(&JobStatus) -> Option<f64>); 9] = [
-            ("last_run_timestamp_seconds", "When the last run of a job ended, or began if it still runs.", |job| {
-                job.last_run.as_ref().map(|run| run.ended.unwrap_or(run.started).as_second() as f64)
-            }),
-            ("last_run_success", "Whether the last run of a job was done.", |job| {
-                job.last_run.as_ref().map(|run| f64::from(u8::from(run.outcome.is_success())))
-            }),
-            ("last_run_duration_seconds", "How long the last run of a job took.", |job| Some(job.last_run.as_ref()?.seconds? as f64)),
-            ("last_run_warnings", "How many warnings the last run of a job had.", |job| {
-                job.last_run.as_ref().map(|run| run.warnings as f64)
-            }),
-            ("runs_failed_in_a_row", "How many of the last runs of a job failed in a row.", |job| Some(job.failures as f64)),
-            ("runs_warned_in_a_row", "How many of the last runs of a job had warnings in a row.", |job| Some(job.warnings as f64)),
-            ("next_run_timestamp_seconds", "When the next run of a job is due.", |job| job.next.map(|next| next.as_second() as f64)),
-            ("late", "Whether a run of a job should have been reported and was not.", |job| {
-                Some(f64::from(u8::from(job.late_since.is_some())))
-            }),
-            ("copies", "Copies of what a job saves, the live data among them.", |job| Some(job.copies.as_ref()?.count as f64)),
-        ];
-        for (metric, help, value) in figures {
-            page.gauge(metric, help, jobs.iter().map(|(job, name)| (own(job, name), value(job))));
-        }
-        let copies: [(&str, &str, fn(&super::Copies) -> u64); 3] = [
-            ("copies_media", "Kinds of media that the copies of a job are on.", |copies| copies.media),
-            ("copies_offsite", "Whether a copy of a job is in another building.", |copies| copies.offsite.into()),
-            ("copies_enough", "Whether a job has copies as the rule of 3-2-1 wants them.", |copies| copies.enough.into()),
-        ];
-        for (metric, help, value) in copies {
-            page.gauge(
-                metric,
-                help,
-                jobs.iter().map(|(job, name)| (own(job, name), job.copies.as_ref().map(|copies| value(copies) as f64))),
-            );
-        }
-        let states = jobs.iter().flat_map(|(job, name)| {
-            State::ALL.into_iter().map(move |state| {
-                let mut labels = own(job, name);
-                labels.push(("state", state.as_str().to_owned()));
-                (labels, Some(f64::from(u8::from(job.state == state))))
-            })
-        });
-        page.gauge("state", "How a job fares: 1 for the state that it is in.", states);
-    }
-
-    /// Everything that is no backup.
-    fn tasks(&self, page: &mut Page) {
-        let tasks: Vec<(&JobStatus, &str)> =
-            self.jobs.iter().filter(|job| job.kind != Kind::Backup).filter_map(|job| Some((job, job.job.as_deref()?))).collect();
-        let labels =
-            |job: &JobStatus, name: &str| vec![("host", job.host.clone()), ("kind", job.kind.to_string()), ("name", name.to_owned())];
-        let figures: [(&str, &str, fn(&JobStatus) -> Option<f64>); 4] = [
-            ("task_last_success_timestamp_seconds", "When a check, mirror or the like was last done.", |job| {
-                job.last_success.map(|time| time.as_second() as f64)
-            }),
-            ("task_last_run_success", "Whether the last run of a check, mirror or the like was done.", |job| {
-                job.last_run.as_ref().map(|run| f64::from(u8::from(run.outcome.is_success())))
-            }),
-            ("task_last_run_duration_seconds", "How long that took.", |job| Some(job.last_run.as_ref()?.seconds? as f64)),
-            ("task_late", "Whether it should have been reported and was not.", |job| Some(f64::from(u8::from(job.late_since.is_some())))),
-        ];
-        for (metric, help, value) in figures {
-            page.gauge(metric, help, tasks.iter().map(|(job, name)| (labels(job, name), value(job))));
-        }
+        page.into_text()
     }
 
     /// Repositories, and the disk that they are on.
@@ -141,6 +42,16 @@ impl Status {
         for (metric, help, value) in figures {
             page.gauge(metric, help, self.repositories.iter().map(|it| (vec![("repository", it.name.clone())], value(it))));
         }
+        page.gauge(
+            "repository_last_drill_timestamp_seconds",
+            "When a restore of a repository was last tried, and worked.",
+            self.repositories.iter().map(|it| (vec![("repository", it.name.clone())], it.last_drill.map(|time| time.as_second() as f64))),
+        );
+        page.gauge(
+            "repository_verify_within_seconds",
+            "In which time each byte of a repository shall be read once.",
+            self.repositories.iter().map(|it| (vec![("repository", it.name.clone())], it.verify_within.map(|seconds| seconds as f64))),
+        );
         let kept = || self.repositories.iter().filter_map(|it| Some((it, it.upkeep.as_ref()?)));
         let times: [(&str, &str, fn(&super::Upkeep) -> Option<Timestamp>); 4] = [
             ("repository_forget_timestamp_seconds", "When the hub last let go of what no retention keeps.", |upkeep| upkeep.forgot),
@@ -172,29 +83,4 @@ impl Status {
             }
         }
     }
-}
-
-/// The text, growing.
-#[derive(Default)]
-struct Page(String);
-
-impl Page {
-    /// A gauge, with a line for each of its labels that has a value; nothing if none has.
-    fn gauge<T: AsRef<str>>(&mut self, name: &str, help: &str, samples: impl IntoIterator<Item = (Vec<(&'static str, T)>, Option<f64>)>) {
-        let mut begun = false;
-        for (labels, value) in samples {
-            let Some(value) = value else { continue };
-            if !std::mem::replace(&mut begun, true) {
-                let _ = writeln!(self.0, "# HELP hearth_backup_{name} {help}\n# TYPE hearth_backup_{name} gauge");
-            }
-            let labels: Vec<String> = labels.iter().map(|(label, text)| format!("{label}=\"{}\"", escaped(text.as_ref()))).collect();
-            let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-            let _ = writeln!(self.0, "hearth_backup_{name}{labels} {value}");
-        }
-    }
-}
-
-/// A label's value between its quotes.
-fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use nix::sys::statvfs::statvfs;
 
-use super::copies::{self, AtHub, Copies};
-use super::{Disk, JobStatus, RepositoryStatus, Severity, State, Status, Warning, jobs, upkeep};
-use crate::hub::repository::{Kept, failed, refusal};
+use super::copies::{self, AtHub};
+use super::{Disk, JobStatus, RepositoryStatus, Severity, Status, Warning, upkeep};
+use crate::history::{Copies, job, warning};
+use crate::hub::repository::{Kept, disk_failed, failed, refusal};
 use crate::hub::{Hub, Role, Token};
 use crate::model::human;
 use crate::model::report::Kind;
@@ -69,7 +70,7 @@ impl Hub {
         }
         for (repository, hub) in found.iter_mut().zip(&at_hub) {
             repository.copies = copies::of_repository(hub, &jobs, &at_hub);
-            repository.last_drill = jobs::last_drill(&jobs, repository.id);
+            repository.last_drill = job::last_drill(&jobs, repository.id);
         }
         jobs.sort_by(|one, other| (one.state, &one.host, one.kind, &one.job).cmp(&(other.state, &other.host, other.kind, &other.job)));
         let disk = (*view == View::All).then(|| self.disk()).flatten();
@@ -83,11 +84,15 @@ impl Hub {
 
     fn jobs(&self, hosts: &BTreeMap<String, BTreeSet<String>>, view: &View, now: Timestamp) -> Result<Vec<JobStatus>, Refusal> {
         let histories = self.reports.histories(view.repository())?;
-        let mut all: Vec<JobStatus> = histories.iter().filter_map(|history| jobs::of(history, now)).collect();
+        let own = match view {
+            View::All => self.own.histories().map_err(|error| disk_failed(&self.settings.data_dir, &error))?,
+            View::Repository(_) => Vec::new(),
+        };
+        let mut all: Vec<JobStatus> = histories.iter().chain(&own).filter_map(|history| job::of(history, now)).collect();
         for (repository, names) in hosts {
             // It may report through another repository, which is not seen from here.
             let silent = names.iter().filter(|host| !self.reports.knows(host));
-            all.extend(silent.map(|host| jobs::never(host.clone(), repository.clone())).collect::<Vec<_>>());
+            all.extend(silent.map(|host| job::never(host.clone(), repository.clone())).collect::<Vec<_>>());
         }
         Ok(all)
     }
@@ -109,6 +114,7 @@ impl Hub {
             newest_snapshot: counted.newest.map(|(_, id)| id),
             copies: Copies::default(),
             upkeep: upkeep::of(&self.settings, name),
+            verify_within: upkeep::verify_within(&self.settings),
             last_drill: None,
         })
     }
@@ -137,7 +143,7 @@ fn at_hub(repository: &RepositoryStatus) -> AtHub {
 }
 
 fn warnings(jobs: &[JobStatus], repositories: &[RepositoryStatus], disk: Option<Disk>, now: Timestamp) -> Vec<Warning> {
-    let mut all: Vec<Warning> = jobs.iter().filter_map(|job| of_job(job, now)).collect();
+    let mut all: Vec<Warning> = jobs.iter().flat_map(|job| warning::of_job(job, now)).collect();
     for repository in repositories {
         let about = |severity, text| Warning { severity, host: None, job: None, repository: Some(repository.name.clone()), text };
         all.extend(repository.quota_warning.iter().map(|text| about(Severity::Warning, text.clone())));
@@ -157,28 +163,4 @@ fn warnings(jobs: &[JobStatus], repositories: &[RepositoryStatus], disk: Option<
     }
     all.sort_by_key(|warning| warning.severity);
     all
-}
-
-fn of_job(job: &JobStatus, now: Timestamp) -> Option<Warning> {
-    let what = match job.kind {
-        Kind::Backup => String::new(),
-        kind => format!("{kind}: "),
-    };
-    let since =
-        job.last_success.map_or_else(|| "it never succeeded".to_owned(), |then| format!("the last success was {}", human::age(then, now)));
-    let last = job.last_run.as_ref();
-    let why = || last.and_then(|run| run.error.clone()).map(|why| format!(": {why}")).unwrap_or_default();
-    let (severity, text) = match job.state {
-        State::Ok | State::Running => return None,
-        State::Late => (Severity::Error, format!("no report since it was due; {since}")),
-        State::Failing => {
-            let outcome = last.map_or("failure", |run| run.outcome.as_str());
-            let outcome = if matches!(outcome, "success" | "warnings") { "failure in one of its repositories" } else { outcome };
-            (Severity::Error, format!("the last run ended with {outcome}{}; {since}", why()))
-        }
-        State::Warnings => (Severity::Warning, format!("the last run had {} warnings; {since}", last.map_or(0, |run| run.warnings))),
-        State::Never => (Severity::Note, "it has a token and never reported a run".to_owned()),
-    };
-    let text = format!("{what}{text}");
-    Some(Warning { severity, host: Some(job.host.clone()), job: job.job.clone(), repository: Some(job.repository.clone()), text })
 }

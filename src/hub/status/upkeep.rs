@@ -2,7 +2,7 @@
 
 use super::{MirrorUpkeep, Upkeep};
 use crate::config;
-use crate::hub::upkeep::{Outcome, Record, Step};
+use crate::hub::upkeep::{Outcome, Record, Step, within};
 
 /// Of a repository; none before it first ran there.
 pub(super) fn of(settings: &config::Hub, repository: &str) -> Option<Upkeep> {
@@ -46,4 +46,9 @@ fn said<T>(step: &Step<T>) -> Option<String> {
         return None;
     }
     Some(if step.messages.is_empty() { "it failed".to_owned() } else { step.messages.join("; ") })
+}
+
+/// In which time every byte shall be read once, in seconds; none if that is not wanted.
+pub(super) fn verify_within(settings: &config::Hub) -> Option<u64> {
+    u64::try_from(within(settings).as_secs()).ok().filter(|seconds| *seconds > 0)
 }

@@ -25,6 +25,7 @@ use nix::fcntl::{Flock, FlockArg};
 pub use self::forget::Thinned;
 pub use self::mirrors::Mirrored;
 pub use self::record::{Copied, Forgotten, Freed, Outcome, Record, Seen, Step, Turn, Verified};
+pub(super) use self::verify::within;
 use super::{HubError, Repositories};
 use crate::config::{self, Credentials};
 use crate::keep::prune::{self, Pruned};

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::record::{Turn, Verified};
 use super::{House, UpkeepOptions, problems};
+use crate::config;
 use crate::keep::{KeepError, check};
 use crate::sealed::verify::{Report, Share};
 
@@ -27,18 +28,19 @@ pub(super) struct Part {
     when: Timestamp,
 }
 
-fn within(options: &UpkeepOptions<'_>) -> SignedDuration {
-    options.hub.verify_within.and_then(|span| SignedDuration::try_from(span.0.to_duration().ok()?).ok()).unwrap_or(WITHIN)
+/// In which time every byte shall be read once; zero if that is not wanted.
+pub(in crate::hub) fn within(hub: &config::Hub) -> SignedDuration {
+    hub.verify_within.and_then(|span| SignedDuration::try_from(span.0.to_duration().ok()?).ok()).unwrap_or(WITHIN)
 }
 
 /// Whether anything is read at all.
 pub(super) fn is_wanted(options: &UpkeepOptions<'_>) -> bool {
-    options.verify_all || !within(options).is_zero()
+    options.verify_all || !within(options.hub).is_zero()
 }
 
 /// The part whose turn has come.
 pub(super) fn part(options: &UpkeepOptions<'_>, turn: &Turn, now: Timestamp) -> Part {
-    let within = within(options);
+    let within = within(options.hub);
     let target = if within > DAY * 2 { within - DAY } else { within / 2 };
     let since = turn.parts.last().map_or(DAY, |(last, _)| now.duration_since(*last).max(SignedDuration::ZERO));
     let share = if options.verify_all { 1.0 } else { (since.as_secs_f64() / target.as_secs_f64().max(1.0)).min(1.0) };

@@ -89,8 +89,8 @@ impl PostgresqlRestore {
         if exists {
             self.drop_database(target)?;
         }
-        self.sql("postgres", &format!("alter database {} rename to {}", identifier(&fresh), identifier(target)))?;
-        self.sql("postgres", &format!("comment on database {} is null", identifier(target)))?;
+        self.sql(self.control(), &format!("alter database {} rename to {}", identifier(&fresh), identifier(target)))?;
+        self.sql(self.control(), &format!("comment on database {} is null", identifier(target)))?;
         Ok(RowCheck::of(&recorded))
     }
 
@@ -107,6 +107,11 @@ impl PostgresqlRestore {
         self.mark(fresh, COMPLETE)
     }
 
+    /// The database that one is connected to while others are made and dropped: one cannot be dropped from within.
+    fn control(&self) -> &'static str {
+        if self.wanted.target == "postgres" { "template1" } else { "postgres" }
+    }
+
     fn ask(&self, database: &str, query: &str) -> Result<Vec<String>, JobError> {
         self.server.ask(&connection(database), query).map_err(JobError::Server)
     }
@@ -116,14 +121,14 @@ impl PostgresqlRestore {
     }
 
     fn mark(&self, database: &str, text: &str) -> Result<(), JobError> {
-        self.sql("postgres", &format!("comment on database {} is {}", identifier(database), literal(text)))
+        self.sql(self.control(), &format!("comment on database {} is {}", identifier(database), literal(text)))
     }
 
     /// Whether the target is there, provided that it may be replaced.
     fn check_target(&self) -> Result<bool, JobError> {
         let target = &self.wanted.target;
         let named = format!("select 1 from pg_database where datname = {}", literal(target));
-        if self.ask("postgres", &named)?.is_empty() {
+        if self.ask(self.control(), &named)?.is_empty() {
             return Ok(false);
         }
         let found = self.ask(target, OBJECTS)?;
@@ -140,7 +145,7 @@ impl PostgresqlRestore {
             "select 'mark:' || coalesce(shobj_description(oid, 'pg_database'), '') from pg_database where datname = {}",
             literal(fresh)
         );
-        let found = self.ask("postgres", &query)?;
+        let found = self.ask(self.control(), &query)?;
         let Some(mark) = found.first().and_then(|line| line.strip_prefix("mark:")) else { return Ok(()) };
         let names = || (fresh.to_owned(), self.wanted.target.clone());
         match mark {
@@ -155,19 +160,19 @@ impl PostgresqlRestore {
 
     /// Drops a database and ends the connections to it.
     fn drop_database(&self, name: &str) -> Result<(), JobError> {
-        let version = self.ask("postgres", "show server_version_num")?;
+        let version = self.ask(self.control(), "show server_version_num")?;
         let version: u32 = version.first().and_then(|version| version.parse().ok()).unwrap_or(FORCES);
         let (name, text) = (identifier(name), literal(name));
         if version >= FORCES {
-            return self.sql("postgres", &format!("drop database if exists {name} with (force)"));
+            return self.sql(self.control(), &format!("drop database if exists {name} with (force)"));
         }
-        if self.ask("postgres", &format!("select 1 from pg_database where datname = {text}"))?.is_empty() {
+        if self.ask(self.control(), &format!("select 1 from pg_database where datname = {text}"))?.is_empty() {
             return Ok(());
         }
-        let allow = |allowed: bool| self.sql("postgres", &format!("alter database {name} with allow_connections {allowed}"));
+        let allow = |allowed: bool| self.sql(self.control(), &format!("alter database {name} with allow_connections {allowed}"));
         allow(false)?;
         let ended = format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = {text}");
-        let dropped = self.sql("postgres", &ended).and_then(|()| self.sql("postgres", &format!("drop database {name}")));
+        let dropped = self.sql(self.control(), &ended).and_then(|()| self.sql(self.control(), &format!("drop database {name}")));
         if dropped.is_err() {
             allow(true)?;
         }
@@ -177,12 +182,12 @@ impl PostgresqlRestore {
     /// Makes the roles and tablespaces that are missing. What the server refuses is told; the dump may do without it.
     fn make_globals(&self, dumps: &Dumps<'_>, monitor: &dyn Monitor) -> Result<(), JobError> {
         let Some(globals) = dumps.text(GLOBALS.as_bytes())? else { return Ok(()) };
-        let roles = self.ask("postgres", "select rolname from pg_roles")?;
+        let roles = self.ask(self.control(), "select rolname from pg_roles")?;
         let globals = if self.tablespaces { globals } else { without_tablespaces(&globals) };
-        let missing = missing_globals(&globals, &roles, &self.ask("postgres", "select spcname from pg_tablespace")?);
+        let missing = missing_globals(&globals, &roles, &self.ask(self.control(), "select spcname from pg_tablespace")?);
         // So that all that is said is an error.
         let input = format!("set client_min_messages = error;\n{missing}");
-        let psql = self.server.program("psql", &["--no-psqlrc", "--quiet", "--file=-", "postgres"]).map_err(JobError::Server)?;
+        let psql = self.server.program("psql", &["--no-psqlrc", "--quiet", "--file=-", self.control()]).map_err(JobError::Server)?;
         let said = psql.feed(|pipe| pipe.write_all(input.as_bytes())).map_err(JobError::Server)?;
         if !said.is_empty() {
             let more = said.lines().count().saturating_sub(LINES);
@@ -202,16 +207,16 @@ impl PostgresqlRestore {
     /// Makes a database as the saved one was; with the server's own locale if it does not have that one.
     fn create(&self, name: &str, like: Option<&Description>, monitor: &dyn Monitor) -> Result<(), JobError> {
         let plain = format!("create database {} template template0", identifier(name));
-        let Some(like) = like else { return self.sql("postgres", &plain) };
+        let Some(like) = like else { return self.sql(self.control(), &plain) };
         let encoding = format!("{plain} encoding {}", literal(&like.encoding));
         let exact = format!("{encoding} lc_collate {} lc_ctype {}", literal(&like.collate), literal(&like.ctype));
         let warn = |message: String| monitor.event(Event::warning(&*self.wanted.target, message));
-        if let Err(error) = self.sql("postgres", &exact) {
+        if let Err(error) = self.sql(self.control(), &exact) {
             warn(format!("{error}; it gets the server's own locale instead of {}", like.collate));
-            self.sql("postgres", &encoding)?;
+            self.sql(self.control(), &encoding)?;
         }
         let owner = format!("alter database {} owner to {}", identifier(name), identifier(&like.owner));
-        if let Err(error) = self.sql("postgres", &owner) {
+        if let Err(error) = self.sql(self.control(), &owner) {
             warn(format!("{error}; it does not get its owner {} back", like.owner));
         }
         Ok(())

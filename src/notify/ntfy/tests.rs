@@ -1,59 +1,31 @@
-//! Against a small server of our own.
+//! Against a small server of our own; tests/notify_receivers.rs has a real one.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::Read as _;
 use std::net::TcpListener;
-use std::sync::Mutex;
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Instant;
 
 use super::*;
 use crate::model::event::{Collect, Severity};
-use crate::notify::receiver::tests::message;
+use crate::notify::http::tests::Server;
+use crate::notify::receiver::tests::{message, patient};
 use crate::notify::receiver::{Told, Tries, tell};
-
-/// A server that answers each request with the next of its answers, and then ends.
-struct Server {
-    url: String,
-    /// What it was asked.
-    asked: JoinHandle<Vec<String>>,
-}
-
-impl Server {
-    fn answering(answers: &'static [&'static str]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let asked = thread::spawn(move || {
-            let answer = |answer: &&str| {
-                let (mut stream, _) = listener.accept().unwrap();
-                let mut reader = BufReader::new(stream.try_clone().unwrap());
-                let mut request = String::new();
-                while !request.ends_with("\r\n\r\n") {
-                    assert!(reader.read_line(&mut request).unwrap() > 0, "{request}");
-                }
-                let length = request.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-                let mut body = vec![0; length.unwrap()];
-                reader.read_exact(&mut body).unwrap();
-                write!(stream, "HTTP/1.1 {answer}\r\nConnection: close\r\n\r\nwhy it is so").unwrap();
-                request + std::str::from_utf8(&body).unwrap()
-            };
-            answers.iter().map(answer).collect()
-        });
-        Self { url, asked }
-    }
-}
 
 fn topic(url: &str, token: Option<&std::path::Path>) -> Topic {
     let token_file = token.map(|path| path.to_str().unwrap().parse().unwrap());
-    let ntfy = Ntfy { url: url.to_owned(), topic: "backups".into(), token_file, priority: 5 };
+    let table = serde_json::json!({ "url": url, "topic": "backups", "priority": 5, "tags": ["rex"] });
+    let ntfy = Ntfy { token_file, ..serde_json::from_value(table).unwrap() };
     Topic::new(&ntfy, &Credentials { directory: None, service: "hearth-backup-notify".into() })
 }
 
 /// Tells a topic; what became of it, how long was waited, and what was said.
 fn told(topic: Topic, time: Duration) -> (Told, Vec<Duration>, String) {
     let waited = Mutex::new(Vec::new());
-    let tries = Tries { time, wait: &|pause| waited.lock().unwrap().push(pause), ..Tries::default() };
+    let wait = |pause| waited.lock().unwrap().push(pause);
+    let tries = Tries { time, ..patient(&wait) };
     let heard = Collect::default();
-    let told = tell(&[Box::new(topic)], &message(), &tries, &heard).remove(0);
+    let told = tell(&[(Arc::new(topic), Arc::new(message()))], &tries, &heard).remove(0);
     (told, waited.into_inner().unwrap(), heard.findings(Severity::Info).join("\n"))
 }
 
@@ -73,10 +45,10 @@ fn a_topic_gets_the_text_with_title_priority_tags_and_token() {
     let (head, body) = asked.split_once("\r\n\r\n").unwrap();
     let head: Vec<String> = head.lines().map(str::to_lowercase).collect();
     assert_eq!(head[0], "post /backups http/1.1");
-    for line in ["title: rex: backup state failed", "priority: 5", "tags: rotating_light", "authorization: bearer tk_secret"] {
+    for line in ["title: rex: backup state failed", "priority: 5", "tags: rotating_light,rex", "authorization: bearer tk_secret"] {
         assert!(head.iter().any(|found| found == line), "{line} in {head:?}");
     }
-    assert_eq!(body, message().text);
+    assert_eq!(body, message().text(LONGEST));
 }
 
 #[test]
@@ -88,7 +60,7 @@ fn a_fault_of_the_server_is_tried_again_and_a_refusal_is_not() {
     assert_eq!(server.asked.join().unwrap().len(), 3);
     for (answers, expected) in [
         (&["403 Forbidden"], "the server answered 403 Forbidden: why it is so"),
-        (&["301 Moved Permanently\r\nLocation: https://other.example/backups"], "is at https://other.example/backups; write that"),
+        (&["301 Moved Permanently\nLocation: https://other.example/backups"], "is at https://other.example/backups; write that"),
     ] {
         let server = Server::answering(answers);
         let (told, waited, _) = told(topic(&server.url, None), MINUTE);
@@ -102,7 +74,7 @@ fn a_server_that_is_not_there_and_one_that_says_nothing_are_given_up() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (refused, waited, _) = told(topic(&format!("http://{free}"), None), MINUTE);
     assert!(matches!(&refused.trouble, Some(Trouble::Passing(_))), "{refused:?}");
-    assert_eq!(waited.len(), 2);
+    assert_eq!(waited.len(), 3);
     // It takes connections, as the kernel does for it, and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let begun = Instant::now();
@@ -112,13 +84,25 @@ fn a_server_that_is_not_there_and_one_that_says_nothing_are_given_up() {
 }
 
 #[test]
+fn what_is_less_urgent_is_told_less_loudly() {
+    let server = Server::answering(&["200 OK"; 5]);
+    for occasion in Occasion::ALL {
+        topic(&server.url, None).tell(&Message { occasion, ..message() }, MINUTE).unwrap();
+    }
+    let heads: Vec<String> = server.asked.join().unwrap().into_iter().map(|asked| asked.to_lowercase()).collect();
+    let value = |head: &String, name: &str| head.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+    let priorities: Vec<String> = heads.iter().map(|head| value(head, "priority: ")).collect();
+    assert_eq!(priorities, ["2", "2", "3", "5", "3"]);
+    assert_eq!((value(&heads[1], "tags: "), value(&heads[4], "tags: ")), ("white_check_mark,rex".into(), "green_heart,rex".into()));
+}
+
+#[test]
 fn a_token_that_cannot_be_used_is_told_without_showing_it() {
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
-    let trouble = || topic("http://127.0.0.1:9", Some(&token)).tell(&message(), MINUTE).unwrap_err().to_string();
-    assert!(trouble().contains("token cannot be used (No such file"), "{}", trouble());
     std::fs::write(&token, "secret\r\nX-Other: 1").unwrap();
-    assert!(trouble().contains("must be one line") && !trouble().contains("secret"), "{}", trouble());
+    let trouble = topic("http://127.0.0.1:9", Some(&token)).tell(&message(), MINUTE).unwrap_err().to_string();
+    assert!(trouble.contains("the token in") && !trouble.contains("secret"), "{trouble}");
 }
 
 #[test]

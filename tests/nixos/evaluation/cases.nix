@@ -1,4 +1,4 @@
-# Configurations of hosts, and what must come of them; what concerns other machines is in far.nix, and hubs in hub.nix. `check.py` compares.
+# Configurations of hosts, and what must come of them; what concerns other machines is in far.nix, hubs in hub.nix, and who is told in notify.nix. `check.py` compares.
 #
 #   modules              the host
 #   expect.assertions    the texts of the assertions that fail; nothing else is looked at then
@@ -1190,7 +1190,7 @@ in
     "jobs.state.services: `vaultwarden` is not enabled on this host, so there is nothing to save. Remove it, or set `services.vaultwarden.enable = true`."
   ];
   a-job-has-the-name-of-other-units = refuses (with' { jobs.forget-hub = { repositories = [ "hub" ]; paths = [ "/srv" ]; }; }) [
-    "jobs.forget-hub: a job's name must not be `hub` or `agent`, or begin with `forget-`, `prune-`, `check-`, `notify-`, `mirror-`, `awake-` and `hub-`: units of that name do other things."
+    "jobs.forget-hub: a job's name must not be `hub` or `agent`, or begin with `forget-`, `prune-`, `check-`, `maintain-`, `notify-`, `mirror-`, `awake-` and `hub-`: units of that name do other things."
   ];
   a-name-becomes-no-unit = refuses (with' { jobs."a b" = { repositories = [ "hub" ]; paths = [ "/srv" ]; }; }) [
     "jobs.a b: a name consists of letters, digits, `-`, `_` and `.`, at most 64 of them: it becomes part of a unit's name."
@@ -1229,3 +1229,4 @@ in
 }
 // import ./far.nix { inherit lib with' hub path package refuses; }
 // import ./hub.nix { inherit lib with' path package refuses; }
+// import ./notify.nix { inherit lib with' path refuses; }

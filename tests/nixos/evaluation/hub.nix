@@ -584,7 +584,7 @@ in
         "hearth-backup-hub-mirror-off.service" = null;
         "hearth-backup-notify-hub@.service" = [
           ''"notify" "--hub"''
-          "--unit %i.service"
+          "--unit %i"
           "LoadCredential=hub-ntfy-token:/run/agenix/hearth-backup-hub-ntfy-token"
           "User=hearth-backup-hub"
         ];

@@ -3,15 +3,20 @@
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::Which;
+use super::{SERVICE, Which};
 use crate::cli::args;
 use crate::cli::commands::step::Step;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::render::text::count;
+use crate::cli::reporting::{Told, reported, reporter};
+use crate::config::{Config, Hub};
+use crate::hub::OWN;
 use crate::hub::upkeep::{Copied, Forgotten, Freed, Kept, Mirrored, Task, Thinned, UpkeepError, UpkeepOptions, upkeep};
 use crate::model::event::Severity;
 use crate::model::human;
+use crate::model::report::Kind;
+use crate::report::Work;
 use crate::sealed::verify;
 
 /// Keep house in the repositories of a hub: forget, prune, verify, mirror
@@ -139,9 +144,31 @@ impl Maintain {
     /// If the hub's directory cannot be used, or a repository or mirror is asked for that it does not have.
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let hub = self.which.hub()?;
+        // What it does is the hub's own affair: its metrics and its status show it.
+        let config = Config {
+            host: self.which.config()?.and_then(|config| config.host),
+            state_dir: Some(hub.data_dir.join(OWN)),
+            ..Config::default()
+        };
+        let subject = self.subject();
+        let reporter = reporter(context, &config, (subject.0, &subject.1), Vec::new(), format!("{SERVICE}maintain"))?;
+        reported(context, Some(&reporter).filter(|_| !self.dry_run), |told| self.keep_house(context, &hub, told))
+    }
+
+    /// What its report is of: one mirror has a timer of its own. Nothing in a configuration can be called so: alerts tell by it the hub's runs from
+    /// those of hosts.
+    fn subject(&self) -> (Kind, String) {
+        match (self.only.as_slice(), self.mirrors.as_slice()) {
+            ([TaskName::Mirror], [mirror]) => (Kind::Mirror, format!("hub/{mirror}")),
+            ([TaskName::Mirror], _) => (Kind::Mirror, "hub/all".to_owned()),
+            _ => (Kind::Maintain, "hub/all".to_owned()),
+        }
+    }
+
+    fn keep_house(&self, context: &Context, hub: &Hub, told: &mut Told) -> anyhow::Result<Exit> {
         let options = UpkeepOptions {
-            hub: &hub,
-            credentials: Which::credentials(context, "hearth-backup-hub-maintain"),
+            hub,
+            credentials: Which::credentials(context, &format!("{SERVICE}maintain")),
             access: context.access()?,
             only: self.only.iter().copied().map(Task::from).collect(),
             repositories: self.repositories.clone(),
@@ -158,6 +185,8 @@ impl Maintain {
         let failed = all.iter().any(|(_, kept)| kept.as_ref().map_or(true, Kept::failed));
         let reports: Vec<_> = all.into_iter().map(|(name, kept)| RepositoryReport::of(name, kept)).collect();
         let damaged = reports.iter().any(RepositoryReport::is_damaged);
+        told.work = work(&reports);
+        told.found(&progress);
         let mut text: String = reports.iter().map(RepositoryReport::text).collect();
         if reports.is_empty() {
             text = "The hub has no repositories yet\n".to_owned();
@@ -178,7 +207,41 @@ impl Maintain {
     }
 }
 
+/// What was done, as its report says it.
+fn work(reports: &[RepositoryReport]) -> Work {
+    let sum = |of: fn(&RepositoryReport) -> u64| reports.iter().map(of).sum::<u64>();
+    let counts = [
+        ("repositories", reports.len() as u64),
+        ("snapshots_forgotten", sum(|it| done(&it.forget).map_or(0, |record| record.figures.forgotten))),
+        ("bytes_freed", sum(|it| done(&it.prune).map_or(0, |freed| freed.freed))),
+        ("bytes_read", sum(|it| done(&it.verify).map_or(0, |record| record.counts.bytes_read))),
+        ("problems", sum(|it| done(&it.verify).map_or(0, |record| record.problems.len() as u64))),
+    ];
+    let failed: Vec<String> = reports.iter().flat_map(RepositoryReport::failures).collect();
+    Work {
+        repositories: Vec::new(),
+        counts: counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
+        drill: None,
+        error: (!failed.is_empty()).then(|| failed.join("; ")),
+    }
+}
+
+fn done<T>(step: &Option<Step<T>>) -> Option<&T> {
+    match step {
+        Some(Step::Done(record)) => Some(record),
+        _ => None,
+    }
+}
+
 impl RepositoryReport {
+    /// What failed, each with its repository.
+    fn failures(&self) -> Vec<String> {
+        let text = self.text();
+        // The lines that people see say it best.
+        let lines = text.lines().skip(1).map(str::trim).filter(|line| line.contains("failed") || line.starts_with("Failed"));
+        lines.map(|line| format!("{}: {}", self.repository, line.split_whitespace().collect::<Vec<_>>().join(" "))).collect()
+    }
+
     fn of(repository: String, kept: Result<Kept, UpkeepError>) -> Self {
         let none = |error: Option<String>| Self {
             repository: repository.clone(),

@@ -4,6 +4,7 @@ mod maintain;
 mod serve;
 mod stdio;
 mod token;
+mod watch;
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -13,7 +14,7 @@ use clap::{Args, Subcommand};
 
 use super::config::ConfigFile;
 use crate::cli::exit::UsageError;
-use crate::config::{Credentials, Hub};
+use crate::config::{Config, Credentials, Hub};
 use crate::store::hub::is_name;
 
 use crate::cli::context::Context;
@@ -24,6 +25,7 @@ use crate::cli::exit::Exit;
 pub enum HubCommand {
     Serve(serve::Serve),
     Maintain(maintain::Maintain),
+    Watch(watch::Watch),
     Stdio(stdio::Stdio),
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -38,6 +40,7 @@ impl HubCommand {
         match self {
             HubCommand::Serve(command) => command.run(context),
             HubCommand::Maintain(command) => command.run(context),
+            HubCommand::Watch(command) => command.run(context),
             HubCommand::Stdio(command) => command.run(context),
             HubCommand::Token(command) => command.run(context),
         }
@@ -48,6 +51,9 @@ impl HubCommand {
 fn repository(own: Option<&String>, context: &Context) -> Option<String> {
     own.or(context.global.repo.as_ref().filter(|name| is_name(name))).cloned()
 }
+
+/// What the names of the hub's services begin with.
+const SERVICE: &str = "hearth-backup-hub-";
 
 /// Which hub: one of a configuration, or a directory for a first try.
 #[derive(Debug, Args)]
@@ -73,6 +79,14 @@ impl Which {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&hub.data_dir);
         made.map_err(|error| anyhow::anyhow!("cannot make the hub's directory {}: {error}", hub.data_dir.display()))?;
         Ok(hub)
+    }
+
+    /// The configuration, if that says which hub it is.
+    ///
+    /// # Errors
+    /// If it cannot be used.
+    fn config(&self) -> anyhow::Result<Option<Config>> {
+        if self.data.is_none() { Ok(Some(self.file.read()?)) } else { Ok(None) }
     }
 
     fn configured(&self) -> anyhow::Result<Hub> {

@@ -3,18 +3,19 @@
 mod report;
 
 use clap::{Args, ValueEnum};
-use jiff::Timestamp;
 
 use self::report::Report;
 use super::backup::host_name;
 use crate::cli::args;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
-use crate::cli::reporting::{Told, reported};
-use crate::config::{Config, Credentials};
+use crate::cli::reporting::{Told, reported, reporter};
+use crate::cli::telling::telling;
+use crate::config::Config;
 use crate::job::maintain::{MaintainOptions, Step, maintain, service};
-use crate::job::report::{Reporter, of_maintain};
 use crate::model::report::Kind;
+use crate::notify::Subject;
+use crate::report::of_maintain;
 use crate::retention::Limits;
 
 /// Keep house in a repository of this host's configuration: forget, prune, check
@@ -46,6 +47,10 @@ pub struct Maintain {
     /// The clock is right, although it is behind a record or far past the last run
     #[arg(long)]
     accept_clock: bool,
+
+    /// Tell those whom the repository's `notify` names, where no unit beside this one does
+    #[arg(long)]
+    notify: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -80,19 +85,16 @@ impl Maintain {
             _ => Kind::Maintain,
         };
         let first = self.only.first().map_or(Step::Forget, |step| (*step).into());
-        let reporter = Reporter {
-            config: &config,
-            kind,
-            name: self.repository.clone(),
-            repositories: vec![self.repository.clone()],
-            host: host_name()?,
-            state: context.state_base_of(&config)?,
-            // The NixOS module has a service for each step.
-            credentials: Credentials { directory: context.credentials(), service: service(first, &self.repository) },
-            access: context.access()?,
-            started: Timestamp::now(),
-        };
-        reported(context, Some(&reporter).filter(|_| !self.dry_run), |told| self.keep_house(context, &config, told))
+        // The NixOS module has a service for each step.
+        let service = service(first, &self.repository);
+        let reporter = reporter(context, &config, (kind, &self.repository), vec![self.repository.clone()], service)?;
+        telling(
+            context,
+            &config,
+            Subject::Maintain(self.repository.clone()),
+            (self.notify && !self.dry_run).then_some(reporter.started),
+            || reported(context, Some(&reporter).filter(|_| !self.dry_run), |told| self.keep_house(context, &config, told)),
+        )
     }
 
     fn keep_house(&self, context: &Context, config: &Config, told: &mut Told) -> anyhow::Result<Exit> {

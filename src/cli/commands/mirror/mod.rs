@@ -6,26 +6,26 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use self::report::Report;
-use super::backup::host_name;
 use super::forget::policy::PolicyArgs;
 use crate::cli::args;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, UsageError};
 use crate::cli::keys::Key;
-use crate::cli::reporting::{Told, reported};
+use crate::cli::reporting::{Told, reported, reporter};
+use crate::cli::telling::telling;
 use crate::cli::trust;
 use crate::config::{self, Config, Credentials};
 use crate::content::keys::WriterKey;
-use crate::job::report::{Reporter, of_mirror};
 use crate::keep::forget::{Memory, policy};
 use crate::keep::mirror::{MirrorOptions, mirror};
 use crate::keep::prune;
 use crate::keep::reach::access_to;
 use crate::model::report::Kind;
+use crate::notify::Subject;
+use crate::report::of_mirror;
 use crate::retention::{Limits, Policy};
 use crate::sealed::gc;
 use crate::sealed::repository::Repository;
@@ -75,6 +75,10 @@ pub struct Mirror {
     /// The clock is right, although it is behind a record or far past the last run
     #[arg(long)]
     accept_clock: bool,
+
+    /// Tell those whom the mirror's `notify` names, where no unit beside this one does
+    #[arg(long, requires = "name")]
+    notify: bool,
 }
 
 /// A place, and what is needed to reach it.
@@ -101,19 +105,12 @@ impl Mirror {
         let config = self.file.read()?;
         let context = &context.with_state_of(&config)?;
         let wanted = config.mirror(name)?;
-        let reporter = Reporter {
-            config: &config,
-            kind: Kind::Mirror,
-            name: name.clone(),
-            repositories: vec![wanted.to.clone(), wanted.from.clone()],
-            host: host_name()?,
-            state: context.state_base()?,
-            credentials: credentials(context, name),
-            access: context.access()?,
-            started: Timestamp::now(),
-        };
-        reported(context, Some(&reporter).filter(|_| !self.dry_run), |told| {
-            self.copy(context, self.configured(context, &config, name)?, told, &wanted.to)
+        let ends = vec![wanted.to.clone(), wanted.from.clone()];
+        let reporter = reporter(context, &config, (Kind::Mirror, name), ends, format!("hearth-backup-mirror-{name}"))?;
+        telling(context, &config, Subject::Mirror(name.clone()), (self.notify && !self.dry_run).then_some(reporter.started), || {
+            reported(context, Some(&reporter).filter(|_| !self.dry_run), |told| {
+                self.copy(context, self.configured(context, &config, name)?, told, &wanted.to)
+            })
         })
     }
 

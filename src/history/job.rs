@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{JobRepository, JobStatus, Point, Run, State};
-use crate::hub::reports::{Entry, History, RUNS, was_done};
+use super::{Entry, History, JobRepository, JobStatus, Point, RUNS, Run, State, was_done};
 use crate::model::id::RepositoryId;
-use crate::model::report::{Kind, Outcome, Report, RepositoryRun};
+use crate::model::report::{INTEGRITY_FAILURES, Kind, Outcome, Report, RepositoryRun, SQLITE_COPIES};
 
 /// The shortest and the longest time that a run may be overdue before it is late; between them it is a quarter of the time between two runs.
 const GRACE: (SignedDuration, SignedDuration) = (SignedDuration::from_mins(15), SignedDuration::from_hours(24));
 
 /// How a job fares at a moment.
-pub(super) fn of(history: &History, now: Timestamp) -> Option<JobStatus> {
+pub fn of(history: &History, now: Timestamp) -> Option<JobStatus> {
     let newest = history.runs.first()?;
     let last_good = history.runs.iter().find(|entry| was_done(&entry.report));
     let last_success = last_good.map(|entry| ended(entry));
@@ -21,7 +20,9 @@ pub(super) fn of(history: &History, now: Timestamp) -> Option<JobStatus> {
     // A run that is under way says nothing yet of how the job fares.
     let last = history.runs.iter().find(|entry| entry.report.outcome != Outcome::Running).unwrap_or(newest);
     let report = &last.report;
-    let late_since = due(report).filter(|due| *due < now);
+    let overdue_at = due(report);
+    let late_since = overdue_at.filter(|due| *due < now);
+    let count = |name: &str| report.counts.get(name).copied().unwrap_or(0);
     let state = match running_since {
         Some(_) if late_since.is_none() => State::Running,
         _ => state(report, late_since.is_some()),
@@ -39,7 +40,11 @@ pub(super) fn of(history: &History, now: Timestamp) -> Option<JobStatus> {
         last_good: last_good.map(|entry| run(entry)),
         next: report.next,
         next_by: report.next_by,
+        overdue_at,
         late_since,
+        sqlite_copies: count(SQLITE_COPIES),
+        integrity_failures: count(INTEGRITY_FAILURES),
+        clock_ahead: clock_ahead(last),
         failures: in_a_row(&history.runs, |report| !was_done(report)),
         warnings: in_a_row(&history.runs, |report| was_done(report) && report.outcome == Outcome::Warnings),
         repositories: report.repositories.iter().map(|there| repository(there, &history.runs)).collect(),
@@ -49,7 +54,7 @@ pub(super) fn of(history: &History, now: Timestamp) -> Option<JobStatus> {
 }
 
 /// A host that has a token and never reported anything.
-pub(super) fn never(host: String, repository: String) -> JobStatus {
+pub fn never(host: String, repository: String) -> JobStatus {
     JobStatus {
         host,
         kind: Kind::Backup,
@@ -63,7 +68,11 @@ pub(super) fn never(host: String, repository: String) -> JobStatus {
         last_good: None,
         next: None,
         next_by: None,
+        overdue_at: None,
         late_since: None,
+        sqlite_copies: 0,
+        integrity_failures: 0,
+        clock_ahead: None,
         failures: 0,
         warnings: 0,
         repositories: Vec::new(),
@@ -73,7 +82,7 @@ pub(super) fn never(host: String, repository: String) -> JobStatus {
 }
 
 /// When a restore of a repository was last tried, and worked.
-pub(super) fn last_drill(jobs: &[JobStatus], repository: Option<RepositoryId>) -> Option<Timestamp> {
+pub fn last_drill(jobs: &[JobStatus], repository: Option<RepositoryId>) -> Option<Timestamp> {
     let of_it = |there: &&JobRepository| repository.is_some() && there.id == repository;
     let drills = jobs.iter().filter(|job| job.kind == Kind::Drill);
     drills.flat_map(|job| &job.repositories).filter(of_it).filter_map(|there| there.last_success).max()
@@ -162,10 +171,18 @@ fn repository(there: &RepositoryRun, runs: &[std::sync::Arc<Entry>]) -> JobRepos
         bytes_read: figures.bytes_read,
         bytes_added: figures.bytes_added,
         bytes_stored: figures.bytes_stored,
+        anomalies: figures.anomalies,
+        disk: figures.disk,
     }
 }
 
+/// How far the clock of the host is ahead: a report is sent as soon as its run has ended. On the host itself both are one clock.
+fn clock_ahead(entry: &Entry) -> Option<i64> {
+    (!entry.repository.is_empty()).then_some(())?;
+    Some(entry.report.ended?.duration_since(entry.received).as_secs())
+}
+
 /// Whole seconds; none that are negative.
-pub(super) fn seconds(time: SignedDuration) -> u64 {
+pub fn seconds(time: SignedDuration) -> u64 {
     u64::try_from(time.as_secs()).unwrap_or(0)
 }

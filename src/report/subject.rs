@@ -10,8 +10,9 @@ use crate::job::{JobError, Outcome as JobOutcome};
 use crate::keep::Ended;
 use crate::keep::mirror::Mirrored;
 use crate::keep::prune::Pruned;
-use crate::model::report::{Outcome, RepositoryRun};
+use crate::model::report::{INTEGRITY_FAILURES, Outcome, RepositoryRun, SQLITE_COPIES};
 use crate::sealed::verify;
+use crate::source::database::sqlite::Integrity;
 
 /// Of a job's run.
 pub fn of_run(outcomes: &[JobOutcome]) -> Work {
@@ -26,6 +27,7 @@ pub fn of_run(outcomes: &[JobOutcome]) -> Work {
                 bytes_read: counted.bytes_read,
                 bytes_added: counted.bytes_new,
                 bytes_stored: counted.bytes_stored,
+                anomalies: summary.anomalies.clone(),
                 ..RepositoryRun::new(&outcome.repository, if counted.warnings > 0 { Outcome::Warnings } else { Outcome::Success })
             }
         }
@@ -37,9 +39,30 @@ pub fn of_run(outcomes: &[JobOutcome]) -> Work {
     });
     let failed: Vec<String> =
         outcomes.iter().filter_map(|outcome| Some(format!("{}: {}", outcome.repository, outcome.result.as_ref().err()?))).collect();
-    let anomalies = outcomes.iter().filter_map(|outcome| Some(outcome.result.as_ref().ok()?.anomalies.len() as u64)).sum();
-    let counts = BTreeMap::from([("anomalies".to_owned(), anomalies)]);
-    Work { repositories: repositories.collect(), counts, drill: None, error: (!failed.is_empty()).then(|| failed.join("; ")) }
+    Work {
+        repositories: repositories.collect(),
+        counts: sqlite(outcomes),
+        drill: None,
+        error: (!failed.is_empty()).then(|| failed.join("; ")),
+    }
+}
+
+/// What became of SQLite databases; each is copied once for all repositories of a job.
+fn sqlite(outcomes: &[JobOutcome]) -> BTreeMap<String, u64> {
+    let checked: BTreeMap<&str, &Integrity> = outcomes
+        .iter()
+        .filter_map(|outcome| outcome.result.as_ref().ok())
+        .flat_map(|summary| summary.databases.iter().map(|checked| (checked.path.as_str(), &checked.integrity)))
+        .collect();
+    let count = |is_so: fn(&Integrity) -> bool| checked.values().filter(|integrity| is_so(integrity)).count() as u64;
+    let copies =
+        count(|integrity| matches!(integrity, Integrity::Ok | Integrity::Unchanged | Integrity::NotChecked | Integrity::Failed { .. }));
+    let failures = count(|integrity| matches!(integrity, Integrity::Failed { .. }));
+    if checked.is_empty() {
+        BTreeMap::new()
+    } else {
+        [(SQLITE_COPIES, copies), (INTEGRITY_FAILURES, failures)].map(|(name, count)| (name.to_owned(), count)).into()
+    }
 }
 
 /// Of keeping house in a repository.

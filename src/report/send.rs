@@ -1,14 +1,14 @@
 //! Reports go to the hub that the configuration names, else to those where the run's repositories are.
 
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::{Reporter, within};
 use crate::config::Reporting;
-use crate::job::JobError;
 use crate::keep::reach::{ReachError, access_to};
 use crate::store::hub::read_token;
 use crate::store::ssh::SshOptions;
-use crate::store::{Access, Address, HubStore, Place};
+use crate::store::{Access, Address, HubStore, LocationError, Place};
 
 /// How long all of it may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -21,8 +21,18 @@ struct Hub {
 
 /// Sends a report to each. Whoever is not told is named in the log.
 pub(super) fn send(reporter: &Reporter<'_>, bytes: &[u8]) {
+    tell_all(hubs(reporter), bytes);
+}
+
+/// The same, while the run goes on.
+pub(super) fn in_background(reporter: &Reporter<'_>, bytes: Vec<u8>) -> JoinHandle<()> {
+    let hubs = hubs(reporter);
+    thread::spawn(move || tell_all(hubs, &bytes))
+}
+
+fn tell_all(hubs: Vec<Result<Hub, (String, String)>>, bytes: &[u8]) {
     let begun = Instant::now();
-    for hub in hubs(reporter) {
+    for hub in hubs {
         let (url, left) = match &hub {
             Ok(hub) => (hub.url.clone(), PATIENCE.saturating_sub(begun.elapsed())),
             Err((url, _)) => (url.clone(), Duration::ZERO),
@@ -41,12 +51,9 @@ pub(super) fn send(reporter: &Reporter<'_>, bytes: &[u8]) {
     }
 }
 
-fn tell(hub: &Hub, bytes: &[u8], within: Duration) -> Result<(), JobError> {
+fn tell(hub: &Hub, bytes: &[u8], within: Duration) -> Result<(), LocationError> {
     match Address::parse(&hub.url, &hub.access)?.place {
-        Place::Hub(address) => {
-            let store = HubStore::new(address, &hub.access).map_err(crate::store::LocationError::from)?;
-            Ok(store.report(bytes, within).map_err(crate::store::LocationError::from)?)
-        }
+        Place::Hub(address) => Ok(HubStore::new(address, &hub.access)?.report(bytes, within)?),
         Place::Directory(_) | Place::Server(_) | Place::Bucket(_) | Place::Service(_) => Ok(()),
     }
 }

@@ -1,0 +1,107 @@
+//! `hub watch`.
+
+use clap::Args;
+
+use super::{SERVICE, Which};
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::telling::Audience;
+use crate::config::Occasion;
+use crate::history::Severity;
+use crate::hub::Hub;
+use crate::hub::watch::{Concern, Look};
+use crate::notify::{Subject, Telling, Told};
+
+/// Concerns that are told of at once; the others are counted.
+const MOST: usize = 30;
+/// Letters of a title.
+const TITLE: usize = 120;
+
+/// Tell those whom the hub's `notify` names what has become wrong since the last look, and what is right again
+///
+/// Among it the silence of hosts: a run that should have been reported by now, with a grace of a quarter of the time between two runs. Meant for a
+/// timer that elapses every few minutes. Whoever cannot be told is told at the next look.
+#[derive(Debug, Args)]
+pub struct Watch {
+    #[command(flatten)]
+    which: Which,
+
+    /// Tell nobody, only show what is wrong
+    #[arg(long, short = 'n')]
+    dry_run: bool,
+}
+
+impl Watch {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// If the hub's directory cannot be used.
+    pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        let settings = self.which.hub()?;
+        let hub = Hub::open(&settings, &Which::credentials(context, &format!("{SERVICE}watch")))?;
+        let look = hub.look()?;
+        context.say(&text(&look))?;
+        context.document(&look)?;
+        if self.dry_run {
+            return Ok(Exit::Done);
+        }
+        let told = self.tell(context, &look)?;
+        // Who heard nothing is told at the next look; who heard it from one receiver is not told again by all others.
+        if !told.is_empty() && told.iter().all(|told| told.trouble.is_some()) {
+            return Ok(Exit::Failed);
+        }
+        hub.remember(&look)?;
+        Ok(if told.iter().any(|told| told.trouble.is_some()) { Exit::Warnings } else { Exit::Done })
+    }
+
+    fn tell(&self, context: &Context, look: &Look) -> anyhow::Result<Vec<Told>> {
+        if look.began.is_empty() && look.ended.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Some(config) = self.which.config()? else {
+            tracing::warn!("nobody is told: who is told stands in a configuration; give --config instead of --data");
+            return Ok(Vec::new());
+        };
+        let audience = Audience::of(context, &config, Subject::Hub)?;
+        let progress = context.progress()?;
+        let told = audience.with(&progress, |telling| {
+            let began: Vec<&Concern> = look.began.iter().collect();
+            let worst = if began.iter().any(|concern| concern.severity == Severity::Error) { Occasion::Failure } else { Occasion::Warning };
+            let ended: Vec<&Concern> = look.ended.iter().map(|lasting| &lasting.concern).collect();
+            let mut told = news(telling, worst, "problems", &began);
+            told.extend(news(telling, Occasion::Recovery, "problems are over", &ended));
+            told
+        });
+        progress.finish();
+        if told.is_empty() {
+            tracing::warn!("nobody is told: neither hub.notify nor notify names a receiver for people that wants to hear of this");
+        }
+        Ok(told)
+    }
+}
+
+/// Tells of some concerns at once.
+fn news(telling: &Telling<'_>, occasion: Occasion, many: &str, concerns: &[&Concern]) -> Vec<Told> {
+    let lines: Vec<String> = concerns.iter().take(MOST).map(|concern| concern.text.clone()).collect();
+    let title = match (concerns, occasion) {
+        ([], _) => return Vec::new(),
+        ([one], Occasion::Recovery) => format!("over: {}", one.text.split("; ").next().unwrap_or_default()),
+        ([one], _) => one.text.split("; ").next().unwrap_or_default().to_owned(),
+        (several, _) => format!("{} {many}", several.len()),
+    };
+    let title: String = title.chars().take(TITLE).collect();
+    telling.news(occasion, &title, &lines)
+}
+
+/// A line for each concern.
+fn text(look: &Look) -> String {
+    let line = |word: &str, concern: &Concern| {
+        let severity = if concern.severity == Severity::Error { "error" } else { "warning" };
+        format!("{word}: {severity}: {}\n", crate::cli::render::text::path(concern.text.as_bytes()))
+    };
+    let began = look.began.iter().map(|concern| line("new", concern));
+    let lasting = look.lasting.iter().map(|lasting| line("known", &lasting.concern));
+    let ended = look.ended.iter().map(|lasting| line("over", &lasting.concern));
+    let text: String = began.chain(lasting).chain(ended).collect();
+    if text.is_empty() { "All is well\n".to_owned() } else { text }
+}

@@ -1,0 +1,128 @@
+//! What is wrong now, as far as the hub sees it.
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Cause, Watch};
+use crate::history::{JobStatus, Severity, State};
+use crate::hub::status::{RepositoryStatus, Status};
+use crate::model::human;
+use crate::model::report::Kind;
+
+/// How much of a disk shall be free, in percent.
+const FREE: u64 = 10;
+/// So many runs in a row with warnings are no accident.
+const WARNED: u64 = 3;
+/// How much longer reading everything may take than it should: a part of its turn is always ahead.
+const LATER: f64 = 1.25;
+
+/// Something that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Concern {
+    /// The same as long as it lasts.
+    pub name: String,
+    /// Why it is one.
+    pub cause: Cause,
+    /// How bad it is.
+    pub severity: Severity,
+    /// A sentence for people, that says of whom and what.
+    pub text: String,
+}
+
+/// Everything that is wrong and of which people want to know, the worst first.
+pub(super) fn of(status: &Status, watch: &Watch) -> Vec<Concern> {
+    let mut found: Vec<Concern> = status.jobs.iter().flat_map(|job| of_job(job, status.now)).collect();
+    for repository in &status.repositories {
+        found.extend(of_repository(repository, watch, status.now));
+    }
+    if let Some(disk) = status.disk.filter(|disk| disk.free < disk.size / 100 * FREE) {
+        let text = format!("the hub's disk has {} free of {}", human::size(disk.free), human::size(disk.size));
+        found.push(Concern { name: "disk".into(), cause: Cause::Disk, severity: Severity::Error, text });
+    }
+    found.retain(|concern| watch.tells(concern.cause));
+    found.sort_by(|one, other| (one.severity, &one.name).cmp(&(other.severity, &other.name)));
+    found
+}
+
+fn of_job(job: &JobStatus, now: Timestamp) -> Vec<Concern> {
+    // Of a host that never reported anything it is not known whether it is there yet.
+    let Some(name) = &job.job else { return Vec::new() };
+    let kind = if job.kind == Kind::Backup { "job".to_owned() } else { job.kind.to_string() };
+    let who = format!("{kind} {name} of {}", job.host);
+    let mut found = Vec::new();
+    let mut say = |cause: Cause, severity, word: &str, text: String| {
+        let name = format!("{word} {} {} {name}", job.host, job.kind);
+        found.push(Concern { name, cause, severity, text: format!("{who}: {text}") });
+    };
+    let last =
+        job.last_success.map_or_else(|| "it never succeeded".to_owned(), |then| format!("the last success was {}", human::age(then, now)));
+    match job.state {
+        State::Late => {
+            let since = job.late_since.map(|since| format!(" since {since:.0}")).unwrap_or_default();
+            say(Cause::Silent, Severity::Error, "silent", format!("no run was reported{since}, when one should have been; {last}"));
+        }
+        State::Failing => {
+            let run = job.last_run.as_ref();
+            let outcome = run.map_or("failure", |run| run.outcome.as_str());
+            let outcome = if matches!(outcome, "success" | "warnings") { "failure in one of its repositories" } else { outcome };
+            let why = run.and_then(|run| run.error.as_ref()).map(|why| format!(": {why}")).unwrap_or_default();
+            say(Cause::Failing, Severity::Error, "failing", format!("the last run ended with {outcome}{why}; {last}"));
+        }
+        State::Warnings if job.warnings >= WARNED => {
+            say(Cause::Warnings, Severity::Warning, "warnings", format!("the last {} runs had warnings", job.warnings));
+        }
+        State::Never | State::Warnings | State::Running | State::Ok => {}
+    }
+    for there in &job.repositories {
+        for anomaly in &there.anomalies {
+            let word = format!("suspicious {} {}", there.name, anomaly.kind.as_str());
+            say(Cause::Suspicious, Severity::Warning, &word, format!("the newest snapshot in {}: {}", there.name, anomaly.text));
+        }
+    }
+    if job.integrity_failures > 0 {
+        let text = format!("{} of its SQLite databases are damaged, as their own check says", job.integrity_failures);
+        say(Cause::Integrity, Severity::Error, "integrity", text);
+    }
+    found
+}
+
+fn of_repository(repository: &RepositoryStatus, watch: &Watch, now: Timestamp) -> Vec<Concern> {
+    let mut found = Vec::new();
+    let mut say = |cause, severity, word: String, text: String| {
+        let name = format!("{word} {}", repository.name);
+        found.push(Concern { name, cause, severity, text: format!("repository {}: {text}", repository.name) });
+    };
+    if let Some(text) = &repository.quota_warning {
+        say(Cause::Quota, Severity::Warning, "quota".into(), text.clone());
+    }
+    if let Some(upkeep) = &repository.upkeep {
+        if !upkeep.problems.is_empty() {
+            say(Cause::Upkeep, Severity::Error, "upkeep".into(), upkeep.problems.join("; "));
+        }
+        for mirror in &upkeep.mirrors {
+            if let Some(error) = &mirror.error {
+                say(Cause::Mirror, Severity::Error, format!("mirror {}", mirror.name), format!("mirror {}: {error}", mirror.name));
+            }
+        }
+        let within = repository.verify_within.map(|seconds| SignedDuration::from_secs_f64(seconds as f64 * LATER));
+        if let (Some(within), Some(read)) = (within, upkeep.read_in_full)
+            && now.duration_since(read) > within
+        {
+            say(Cause::Unverified, Severity::Warning, "unverified".into(), format!("a part of it was last read {}", human::age(read, now)));
+        }
+    }
+    if let Some(within) = watch.drill_within.filter(|_| repository.newest.is_some()) {
+        let oldest = within.0.before(now, &TimeZone::UTC);
+        if repository.last_drill.is_none_or(|last| last < oldest) {
+            let last = repository.last_drill.map_or_else(|| "never".to_owned(), |last| human::age(last, now));
+            say(
+                Cause::Untried,
+                Severity::Warning,
+                "untried".into(),
+                format!("a restore of it was last tried {last}, and shall be within {}", within.0),
+            );
+        }
+    }
+    found
+}

@@ -1,0 +1,146 @@
+//! Watching: what becomes wrong, and right again, without anybody asking; among it the silence of a host, which only others can notice.
+//!
+//! ```text
+//!   Status --> concerns, each with a name that stays while it lasts
+//!                --> against DATA/own/watch.json: what began, what lasts, what ended --> people are told --> written down
+//! ```
+//!
+//! Whoever could not be told is told at the next look: only then it is written down.
+
+mod concern;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use self::concern::Concern;
+use super::status::View;
+use super::{Hub, OWN};
+use crate::store::durable;
+use crate::store::hub::protocol::Refusal;
+
+/// Bytes of what is written down that are read.
+const LARGEST: u64 = 16 << 20;
+
+/// Why the hub cannot be watched.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    /// It cannot be seen how everything fares.
+    #[error("the hub cannot see how everything fares: {}", .0.message)]
+    Status(Refusal),
+    /// What is written down cannot be used.
+    #[error("{} cannot be used: {source}; if it is damaged remove it, and people are told of everything once more", path.display())]
+    Memory {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// What is known from the last look, by the concerns' names.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Memory {
+    concerns: BTreeMap<String, Lasting>,
+}
+
+/// A concern that people were told of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lasting {
+    /// Since when it is known.
+    pub since: Timestamp,
+    /// What it is.
+    #[serde(flatten)]
+    pub concern: Concern,
+}
+
+/// What a look has found.
+#[derive(Debug, Serialize)]
+pub struct Look {
+    /// When it was.
+    pub now: Timestamp,
+    /// What people have not been told of yet.
+    pub began: Vec<Concern>,
+    /// What they know.
+    pub lasting: Vec<Lasting>,
+    /// What they were told of, and is no more.
+    pub ended: Vec<Lasting>,
+}
+
+impl Hub {
+    /// Looks how everything fares.
+    ///
+    /// # Errors
+    /// If the hub cannot see it, or what it wrote down cannot be read.
+    pub fn look(&self) -> Result<Look, WatchError> {
+        let status = self.status(&View::All).map_err(WatchError::Status)?;
+        let concerns = concern::of(&status, &self.settings.watch);
+        Ok(self.remembered()?.against(concerns, status.now))
+    }
+
+    /// Writes down that people know of what a look has found.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn remember(&self, look: &Look) -> Result<(), WatchError> {
+        let began = look.began.iter().map(|concern| Lasting { since: look.now, concern: concern.clone() });
+        let concerns = began.chain(look.lasting.iter().cloned()).map(|lasting| (lasting.concern.name.clone(), lasting)).collect();
+        let path = self.memory();
+        let text =
+            serde_json::to_vec(&Memory { concerns }).map_err(|error| WatchError::Memory { path: path.clone(), source: error.into() })?;
+        durable::replace(&path, &text).map_err(|source| WatchError::Memory { path, source })
+    }
+
+    fn memory(&self) -> PathBuf {
+        self.settings.data_dir.join(OWN).join("watch.json")
+    }
+
+    fn remembered(&self) -> Result<Memory, WatchError> {
+        let path = self.memory();
+        let unusable = |error: io::Error| WatchError::Memory { path: path.clone(), source: error };
+        match durable::read(&path, LARGEST).map_err(unusable)? {
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| unusable(error.into())),
+            None => Ok(Memory::default()),
+        }
+    }
+}
+
+impl Memory {
+    fn against(mut self, concerns: Vec<Concern>, now: Timestamp) -> Look {
+        let (mut began, mut lasting) = (Vec::new(), Vec::new());
+        for concern in concerns {
+            match self.concerns.remove(&concern.name) {
+                // What is said of it may have changed meanwhile, such as an age.
+                Some(known) => lasting.push(Lasting { concern, ..known }),
+                None => began.push(concern),
+            }
+        }
+        Look { now, began, lasting, ended: self.concerns.into_values().collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Cause;
+    use crate::history::Severity;
+
+    fn concern(name: &str, text: &str) -> Concern {
+        Concern { name: name.into(), cause: Cause::Silent, severity: Severity::Error, text: text.into() }
+    }
+
+    #[test]
+    fn people_are_told_once_of_what_begins_and_once_of_what_ends() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let first = Memory::default().against(vec![concern("a", "1 hour"), concern("b", "")], at(1));
+        assert_eq!((first.began.len(), first.lasting.len(), first.ended.len()), (2, 0, 0));
+        let known = first.began.iter().map(|concern| (concern.name.clone(), Lasting { since: at(1), concern: concern.clone() }));
+        let second = Memory { concerns: known.collect() }.against(vec![concern("a", "2 hours"), concern("c", "")], at(2));
+        assert_eq!(second.began, [concern("c", "")]);
+        assert_eq!(second.lasting, [Lasting { since: at(1), concern: concern("a", "2 hours") }]);
+        assert_eq!(second.ended, [Lasting { since: at(1), concern: concern("b", "") }]);
+    }
+}

@@ -1,0 +1,94 @@
+//! Runs that ended without a word: killed, out of memory, the power gone. Their reports are closed by whoever comes next.
+//!
+//! ```text
+//!   the next run of the same name --+
+//!   `settle` (systemd's ExecStopPost, at once) --+--> killed, with what was known last --> kept, the hub is told
+//! ```
+
+use jiff::Timestamp;
+
+use super::{Reporter, publish};
+use crate::model::report::{Outcome, Report};
+
+/// What systemd says of a unit's run that has ended (systemd.exec(5)).
+#[derive(Debug, Clone, Default)]
+pub struct Verdict {
+    /// SERVICE_RESULT, such as `timeout` or `oom-kill`.
+    pub result: Option<String>,
+    /// EXIT_STATUS, such as `KILL`.
+    pub status: Option<String>,
+    /// INVOCATION_ID.
+    pub invocation: Option<String>,
+}
+
+impl Verdict {
+    /// Why the run ended, if it was not by itself.
+    fn why(&self) -> Option<String> {
+        let signal = self.status.as_deref().filter(|status| !status.bytes().all(|byte| byte.is_ascii_digit())).unwrap_or("a signal");
+        Some(match self.result.as_deref()? {
+            "timeout" => "systemd ended it: it took longer than its unit may".to_owned(),
+            "oom-kill" => "the kernel ended it: there was no memory left".to_owned(),
+            "watchdog" => "systemd ended it: it gave no sign of life".to_owned(),
+            "signal" => format!("it was ended by {signal}"),
+            "core-dump" => format!("it crashed with {signal}"),
+            _ => return None,
+        })
+    }
+}
+
+/// Closes the reports of this name whose processes are dead, and tells of them; how many there were.
+/// With what systemd says of the run that has just ended, the report of that says why too.
+pub fn close(reporter: &Reporter<'_>, verdict: &Verdict) -> usize {
+    let reports = reporter.reports();
+    let abandoned = match reports.abandoned(reporter.kind, &reporter.name) {
+        Ok(abandoned) => abandoned,
+        Err(error) => {
+            tracing::warn!("it cannot be seen whether an earlier run was killed: {error}");
+            return 0;
+        }
+    };
+    let is_meant = |report: &Report| verdict.invocation.is_some() && report.invocation == verdict.invocation;
+    let mut closed = Vec::new();
+    for abandoned in abandoned {
+        let is_meant = is_meant(&abandoned.report);
+        let ended = if is_meant { Timestamp::now() } else { abandoned.last_sign };
+        let why = verdict.why().filter(|_| is_meant);
+        closed.push(killed(abandoned.report, ended, why));
+    }
+    if closed.is_empty()
+        && let Some(why) = verdict.why()
+    {
+        // It could still say how far it had come, but not why.
+        let newest = reports.newest(reporter.kind, &reporter.name, 1).unwrap_or_default();
+        let stopped = newest.into_iter().filter(|report| is_meant(report) && report.outcome == Outcome::Stopped);
+        let unexplained = stopped.filter(|report| !report.error.as_ref().is_some_and(|error| error.starts_with(&why)));
+        closed.extend(unexplained.map(|report| {
+            let met = report.error.as_ref().map_or_else(String::new, |met| format!(" ({met})"));
+            Report { error: Some(format!("{why}{met}")), ..report }
+        }));
+    }
+    for report in &closed {
+        if let Err(error) = reports.close(report) {
+            tracing::warn!("the report of a run that was killed is not kept: {error}");
+        }
+        let why = report.error.as_deref().unwrap_or_default();
+        tracing::warn!("the run of {} `{}` that began at {:.0} did not end by itself: {why}", report.kind, report.job, report.started);
+    }
+    if !closed.is_empty() {
+        publish::everywhere(reporter);
+        closed.iter().for_each(|report| reporter.tell(report));
+    }
+    closed.len()
+}
+
+fn killed(mut report: Report, ended: Timestamp, why: Option<String>) -> Report {
+    report.outcome = Outcome::Killed;
+    report.ended = Some(ended.max(report.started));
+    report.error = Some(why.unwrap_or_else(|| "it ended without a word: killed, or the machine went down".to_owned()));
+    for run in &mut report.repositories {
+        if run.outcome == Outcome::Running {
+            run.outcome = Outcome::Killed;
+        }
+    }
+    report
+}

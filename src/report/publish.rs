@@ -1,0 +1,104 @@
+//! Metrics of a host: all that it knows of its runs, brought up to date after each.
+//!
+//! ```text
+//!   STATE/reports --> histories --> page --> the textfile of node_exporter
+//!                                     `--> the Pushgateway: a group for each job, one for the rest
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::Reporter;
+use crate::config::{Credentials, Pushgateway};
+use crate::history::{Copies, JobStatus, Page, copies, job, metrics};
+use crate::model::report::Kind;
+use crate::notify::http::{self, Method};
+
+/// Brings the metrics up to date wherever the configuration wants them. What cannot be done is only said in the log.
+pub(super) fn everywhere(reporter: &Reporter<'_>) {
+    let monitoring = &reporter.config.monitoring;
+    if monitoring.textfile.is_none() && monitoring.pushgateway.is_none() {
+        return;
+    }
+    let jobs = match statuses(reporter) {
+        Ok(jobs) => jobs,
+        Err(error) => return tracing::warn!("metrics are not brought up to date: {error}"),
+    };
+    if let Some(file) = &monitoring.textfile
+        && let Err(error) = write(file, &page(&reporter.host(), jobs.iter()))
+    {
+        tracing::warn!("the metrics in {} are not brought up to date: {error}", file.display());
+    }
+    if let Some(gateway) = &monitoring.pushgateway
+        && let Err(why) = push(gateway, &reporter.credentials, &reporter.host(), &jobs)
+    {
+        tracing::warn!("the Pushgateway {} is not told of this run: {why}", gateway.url);
+    }
+}
+
+/// How everything that ever ran on this host fares.
+///
+/// # Errors
+/// If the reports cannot be read.
+pub fn statuses(reporter: &Reporter<'_>) -> io::Result<Vec<JobStatus>> {
+    let now = Timestamp::now();
+    let mut jobs: Vec<JobStatus> = reporter.reports().histories()?.iter().filter_map(|history| job::of(history, now)).collect();
+    let of_jobs: Vec<Option<Copies>> =
+        jobs.iter().map(|job| (job.kind == Kind::Backup).then(|| Copies::of(copies::of_host(job, &jobs)))).collect();
+    jobs.iter_mut().zip(of_jobs).for_each(|(job, copies)| job.copies = copies);
+    Ok(jobs)
+}
+
+fn page<'a>(host: &str, jobs: impl Iterator<Item = &'a JobStatus>) -> String {
+    let jobs: Vec<JobStatus> = jobs.cloned().collect();
+    let mut page = Page::default();
+    let labels = vec![("host", host), ("version", env!("CARGO_PKG_VERSION"))];
+    page.gauge("info", "The version of the program.", [(labels, Some(1.0))]);
+    metrics::of_jobs(&jobs, &mut page);
+    page.into_text()
+}
+
+/// Replaces the file; others may read it, and see the old one or the new one.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    // node_exporter passes over names that do not end in .prom.
+    let mut file = tempfile::Builder::new().prefix(".").suffix(".tmp").tempfile_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    File::open(folder)?.sync_all()
+}
+
+/// Tells a Pushgateway. It overwrites a sample's label `job` by that of its group, so that each job has its own.
+fn push(gateway: &Pushgateway, credentials: &Credentials, host: &str, jobs: &[JobStatus]) -> Result<(), String> {
+    let begun = Instant::now();
+    let patience = gateway.patience();
+    let authorization =
+        gateway.credentials.as_ref().map(|file| http::basic(file, credentials)).transpose().map_err(|why| why.to_string())?;
+    let mut groups: BTreeMap<String, Vec<&JobStatus>> = BTreeMap::new();
+    for job in jobs {
+        let group = match (job.kind, &job.job) {
+            (Kind::Backup, Some(name)) => format!("job/{name}/host/{host}"),
+            // No job has this label.
+            _ => format!("job/hearth-backup/host/{host}/group/tasks"),
+        };
+        groups.entry(group).or_default().push(job);
+    }
+    for (group, jobs) in groups {
+        let left = patience.saturating_sub(begun.elapsed());
+        if left < Duration::from_millis(1) {
+            return Err(format!("it took longer than {} seconds", patience.as_secs()));
+        }
+        let url = format!("{}/metrics/{group}", gateway.url.trim_end_matches('/'));
+        let headers: Vec<(&str, &str)> = authorization.iter().map(|value| ("Authorization", value.as_str())).collect();
+        http::send(Method::Put, &url, &headers, &page(host, jobs.into_iter()), left).map_err(|trouble| trouble.to_string())?;
+    }
+    Ok(())
+}

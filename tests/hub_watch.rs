@@ -1,0 +1,163 @@
+//! A hub tells by itself what has become wrong: silence above all, which nobody else can notice.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod cli_common;
+
+use std::fs;
+
+use cli_common::{Bench, expect};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+const WATCH: [&str; 4] = ["hub", "watch", "--config", "hub.json"];
+
+/// A hub that has a report of job `state` of host `q`, and tells a command.
+struct Watched {
+    bench: Bench,
+}
+
+impl Watched {
+    fn new(change: impl FnOnce(&mut Value)) -> Self {
+        let bench = Bench::new();
+        let mut config = json!({
+            "host": "ursula",
+            "hub": {
+                "dataDir": bench.path("data"),
+                // The disk of whoever runs the tests may be full.
+                "watch": { "tell": ["silent", "failing", "warnings", "suspicious", "integrity", "upkeep", "mirror"] },
+                "notify": { "command": ["sh", "-c", format!("(echo \"$HEARTH_EVENT: $HEARTH_TITLE\"; cat) >> {}", bench.path("heard").display())] },
+            },
+        });
+        change(&mut config);
+        bench.write("hub.json", config.to_string().as_bytes());
+        Self { bench }
+    }
+
+    /// A run of an hour ago, after which another was due in so many minutes.
+    fn reports(&self, number: u8, next: i64, change: impl FnOnce(&mut Value)) {
+        let ago = |minutes: i64| (Timestamp::now() - SignedDuration::from_mins(minutes)).to_string();
+        let id = format!("{number:032x}");
+        let mut report = json!({
+            "version": 1, "id": id, "program": "1", "host": "q", "kind": "backup", "job": "state", "started": ago(61), "ended": ago(60),
+            "outcome": "success", "next": ago(60 - next), "next_by": "timer",
+            "repositories": [{ "name": "hub", "outcome": "success", "bytes": 7, "files": 2 }],
+        });
+        change(&mut report);
+        let slot = format!("{}-{}", report["kind"].as_str().unwrap(), report["job"].as_str().unwrap());
+        let kept = json!({ "received": ago(60 - i64::from(number)), "host": "q", "repository": "q", "report": report });
+        self.bench.write(&format!("data/reports/q/{slot}/20260101T0000{number:02}.000Z-{id}.json"), kept.to_string().as_bytes());
+    }
+
+    /// Looks; what people heard.
+    fn looks(&self) -> String {
+        self.ends(0)
+    }
+
+    fn ends(&self, code: i32) -> String {
+        let _ = fs::remove_file(self.bench.path("heard"));
+        self.bench.ends(&WATCH, code);
+        fs::read_to_string(self.bench.path("heard")).unwrap_or_default()
+    }
+}
+
+#[test]
+fn the_silence_of_a_host_is_told_once_and_so_is_its_end() {
+    let hub = Watched::new(|_| {});
+    hub.reports(1, 50, |_| {});
+    assert_eq!(hub.looks(), "", "10 minutes late: there is a grace of at least 15, and a run takes its time");
+    let hub = Watched::new(|_| {});
+    hub.reports(1, 20, |_| {});
+    let heard = hub.looks();
+    assert!(heard.starts_with("failure: ursula: job state of q: no run was reported since "), "{heard}");
+    assert!(heard.contains("the last success was 1 hour ago"), "{heard}");
+    assert_eq!(hub.looks(), "", "once");
+    hub.reports(2, 24 * 60, |_| {});
+    let heard = hub.looks();
+    assert!(heard.starts_with("recovery: ursula: over: job state of q: no run was reported"), "{heard}");
+    assert_eq!(hub.looks(), "");
+}
+
+#[test]
+fn what_a_host_reports_of_itself_is_told_too_unless_only_silence_is_asked_for() {
+    let failing = |report: &mut Value| {
+        (report["outcome"], report["error"]) = (json!("killed"), json!("it ended without a word"));
+        report["repositories"][0]["outcome"] = json!("killed");
+    };
+    let shrunk = |report: &mut Value| {
+        report["job"] = json!("photos");
+        report["repositories"][0]["anomalies"] = json!([{ "kind": "shrunk", "text": "the source shrank from 2 GiB to 3 MiB" }]);
+    };
+    let damaged =
+        |report: &mut Value| (report["job"], report["counts"]) = (json!("apps"), json!({ "sqlite_copies": 4, "integrity_failures": 1 }));
+    let drill = |report: &mut Value| {
+        failing(report);
+        (report["kind"], report["job"]) = (json!("drill"), json!("monthly"));
+    };
+    let hub = Watched::new(|_| {});
+    hub.reports(1, 24 * 60, failing);
+    hub.reports(2, 24 * 60, shrunk);
+    hub.reports(3, 24 * 60, damaged);
+    hub.reports(4, 24 * 60, drill);
+    let heard = hub.looks();
+    assert!(heard.starts_with("failure: ursula: 4 problems\n"), "{heard}");
+    for line in [
+        "job state of q: the last run ended with killed: it ended without a word; it never succeeded",
+        "job photos of q: the newest snapshot in hub: the source shrank from 2 GiB to 3 MiB",
+        "job apps of q: 1 of its SQLite databases are damaged",
+        "drill monthly of q: the last run ended with killed",
+    ] {
+        assert!(heard.contains(line), "{line} in {heard}");
+    }
+    let quiet = Watched::new(|config| config["hub"]["watch"] = json!({ "tell": ["silent"] }));
+    quiet.reports(1, 24 * 60, failing);
+    quiet.reports(2, 24 * 60, shrunk);
+    assert_eq!(quiet.looks(), "");
+}
+
+#[test]
+fn whoever_could_not_be_told_is_told_at_the_next_look() {
+    let hub = Watched::new(|config| config["hub"]["notify"]["timeout"] = json!("1s"));
+    hub.reports(1, 20, |_| {});
+    fs::create_dir(hub.bench.path("heard")).unwrap();
+    let failed = hub.bench.run(&WATCH);
+    let (_, error) = expect(failed, 1, "a receiver that fails");
+    assert!(error.contains("could not be told"), "{error}");
+    fs::remove_dir(hub.bench.path("heard")).unwrap();
+    assert!(hub.looks().starts_with("failure: "));
+    assert_eq!(hub.looks(), "");
+}
+
+#[test]
+fn services_that_watch_over_runs_are_not_told_of_news() {
+    // A check that is said to have failed would say so until the hub's next maintenance.
+    let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    nowhere.set_nonblocking(true).unwrap();
+    let url = format!("http://{}/ping/00000000-0000-0000-0000-000000000000", nowhere.local_addr().unwrap());
+    let hub = Watched::new(|config| config["hub"]["notify"]["healthchecks"] = json!({ "url": url }));
+    hub.reports(1, 20, |_| {});
+    assert!(hub.looks().starts_with("failure: "));
+    assert!(nowhere.accept().is_err(), "nobody came");
+}
+
+#[test]
+fn a_look_without_telling_changes_nothing_and_a_damaged_memory_is_said() {
+    let hub = Watched::new(|_| {});
+    hub.reports(1, 20, |_| {});
+    let look = hub.bench.json(&[&WATCH[..], &["--dry-run"]].concat());
+    assert_eq!((&look["began"][0]["cause"], &look["began"][0]["severity"]), (&json!("silent"), &json!("error")));
+    assert!(hub.looks().starts_with("failure: "), "nobody was told before");
+    hub.bench.write("data/own/watch.json", b"{");
+    let error = hub.bench.fails(&WATCH, 1);
+    assert!(error.contains("data/own/watch.json cannot be used") && error.contains("remove it"), "{error}");
+}
+
+#[test]
+fn maintenance_of_a_hub_ends_in_a_report_of_its_own() {
+    let hub = Watched::new(|_| {});
+    hub.bench.ok(&["hub", "maintain", "--config", "hub.json"]);
+    let folder = hub.bench.path("data/own/reports/maintain-hub");
+    let names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let report: Value = serde_json::from_slice(&fs::read(&names[0]).unwrap()).unwrap();
+    assert_eq!((names.len(), &report["outcome"], &report["host"]), (1, &json!("success"), &json!("ursula")));
+}
