@@ -16,9 +16,9 @@ const HOST: &str = r#"
 mkdir -p etc/systemd/system usr/bin usr/sbin usr/lib/systemd/system usr/lib64 var/lib var/log root
 for link in bin sbin lib lib64; do ln -s usr/$link $link; done
 for program in /usr/lib/systemd/{systemd,systemd-journald,systemd-executor,systemd-shutdown,system-generators/systemd-debug-generator} \
-    /usr/bin/{systemctl,sh,dash,bash,sleep,false}; do
+    /usr/bin/{systemctl,sh,dash,bash,sleep,false} $PROGRAM; do
     [ -e $program ] || continue
-    cp -a --parents $program .
+    [ $program = $PROGRAM ] || cp -a --parents $program .
     ldd $program | grep -o '/[^ )]*' | while read -r library; do
         mkdir -p .$(dirname $library)
         cp -L $library .$library
@@ -61,26 +61,26 @@ fn possible() -> bool {
 fn bench(relation: &str, unit: &str) -> Bench {
     let bench = Bench::with_repository();
     fs::create_dir(bench.path("host")).unwrap();
-    let made = Command::new("bash").args(["-euc", HOST]).current_dir(bench.path("host")).output().unwrap();
+    let program = env!("CARGO_BIN_EXE_hearth-backup");
+    let made = Command::new("bash").args(["-euc", HOST]).env("PROGRAM", program).current_dir(bench.path("host")).output().unwrap();
     expect(made, 0, "the host");
     bench.write("host/etc/systemd/system/ours.service", unit.as_bytes());
     fs::create_dir(bench.path(format!("host/etc/systemd/system/multi-user.target.{relation}"))).unwrap();
     let link = bench.path(format!("host/etc/systemd/system/multi-user.target.{relation}/ours.service"));
     std::os::unix::fs::symlink("../ours.service", link).unwrap();
-    let entries = fs::read_dir(bench.path("host")).unwrap().map(|entry| entry.unwrap());
-    let places: serde_json::Map<String, Value> =
-        entries.map(|entry| (format!("/{}", entry.file_name().to_str().unwrap()), json!(entry.path()))).collect();
-    let paths: Vec<String> = places.keys().cloned().collect();
+    // As that host would do it: its root directory is `/`. What is ours lies where it is left out.
+    let script = "for path in mnt proc; do mkdir host/$path; done; touch host/program; mount --rbind . host/mnt; mount --rbind /proc host/proc; \
+                  mount --bind \"$PROGRAM\" host/program; \
+                  exec chroot host /program backup --repo /mnt/repo --key /mnt/hearth-writer.key --state /mnt/state-there --host there \
+                  --exclude /mnt --exclude /proc --exclude /program /";
+    let mut saves = Command::new("unshare");
+    saves.args(["--mount", "--propagation", "private", "sh", "-ec", script]).current_dir(bench.path("."));
+    saves.env("PROGRAM", env!("CARGO_BIN_EXE_hearth-backup")).stdin(Stdio::null());
+    expect(saves.output().unwrap(), 0, "backup");
     let drill =
         json!({ "repository": "main", "key": bench.path("hearth-restore.key"), "scratch": bench.path("scratch"), "bootTimeout": "3min" });
-    let config = json!({
-        "readFrom": places,
-        "repositories": { "main": { "url": bench.path("repo"), "writerKey": bench.path("hearth-writer.key") } },
-        "jobs": { "host": { "paths": paths, "repositories": ["main"] } },
-        "drills": { "weekly": drill },
-    });
+    let config = json!({ "repositories": { "main": { "url": bench.path("repo") } }, "drills": { "weekly": drill } });
     bench.write("config.json", config.to_string().as_bytes());
-    bench.ok(&["run", "host", "--config", "config.json"]);
     bench
 }
 

@@ -205,7 +205,7 @@ fn a_dump_that_is_lost_in_part_or_holds_other_rows_fails_the_drill() {
     source.fill();
     let bench = Bench::with_repository();
     let place = source.folder.path().join("app.dump");
-    source.ok("pg_dump", &["--format=custom", "--compress=0", "--file", place.to_str().unwrap(), "app"]);
+    source.ok("pg_dump", &["--format=custom", "--compress=0", "--no-owner", "--file", place.to_str().unwrap(), "app"]);
     let dump = fs::read(&place).unwrap();
     let rows = |users: u64| {
         let table = |name: &str, rows: u64| json!({ "schema": "public", "table": name, "rows": rows });
@@ -251,7 +251,8 @@ fn what_a_hostile_dump_runs_stays_in_the_sandbox() {
     ];
     let checks: String = holds.iter().enumerate().map(|(rank, hold)| format!("test {hold} || exit 2{rank}; ")).collect();
     for (end, code) in [(0, 0), (7, 1)] {
-        let program = format!("test -d /drill || exit 0; touch {} /etc/hearth-was-here; {checks} exit {end}", escaped.display());
+        let program =
+            format!("cat >/dev/null; test -d /drill || exit 0; touch {} /etc/hearth-was-here; {checks} exit {end}", escaped.display());
         source.sql(
             "app",
             &format!(
@@ -261,7 +262,7 @@ fn what_a_hostile_dump_runs_stays_in_the_sandbox() {
             ),
         );
         let place = source.folder.path().join("app.dump");
-        source.ok("pg_dump", &["--format=custom", "--compress=0", "--file", place.to_str().unwrap(), "app"]);
+        source.ok("pg_dump", &["--format=custom", "--compress=0", "--no-owner", "--file", place.to_str().unwrap(), "app"]);
         let globals = format!("\\! touch {} /etc/hearth-was-here\n", escaped.display());
         save_as_dumps(&bench, &[("app.dump", &fs::read(&place).unwrap()), ("globals.sql", globals.as_bytes())], &json!({}));
         let tests = drill(&bench, code);
