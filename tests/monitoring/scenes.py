@@ -69,7 +69,7 @@ def healthy():
             'repository_objects{repository="nas"}': 2000, 'repository_quota_objects{repository="nas"}': 1e6,
             'repository_snapshots{repository="nas"}': 20, 'repository_last_drill_timestamp_seconds{repository="nas"}': -5 * DAY,
             'repository_verify_timestamp_seconds{repository="nas"}': -5 * HOUR, 'repository_read_in_full_timestamp_seconds{repository="nas"}': -29 * DAY,
-            'repository_verify_within_seconds{repository="nas"}': 30 * DAY, 'repository_upkeep_problems{repository="nas"}': 0,
+            'repository_prune_timestamp_seconds{repository="nas"}': -5 * HOUR, 'repository_verify_within_seconds{repository="nas"}': 30 * DAY, 'repository_upkeep_problems{repository="nas"}': 0,
             'mirror_success{repository="nas",mirror="friend"}': 1, 'mirror_last_success_timestamp_seconds{repository="nas",mirror="friend"}': -4 * HOUR,
         },
         "up": {"hub": 1, "nas": 1},
@@ -130,6 +130,8 @@ OLD = (
 )
 since = {f'last_success_timestamp_seconds{{{RUN},repository="{name}"}}': -8 * DAY for name in ("hub", "cloud")}
 scene("a job without a schedule is old", both({**since, f"overdue_timestamp_seconds{{{RUN}}}": None}), at=2, alerts=[OLD])
+nearly = {series: value + 2 * HOUR - 120 for series, value in since.items()}
+scene("a job without a schedule is old since two minutes", both({**nearly, f"overdue_timestamp_seconds{{{RUN}}}": None}), at=2, alerts=[])
 scene("a job that runs monthly is old, as it may be", both({**since, f"overdue_timestamp_seconds{{{RUN}}}": 20 * DAY}), at=2, alerts=[])
 scene("a job without a schedule is young", both({f"overdue_timestamp_seconds{{{RUN}}}": None}), at=2, alerts=[])
 
@@ -148,6 +150,7 @@ def failing(runs):
     )
 
 
+scene("a job without a schedule is old and fails", both({**failed, **since, f"overdue_timestamp_seconds{{{RUN}}}": None}), at=2, alerts=[failing(1)])
 scene("a run failed", both(failed), at=2, alerts=[FAILED])
 scene("a run failed, and the job is overdue since", both({**failed, f"overdue_timestamp_seconds{{{RUN}}}": HOUR}), at=2, alerts=[FAILED])
 scene("three runs failed", both({**failed, f"runs_failed_in_a_row{{{RUN}}}": 3}), at=2, alerts=[failing(3)])
@@ -346,7 +349,8 @@ HUB_DOWN = (
     "Prometheus gets no metrics from the hub hub:443. Hosts can probably bring no backups there, and nothing that only the hub knows is watched. See whether the machine is up, then "
     "`systemctl status hearth-backup-hub.service` there. If it answers others, look at the token of Prometheus.", "runbooks/hub-lost.md",
 )
-before = healthy()["hub"] | {f'overdue_timestamp_seconds{{host="web",job="db"}}': HOUR}
+manual = {series: value for series, value in job_series(success=-8 * DAY + HOUR, host="web", job="manual", repositories=("hub",)).items() if "overdue" not in series}
+before = healthy()["hub"] | manual | {f'overdue_timestamp_seconds{{host="web",job="db"}}': HOUR}
 vanished = {series: f"{value}x6 stale" for series, value in before.items()}
 scene("the hub is gone, and with it all that it knows of hosts", {"hub": vanished, "up": {"hub": "1x6 0x600"}}, at=2, alerts=[HUB_DOWN])
 scene("the hub is gone for five minutes", {"hub": vanished, "up": {"hub": "1x6 0x600"}}, at=2 / 3, alerts=[])
@@ -357,6 +361,7 @@ scene("the hub's page is there, and is no longer its own", {"hub": vanished}, at
 scene("the hub was never seen", {"hub": {series: None for series in before}, "up": {"hub": 0}}, at=2, alerts=[HUB_DOWN])
 long("the hub is a target no more", {"hub": {series: f"{value}x1 stale" for series, value in before.items()}, "up": {"hub": "1x1 stale"}, "drills": drilled}, at=24, alerts=[
     ("HearthBackupStale", "critical", {"host": "web", "job": "db"}, "web has not run its backup db", STALE[4].replace("state", "db").replace("nas", "web").replace("1h 0m 0s", "23h 0m 0s"), STALE[5]),
+    ("HearthBackupOld", "warning", {"host": "web", "job": "manual"}, *(text.replace("state", "manual").replace("nas", "web").replace("8d 2h", "8d 23h") for text in OLD[3:5]), OLD[5]),
 ])
 
 DAMAGE = (
@@ -380,7 +385,10 @@ LATE = (
     "See `systemctl status hearth-backup-hub-maintain.timer` on the hub.", "monitoring/job-fails.md#the-hubs-housekeeping",
 )
 scene("the hub keeps house no more, so that not all was read in time", {"hub": {**not_kept, **own_late, 'repository_read_in_full_timestamp_seconds{repository="nas"}': -60 * DAY}}, at=2, alerts=[LATE])
-never_kept = {'repository_verify_timestamp_seconds{repository="nas"}': None, 'repository_read_in_full_timestamp_seconds{repository="nas"}': None}
+no_verify = {'repository_verify_within_seconds{repository="nas"}': None, 'repository_read_in_full_timestamp_seconds{repository="nas"}': None}
+scene("the hub shall not verify any more", {"hub": {**not_kept, **no_verify}}, at=2, alerts=[])
+scene("the hub shall not verify, and keeps house no more", {"hub": {**no_verify, **not_kept, 'repository_prune_timestamp_seconds{repository="nas"}': -4 * DAY}}, at=2, alerts=[LATE])
+never_kept = {'repository_prune_timestamp_seconds{repository="nas"}': None, 'repository_verify_timestamp_seconds{repository="nas"}': None, 'repository_read_in_full_timestamp_seconds{repository="nas"}': None}
 long("the hub has not kept house yet", {"hub": never_kept}, at=71, alerts=[])
 long("the hub never kept house", {"hub": never_kept}, at=74, alerts=[(
     "HearthBackupUpkeepNever", "warning", {"repository": "nas"}, "The hub has never kept house in nas",
