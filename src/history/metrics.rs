@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::{Copies, JobRepository, JobStatus, Page, State};
-use crate::model::report::{AnomalyKind, Disk, Kind};
+use crate::model::report::{AnomalyKind, Disk, DrillFigures, Kind};
 
 /// Adds those of all jobs to a page.
 pub fn of_jobs(jobs: &[JobStatus], page: &mut Page) {
     backups(jobs, page);
     repositories(jobs, page);
     tasks(jobs, page);
+    drills(jobs, page);
     clocks(jobs, page);
 }
 
@@ -139,6 +140,42 @@ fn tasks(jobs: &[JobStatus], page: &mut Page) {
     for (metric, help, value) in figures {
         page.gauge(metric, help, tasks.iter().map(|(job, name)| (labels(job, name), value(job))));
     }
+}
+
+/// Each drill, by the repository that it tries.
+fn drills(jobs: &[JobStatus], page: &mut Page) {
+    let drills = named(jobs, |kind| kind == Kind::Drill);
+    let places = || drills.iter().flat_map(|(job, name)| job.repositories.iter().map(move |there| (*job, *name, there)));
+    let labels = |job: &JobStatus, name: &str, there: &JobRepository| {
+        vec![("host", job.host.clone()), ("drill", name.to_owned()), ("repository", there.name.clone())]
+    };
+    page.gauge(
+        "drill_last_success_timestamp_seconds",
+        "When a drill last restored what it should.",
+        places().map(|(job, name, there)| (labels(job, name, there), seconds(there.last_success))),
+    );
+    page.gauge(
+        "drill_success",
+        "Whether the last drill did.",
+        places().map(|(job, name, there)| (labels(job, name, there), Some(truth(there.outcome.is_success())))),
+    );
+    let figures: [(&str, &str, fn(&DrillFigures) -> Option<f64>); 4] = [
+        ("drill_restore_seconds", "How long the last restore of a drill took.", |it| Some(it.restore_milliseconds as f64 / 1000.0)),
+        ("drill_restored_bytes", "What it brought back.", |it| Some(it.bytes as f64)),
+        ("drill_bytes_per_second", "How fast.", |it| it.bytes_per_second.map(|rate| rate as f64)),
+        ("drill_recovery_seconds", "How long everything in the repository would take at that speed.", |it| {
+            it.recovery_seconds.map(|time| time as f64)
+        }),
+    ];
+    for (metric, help, value) in figures {
+        let samples = places().map(|(job, name, there)| (labels(job, name, there), job.drill.as_ref().and_then(value)));
+        page.gauge(metric, help, samples);
+    }
+    let ages = places().map(|(job, name, there)| {
+        let age = job.drill.as_ref().and_then(|drill| Some(job.last_run.as_ref()?.started.duration_since(drill.snapshot_time?)));
+        (labels(job, name, there), age.map(|age| age.as_secs().max(0) as f64))
+    });
+    page.gauge("drill_snapshot_age_seconds", "How old the snapshot was that the last drill restored.", ages);
 }
 
 /// How far the clocks of hosts are ahead, by the newest report of each.

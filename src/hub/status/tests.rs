@@ -35,6 +35,7 @@ fn entry(started: i64, outcome: Outcome, change: impl FnOnce(&mut Report)) -> Ar
         error: None,
         repositories: vec![run],
         phases: Vec::new(),
+        drill: None,
         counts: BTreeMap::new(),
         warning_count: 0,
         warnings: Vec::new(),
