@@ -216,7 +216,8 @@ fn id(scene: &Scene) -> String {
 #[test]
 fn a_hub_that_was_lost_comes_back_from_a_mirror_and_the_host_goes_on() {
     let mut scene = Scene::new();
-    // Without Garage the mirror is a disk, which needs no key and is not asked for one.
+    // Without Garage the mirror is a disk, which is not asked for the key.
+    scene.write("none", "AWS_ACCESS_KEY_ID=none\nAWS_SECRET_ACCESS_KEY=none\n");
     let node = bucket(&scene);
     let (place, credentials) = match &node {
         Some(node) => (node.location(), node.credentials().display().to_string()),
@@ -230,7 +231,7 @@ fn a_hub_that_was_lost_comes_back_from_a_mirror_and_the_host_goes_on() {
     scene.sh("hub", "systemctl stop hearth-backup-hub.service");
     let data = scene.path("hub/data");
     fs::remove_dir_all(&data).unwrap();
-    fs::create_dir(&data).unwrap();
+    scene.make_data();
     let mirror = format!("{place}#{}", id(&scene));
     let filled = [("DATA", data.to_str().unwrap()), ("NAME", "nas"), ("MIRROR", &mirror), ("HEARTH_CREDENTIALS_FILE", &credentials)];
     scene.fill("hub", &filled);
@@ -239,6 +240,8 @@ fn a_hub_that_was_lost_comes_back_from_a_mirror_and_the_host_goes_on() {
     scene.fill("nas", &[("JOB", &job)]);
     scene.play("hub-lost.md");
     assert!(scene.is_active("hub", "hearth-backup-hub.service") && scene.is_active("hub", "hearth-backup-hub-maintain.timer"));
+    let others = scene.sh("hub", "find ../data ! -user \"$(stat -c %U ../data)\"");
+    assert_eq!(others, "", "the hub's user owns everything");
     let key = scene.at("admin/restore.key");
     scene.sh("admin", &format!("hearth-backup restore latest --repo '{}' --key '{key}' --target out --verify", scene.at(STORED)));
     assert_eq!(restored(&scene, "admin/home/out"), tree(&scene.path("nas/srv")));

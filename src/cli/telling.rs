@@ -42,7 +42,7 @@ impl Audience {
             Subject::Job(name) => config.job(name)?.notify.as_ref(),
             Subject::Mirror(name) => config.mirror(name)?.notify.as_ref(),
             Subject::Maintain(name) => config.repository(name)?.notify.as_ref(),
-            Subject::Drill(_) => None,
+            Subject::Drill(name) => config.drill(name)?.notify.as_ref(),
             Subject::Hub => match &config.hub {
                 Some(hub) => hub.notify.as_ref(),
                 None => return Err(UsageError::new("the configuration has no `hub`; name a job, or a mirror with --mirror")),

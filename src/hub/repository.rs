@@ -19,6 +19,7 @@ use crate::sealed::SealedError;
 use crate::sealed::repository::{Repository, Trust};
 use crate::store::hub::is_name;
 use crate::store::hub::protocol::{Reason, Refusal, Usage};
+use crate::store::owner;
 use crate::store::{DirectoryStore, Folder, ObjectName, Store as _, StoreError, StoreErrorKind};
 
 const FOLDER: &str = "repositories";
@@ -83,7 +84,10 @@ impl Repositories {
     /// # Errors
     /// If it cannot be made.
     pub fn make(&self, name: &str) -> Result<(), StoreError> {
-        DirectoryStore::create(self.path(name)).map(|_| ())
+        let path = self.path(name);
+        // Also where root makes it: everything here belongs to whoever the hub runs as.
+        owner::make_folder(&path).map_err(|error| StoreError::io("make the directory", path.display(), error))?;
+        DirectoryStore::create(path).map(|_| ())
     }
 
     /// Opens one. This reads the disk.

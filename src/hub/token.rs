@@ -29,6 +29,7 @@ use crate::config::{self, Credentials, HubHost, SecretError};
 use crate::model::id::{WriterId, hex};
 use crate::store::durable;
 use crate::store::hub::is_name;
+use crate::store::owner::Owner;
 
 /// What tokens begin with, so that they are recognised where they do not belong.
 const PREFIX: &str = "hbt_";
@@ -242,10 +243,23 @@ impl Tokens {
         })
     }
 
+    /// The file that is held meanwhile. A new one belongs to whoever the directory belongs to, also where root makes it.
+    fn lock_file(&self) -> io::Result<File> {
+        let path = self.data.join(LOCK);
+        match OpenOptions::new().create_new(true).append(true).mode(0o600).open(&path) {
+            Ok(made) => {
+                Owner::of(&File::open(&self.data)?)?.receives(&made);
+                Ok(made)
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => OpenOptions::new().append(true).open(&path),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Changes the file, one process after the other; readers see it as it was or as it will be.
     fn change<T>(&self, change: impl FnOnce(&mut Contents) -> Result<T, TokenError>) -> Result<T, TokenError> {
         let failed = |error| TokenError::Io(self.path(), error);
-        let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(self.data.join(LOCK)).map_err(failed)?;
+        let lock = self.lock_file().map_err(failed)?;
         lock.lock().map_err(failed)?;
         let mut contents = self.load()?;
         let result = change(&mut contents)?;
@@ -350,6 +364,21 @@ mod tests {
         let other = format!("{PREFIX}{}_{}", made.token.id, "A".repeat(43));
         for wrong in ["", "hbt_", "hbt_x_y", other.as_str(), &made.text[1..], secret] {
             assert_eq!(tokens.find(wrong).unwrap(), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_root_changes_stays_readable_for_whoever_the_hub_runs_as() {
+        if !nix::unistd::geteuid().is_root() {
+            println!("SKIPPED: only root can write for others");
+            return;
+        }
+        let (tokens, folder) = tokens();
+        std::os::unix::fs::chown(folder.path(), Some(1234), Some(1235)).unwrap();
+        tokens.add("nas", Role::Writer, Some("nas")).unwrap();
+        tokens.revoke("nas").unwrap();
+        for name in [FILE, LOCK] {
+            assert_eq!(std::fs::metadata(folder.path().join(name)).unwrap().uid(), 1234, "{name}");
         }
     }
 

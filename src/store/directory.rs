@@ -15,7 +15,6 @@
 mod direct;
 mod folders;
 mod listing;
-mod owner;
 mod staged;
 
 use std::fs::{DirBuilder, File};

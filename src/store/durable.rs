@@ -1,20 +1,23 @@
 //! Small files of this program's own that are replaced whole: after a crash there is the old one or the new one.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
-/// Writes a file, for its owner only, and the directory that it lies in if that is not there.
+use super::owner::{self, Owner};
+
+/// Writes a file, for its owner only, and the directory that it lies in if that is not there. Where root writes it, it belongs to whoever that
+/// directory belongs to.
 ///
 /// # Errors
 /// If it cannot be made durable; what was there stays.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    owner::make_folder(folder)?;
     // A name of its own: two that write the same file at once do not write into each other's.
     let mut file = tempfile::Builder::new().prefix(".").suffix(".tmp").tempfile_in(folder)?;
     file.write_all(bytes)?;
+    Owner::of(&File::open(folder)?)?.receives(file.as_file());
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     File::open(folder)?.sync_all()
@@ -65,5 +68,27 @@ mod tests {
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
         remove(&path).and_then(|()| remove(&path)).unwrap();
         assert_eq!(read(&path, 10).unwrap(), None);
+    }
+
+    #[test]
+    fn what_root_writes_belongs_to_the_owner_of_the_folder_and_no_link_leads_elsewhere() {
+        use std::os::unix::fs::{MetadataExt as _, chown, symlink};
+        if !nix::unistd::geteuid().is_root() {
+            println!("SKIPPED: only root can write for others");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let (theirs, ours) = (folder.path().join("theirs"), folder.path().join("ours"));
+        fs::create_dir(&theirs).and_then(|()| fs::create_dir(&ours)).unwrap();
+        chown(&theirs, Some(1234), Some(1235)).unwrap();
+        let path = theirs.join("new/file");
+        replace(&path, b"first").unwrap();
+        for made in [path.parent().unwrap(), &path] {
+            let made = fs::metadata(made).unwrap();
+            assert_eq!((made.uid(), made.gid()), (1234, 1235));
+        }
+        symlink(ours.join("absent"), theirs.join("trap")).unwrap();
+        assert!(replace(&theirs.join("trap/file"), b"x").is_err());
+        assert_eq!(fs::read_dir(&ours).unwrap().count(), 0);
     }
 }

@@ -24,6 +24,7 @@ pub mod memory;
 mod name;
 pub mod object;
 pub mod open;
+pub mod owner;
 mod pieces;
 pub mod requests;
 pub mod sftp;

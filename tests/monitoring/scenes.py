@@ -69,7 +69,7 @@ def healthy():
             'repository_objects{repository="nas"}': 2000, 'repository_quota_objects{repository="nas"}': 1e6,
             'repository_snapshots{repository="nas"}': 20, 'repository_last_drill_timestamp_seconds{repository="nas"}': -5 * DAY,
             'repository_verify_timestamp_seconds{repository="nas"}': -5 * HOUR, 'repository_read_in_full_timestamp_seconds{repository="nas"}': -29 * DAY,
-            'repository_verify_within_seconds{repository="nas"}': 30 * DAY, 'repository_upkeep_problems{repository="nas"}': 0,
+            'repository_prune_timestamp_seconds{repository="nas"}': -5 * HOUR, 'repository_verify_within_seconds{repository="nas"}': 30 * DAY, 'repository_upkeep_problems{repository="nas"}': 0,
             'mirror_success{repository="nas",mirror="friend"}': 1, 'mirror_last_success_timestamp_seconds{repository="nas",mirror="friend"}': -4 * HOUR,
         },
         "up": {"hub": 1, "nas": 1},
@@ -130,6 +130,8 @@ OLD = (
 )
 since = {f'last_success_timestamp_seconds{{{RUN},repository="{name}"}}': -8 * DAY for name in ("hub", "cloud")}
 scene("a job without a schedule is old", both({**since, f"overdue_timestamp_seconds{{{RUN}}}": None}), at=2, alerts=[OLD])
+nearly = {series: value + 2 * HOUR - 120 for series, value in since.items()}
+scene("a job without a schedule is old since two minutes", both({**nearly, f"overdue_timestamp_seconds{{{RUN}}}": None}), at=2, alerts=[])
 scene("a job that runs monthly is old, as it may be", both({**since, f"overdue_timestamp_seconds{{{RUN}}}": 20 * DAY}), at=2, alerts=[])
 scene("a job without a schedule is young", both({f"overdue_timestamp_seconds{{{RUN}}}": None}), at=2, alerts=[])
 
@@ -148,6 +150,7 @@ def failing(runs):
     )
 
 
+scene("a job without a schedule is old and fails", both({**failed, **since, f"overdue_timestamp_seconds{{{RUN}}}": None}), at=2, alerts=[failing(1)])
 scene("a run failed", both(failed), at=2, alerts=[FAILED])
 scene("a run failed, and the job is overdue since", both({**failed, f"overdue_timestamp_seconds{{{RUN}}}": HOUR}), at=2, alerts=[FAILED])
 scene("three runs failed", both({**failed, f"runs_failed_in_a_row{{{RUN}}}": 3}), at=2, alerts=[failing(3)])
@@ -182,6 +185,8 @@ CHANGED = (
 scene("nearly every file changed", anomaly("changed", "hub", "cloud"), at=2, alerts=[CHANGED])
 changed_and_grown = both({**anomaly("changed", "hub", "cloud")["hub"], **anomaly("grown", "hub", "cloud")["hub"]})
 scene("nearly every file changed, and there are twice as many", changed_and_grown, at=2, alerts=[CHANGED])
+changed_and_shrunk = both({**anomaly("changed", "hub", "cloud")["hub"], **anomaly("shrunk", "hub", "cloud")["hub"]})
+scene("nearly every file changed, and there are half as many", changed_and_shrunk, at=2, alerts=[CHANGED])
 scene("a snapshot shrank", anomaly("shrunk", "hub"), at=2, alerts=[(
     "HearthBackupSnapshotShrunk", "critical", STATE, "The snapshot of state on nas has shrunk to half or less",
     "The last snapshot of state on nas, in hub, has at most half of the bytes or files of the one before. Something was deleted, or a disk is not mounted. `hearth-backup diff` names what is gone. "
@@ -254,6 +259,7 @@ scene("the hub's housekeeping was killed", {"hub": task("runs_failed_in_a_row", 
 )])
 own_late = {**task("overdue_timestamp_seconds", "maintain", "hub/all", HOUR, host="fort"), **task("overdue_timestamp_seconds", "mirror", "hub/friend", HOUR, host="fort")}
 own_old = task("last_success_timestamp_seconds", "mirror", "hub/friend", -9 * DAY, host="fort")
+scene("housekeeping on a host is overdue for two minutes", both(task("overdue_timestamp_seconds", "maintain", "hub", 2 * HOUR - 120)), at=2, alerts=[])
 scene("housekeeping on a host is overdue", both(task("overdue_timestamp_seconds", "maintain", "hub", HOUR)), at=2, alerts=[TASK_LATE])
 kept_house = {**alone, "nas": {**alone["nas"], **task("overdue_timestamp_seconds", "maintain", "hub", 4 * HOUR)}}
 all_gone = {series: f"{value}x6 stale" for series, value in kept_house["nas"].items()}
@@ -294,6 +300,7 @@ USB_BEHIND = (
     "The host nas has not brought the mirror usb up to date in time: if the repository is lost, what came since is lost. See whether the host is up, then `systemctl list-timers 'hearth-backup*'` there.",
     "monitoring/job-fails.md#mirrors",
 )
+scene("a mirror of a host is overdue for two minutes", both(task("overdue_timestamp_seconds", "mirror", "usb", 2 * HOUR - 120)), at=2, alerts=[])
 scene("a mirror of a host is overdue", both(task("overdue_timestamp_seconds", "mirror", "usb", HOUR)), at=2, alerts=[USB_BEHIND])
 scene("a mirror of a host has failed for nine days", both({**task("runs_failed_in_a_row", "mirror", "usb", 9), **task("last_success_timestamp_seconds", "mirror", "usb", -9 * DAY)}), at=2, alerts=[USB_BEHIND])
 
@@ -329,6 +336,7 @@ def never_drilled(repository):
 
 
 scene("the last drill is five weeks old", {"hub": {'repository_last_drill_timestamp_seconds{repository="nas"}': -36 * DAY}}, at=2, alerts=[no_drill("nas")])
+scene("one drill is old, and another tried the same repository since", {"hub": {f"drill_last_success_timestamp_seconds{{{weekly}}}": -36 * DAY}}, at=2, alerts=[])
 undrilled = {'repository_last_drill_timestamp_seconds{repository="nas"}': None}
 long("a repository is new", {"hub": undrilled}, at=71, alerts=[])
 long("a repository never had a drill", {"hub": undrilled}, at=74, alerts=[never_drilled("nas")])
@@ -346,7 +354,8 @@ HUB_DOWN = (
     "Prometheus gets no metrics from the hub hub:443. Hosts can probably bring no backups there, and nothing that only the hub knows is watched. See whether the machine is up, then "
     "`systemctl status hearth-backup-hub.service` there. If it answers others, look at the token of Prometheus.", "runbooks/hub-lost.md",
 )
-before = healthy()["hub"] | {f'overdue_timestamp_seconds{{host="web",job="db"}}': HOUR}
+manual = {series: value for series, value in job_series(success=-8 * DAY + HOUR, host="web", job="manual", repositories=("hub",)).items() if "overdue" not in series}
+before = healthy()["hub"] | manual | {f'overdue_timestamp_seconds{{host="web",job="db"}}': HOUR}
 vanished = {series: f"{value}x6 stale" for series, value in before.items()}
 scene("the hub is gone, and with it all that it knows of hosts", {"hub": vanished, "up": {"hub": "1x6 0x600"}}, at=2, alerts=[HUB_DOWN])
 scene("the hub is gone for five minutes", {"hub": vanished, "up": {"hub": "1x6 0x600"}}, at=2 / 3, alerts=[])
@@ -357,6 +366,7 @@ scene("the hub's page is there, and is no longer its own", {"hub": vanished}, at
 scene("the hub was never seen", {"hub": {series: None for series in before}, "up": {"hub": 0}}, at=2, alerts=[HUB_DOWN])
 long("the hub is a target no more", {"hub": {series: f"{value}x1 stale" for series, value in before.items()}, "up": {"hub": "1x1 stale"}, "drills": drilled}, at=24, alerts=[
     ("HearthBackupStale", "critical", {"host": "web", "job": "db"}, "web has not run its backup db", STALE[4].replace("state", "db").replace("nas", "web").replace("1h 0m 0s", "23h 0m 0s"), STALE[5]),
+    ("HearthBackupOld", "warning", {"host": "web", "job": "manual"}, *(text.replace("state", "manual").replace("nas", "web").replace("8d 2h", "8d 23h") for text in OLD[3:5]), OLD[5]),
 ])
 
 DAMAGE = (
@@ -380,7 +390,10 @@ LATE = (
     "See `systemctl status hearth-backup-hub-maintain.timer` on the hub.", "monitoring/job-fails.md#the-hubs-housekeeping",
 )
 scene("the hub keeps house no more, so that not all was read in time", {"hub": {**not_kept, **own_late, 'repository_read_in_full_timestamp_seconds{repository="nas"}': -60 * DAY}}, at=2, alerts=[LATE])
-never_kept = {'repository_verify_timestamp_seconds{repository="nas"}': None, 'repository_read_in_full_timestamp_seconds{repository="nas"}': None}
+no_verify = {'repository_verify_within_seconds{repository="nas"}': None, 'repository_read_in_full_timestamp_seconds{repository="nas"}': None}
+scene("the hub shall not verify any more", {"hub": {**not_kept, **no_verify}}, at=2, alerts=[])
+scene("the hub shall not verify, and keeps house no more", {"hub": {**no_verify, **not_kept, 'repository_prune_timestamp_seconds{repository="nas"}': -4 * DAY}}, at=2, alerts=[LATE])
+never_kept = {'repository_prune_timestamp_seconds{repository="nas"}': None, 'repository_verify_timestamp_seconds{repository="nas"}': None, 'repository_read_in_full_timestamp_seconds{repository="nas"}': None}
 long("the hub has not kept house yet", {"hub": never_kept}, at=71, alerts=[])
 long("the hub never kept house", {"hub": never_kept}, at=74, alerts=[(
     "HearthBackupUpkeepNever", "warning", {"repository": "nas"}, "The hub has never kept house in nas",
@@ -398,6 +411,7 @@ SKEW = (
     "When the newest report of web came, its clock and the hub's were 10m 0s apart. Times of its snapshots are wrong, and alerts that go by its schedule come too early or too late. See `timedatectl` on both.",
     "monitoring/job-fails.md#clocks",
 )
+scene("a killed run is told of late", {"hub": {'clock_skew_seconds{host="web"}': "0x14 -30000x20"}}, at=2, alerts=[])
 scene("a clock is slow", {"hub": {'clock_skew_seconds{host="web"}': -600}}, at=2, alerts=[SKEW])
 scene("a clock is fast", {"hub": {'clock_skew_seconds{host="web"}': 600}}, at=2, alerts=[SKEW])
 

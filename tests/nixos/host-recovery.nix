@@ -1,4 +1,5 @@
-# A host burns down. An empty machine gets its repository, its files, its databases, and goes on with its history.
+# A host burns down. An empty machine gets its repository, and by the steps of docs/runbooks/whole-host.md its files, its databases, and goes on
+# with its history.
 {
   name = "hearth-backup-host-recovery";
 
@@ -23,6 +24,11 @@
             enable = true;
             ensureUsers = [ { name = "app"; } ];
           };
+          # Stands for what uses the files and the database.
+          systemd.services.app = {
+            wantedBy = [ "multi-user.target" ];
+            script = "exec sleep infinity";
+          };
           users.users.app = {
             isSystemUser = true;
             group = "app";
@@ -40,5 +46,10 @@
       };
     };
 
-  testScript = builtins.readFile ./common/prelude.py + builtins.readFile ./host-recovery.py;
+  testScript = ''
+    WHOLE_HOST = ${builtins.toJSON (builtins.readFile ../../docs/runbooks/whole-host.md)}
+  ''
+  + builtins.readFile ./common/prelude.py
+  + builtins.readFile ./common/runbook.py
+  + builtins.readFile ./host-recovery.py;
 }

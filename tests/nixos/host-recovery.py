@@ -19,20 +19,36 @@ with subtest("the repository and the restore key reach the new machine; the disk
     new.wait_until_succeeds("curl -sf http://old:8000/all.tar | tar -C / -xf -", timeout=60)
     old.crash()
 
-with subtest("files come back with owners, modes and ACLs"):
-    new.succeed(f"hearth-backup restore latest --in-place --exclude /@postgresql {RESTORE} --trust-new-repository")
+with subtest("the steps of the runbook, from the files to the next snapshot; what is mounted at /mnt there is the root already"):
+    new.wait_for_unit("postgresql.service")
+    new.wait_for_unit("app.service")
+    repository = _json.loads(new.succeed("hearth-backup --json stats --repo /srv/backup/q --trust-new-repository"))["repository"]
+    follow(
+        {"new": new},
+        WHOLE_HOST,
+        {
+            "HEARTH_REPO": f"/srv/backup/q#{repository}",
+            "HEARTH_TOKEN_FILE": None,
+            "HEARTH_KEY": "/root/restore.key",
+            "TARGET": "/",
+            "HOST": "q",
+            "SNAP": "latest",
+            "SERVICES": "app.service",
+            "DATABASES": "app",
+        },
+    )
+    new.require_unit_state("app.service", "active")
+
+with subtest("files came back with owners, modes and ACLs"):
     assert new.succeed("sha256sum < /var/lib/app/blob") == digest
     assert new.succeed("stat -c '%U %a' /var/lib/app") == "app 750\n"
     assert "user:postgres:r" in new.succeed("getfacl -p /var/lib/app/blob")
     assert new.succeed("cat /etc/machine-notes") == "notes\n"
 
-with subtest("databases come back with their owners"):
-    new.wait_for_unit("postgresql.service")
-    new.succeed(f"hearth-backup restore-db latest app {RESTORE}")
+with subtest("databases came back with their owners"):
     assert new.succeed("runuser -u app -- psql -tAc 'SELECT count(*) FROM t' app") == "1000\n"
 
 with subtest("the new machine goes on with the history of the old one"):
-    back_up(new)
     listed = snapshots(new)
     assert len(listed) == 2, listed
     assert {snapshot["host"] for snapshot in listed} == {"q"}, listed

@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 use super::book::{self, Kind};
 use super::times;
 
+/// The user of the hub.
+const NOBODY: u32 = 65534;
+
 /// Files, machines, and what the reader of a runbook fills in.
 pub struct Scene {
     folder: tempfile::TempDir,
@@ -36,13 +39,16 @@ impl Scene {
             Self { folder, own: HashMap::new(), values: BTreeMap::new(), asked: BTreeSet::new(), hub: String::new(), sample: 0 };
         fs::create_dir(scene.path("bin")).unwrap();
         let program = std::env::var_os("HEARTH_TEST_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_hearth-backup").into());
-        symlink(program, scene.path("bin/hearth-backup")).unwrap();
+        // Another name and no link: the hub's user may not look into root's folders.
+        let own = scene.path("bin/hearth-backup");
+        fs::hard_link(&program, &own).or_else(|_| fs::copy(&program, &own).map(drop)).unwrap();
         symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stand_ins/units.sh"), scene.path("bin/systemctl")).unwrap();
         println!("played by a stand-in: systemctl");
         ["hub", "nas", "admin"].iter().for_each(|machine| scene.machine(machine));
         // Somebody else may take it before the hub does; it then does not start, and the test fails.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         scene.hub = format!("http://127.0.0.1:{port}");
+        scene.make_data();
         scene.serve("hub", port);
         scene.sh("hub", "systemctl start hearth-backup-hub.service");
         scene.sample = super::sample::fill(&scene.path("nas/srv"));
@@ -140,11 +146,24 @@ impl Scene {
         self.path(format!("{machine}/units/{name}/active")).exists()
     }
 
-    /// The units of a hub at a machine.
+    /// An empty directory for the hub, of its own user, as systemd makes it.
+    pub fn make_data(&self) {
+        fs::create_dir(self.path("hub/data")).unwrap();
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::fs::chown(self.path("hub/data"), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+    }
+
+    /// The units of a hub at a machine. It runs as a user of its own where root may see to that.
     pub fn serve(&self, machine: &str, port: u16) {
         let start = format!(
-            "setsid hearth-backup hub serve --data {data} --listen 127.0.0.1:{port} & echo $! >{data}.process\n\
+            "setsid {user} hearth-backup hub serve --data {data} --listen 127.0.0.1:{port} & echo $! >{data}.process\n\
              until (exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null; do kill -0 $(cat {data}.process); sleep 0.02; done",
+            user = if nix::unistd::geteuid().is_root() {
+                format!("setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups --")
+            } else {
+                String::new()
+            },
             data = self.at(&format!("{machine}/data")),
         );
         let stop = format!(

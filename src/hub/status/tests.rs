@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::SignedDuration;
@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use super::copies::{AtHub, of_job, of_repository};
 use super::*;
 use crate::history::{Entry, History, job as jobs};
-use crate::model::report::{CopyKind, Kind, NextBy, Outcome, Report, RepositoryRun};
+use crate::model::report::{CopyKind, DrillFigures, Kind, NextBy, Outcome, Report, RepositoryRun};
 
 fn at(hours: i64) -> Timestamp {
     "2026-11-20T00:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_hours(hours)
@@ -35,6 +35,7 @@ fn entry(started: i64, outcome: Outcome, change: impl FnOnce(&mut Report)) -> Ar
         error: None,
         repositories: vec![run],
         phases: Vec::new(),
+        drill: None,
         counts: BTreeMap::new(),
         warning_count: 0,
         warnings: Vec::new(),
@@ -186,4 +187,62 @@ fn a_drill_that_worked_counts_for_the_repository_that_it_was_of() {
     let jobs = [job(vec![drill(48, Outcome::Failure), drill(24, Outcome::Success)], 50), job(vec![backup], 50)];
     assert_eq!(jobs::last_drill(&jobs, Some(id(1))), Some(at(25)));
     assert_eq!((jobs::last_drill(&jobs, Some(id(2))), jobs::last_drill(&jobs, None)), (None, None));
+}
+
+/// A hub of which everything is known.
+fn known() -> Status {
+    let ran = entry(0, Outcome::Success, |report| report.repositories[0].disk = Some(Disk { free: 1, size: 2 }));
+    let mut backup = job(vec![ran], 2);
+    backup.copies = Some(Copies::default());
+    let mirror = MirrorUpkeep { name: "friend".into(), media: None, offsite: true, last_success: Some(at(1)), error: None };
+    let repository = RepositoryStatus {
+        name: "nas".into(),
+        id: Some(id(1)),
+        hosts: Vec::new(),
+        used: Usage { bytes: 1, objects: 1 },
+        quota: Some(Usage { bytes: 2, objects: 2 }),
+        quota_warning: None,
+        snapshots: 1,
+        uncounted: 0,
+        newest: Some(at(1)),
+        newest_snapshot: None,
+        copies: Copies::default(),
+        upkeep: Some(Upkeep {
+            forgot: Some(at(1)),
+            pruned: Some(at(1)),
+            verified: Some(at(1)),
+            read_in_full: Some(at(1)),
+            problems: Vec::new(),
+            mirrors: vec![mirror],
+        }),
+        verify_within: Some(1),
+        last_drill: Some(at(1)),
+    };
+    let check = job(vec![entry(0, Outcome::Success, |report| report.kind = Kind::Check)], 2);
+    let figures = DrillFigures {
+        snapshot_time: Some(at(0)),
+        bytes_per_second: Some(1),
+        recovery_seconds: Some(1),
+        ..DrillFigures::default()
+    };
+    let drill = job(vec![entry(0, Outcome::Success, |report| (report.kind, report.drill) = (Kind::Drill, Some(figures.clone())))], 2);
+    Status {
+        now: at(2),
+        program: "1".into(),
+        disk: Some(Disk { free: 1, size: 2 }),
+        warnings: Vec::new(),
+        jobs: vec![backup, check, drill],
+        repositories: vec![repository],
+    }
+}
+
+#[test]
+fn the_document_lists_every_metric_and_no_other() {
+    let document = include_str!("../../../docs/monitoring.md").lines();
+    let listed = document.filter_map(|line| line.strip_prefix("| `hearth_backup_")?.split('`').next());
+    let listed: BTreeSet<&str> = listed.collect();
+    let text = known().metrics();
+    let shown = text.lines().filter_map(|line| line.strip_prefix("# TYPE hearth_backup_")?.split(' ').next());
+    // Only hosts show this one.
+    assert_eq!(shown.chain(["info"]).collect::<BTreeSet<_>>(), listed);
 }

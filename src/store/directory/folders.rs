@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fstatat, mkdirat};
 
-use super::owner::Owner;
+use crate::store::owner::Owner;
 
 use crate::store::{Folder, ObjectName};
 
