@@ -3,6 +3,7 @@
 #   hearth-backup-hub.socket --> hearth-backup-hub.service: has no network but the connections that systemd hands to it
 #   hearth-backup-hub-maintain.timer --> .service: forget, prune, verify; no network at all      --ends--> hearth-backup-notify-hub@UNIT.service
 #   hearth-backup-hub-mirror-NAME.timer --> .service: copies to one place, with its secrets only --fails--> the same
+#   hearth-backup-hub-watch.timer --> .service: tells by itself what has become wrong
 #
 # All run as the user `hearth-backup-hub`. The sockets are systemd's: so what speaks with strangers can itself reach nobody, a new version loses no connection,
 # and the port may be any and its address come up later.
@@ -72,6 +73,7 @@ let
       inherit repositories;
       retention = cfg.retention.default;
       inherit (cfg) prune;
+      watch = { inherit (cfg.watch) tell drillWithin; };
       mirrors = lib.mapAttrs mirror mirrors;
       notify = telling.settingsOf "hub" cfg.notify;
     };
@@ -83,7 +85,7 @@ let
   # --- hosts by ssh --------------------------------------------------------------------
 
   # Whoever comes by ssh is known by the key, and of tokens nothing need be said: their files are the service's.
-  fileForSsh = parts.fileOf "hearth-backup-hub-ssh" (removeAttrs settings [ "notify" ] // { hub = removeAttrs settings.hub [ "hosts" "mirrors" "notify" ]; });
+  fileForSsh = parts.fileOf "hearth-backup-hub-ssh" (removeAttrs settings [ "notify" ] // { hub = removeAttrs settings.hub [ "hosts" "mirrors" "notify" "watch" ]; });
   authorized =
     host:
     map (
@@ -95,6 +97,7 @@ let
 
   secretsOf = wanted: credentialsOf (entry: (entry.hub or null) == wanted);
   told = unit: parts.notifications unit "hub" cfg;
+  told' = parts.inForce "hub" cfg;
   confined =
     needs: writable: serviceConfig:
     {
@@ -201,6 +204,32 @@ let
       );
     };
 
+  # --- what has become wrong -----------------------------------------------------------
+
+  watch = {
+    description = "Look what has become wrong at the hub, and tell";
+    documentation = [ "man:hearth-backup-hub-watch(1)" ];
+    inherit (parts.afterNetwork true) wants;
+    after = (parts.afterNetwork true).after ++ [ "hearth-backup-hub.service" ];
+    # It tells by itself; whoever could not be told is told by others.
+    onFailure = told'.units;
+    restartIfChanged = false;
+    unitConfig = mounts [ ];
+    serviceConfig = confined {
+      network = true;
+      processes = parts.usesProcesses cfg;
+    } [ ] (
+      parts.common
+      // {
+        ExecStart = command [ "hub" "watch" ];
+        # Who may come, as it looks for those of whom nothing is heard; and what receivers ask for.
+        LoadCredential = secretsOf "hosts" ++ credentialsOf (entry: (entry.notifies or null) == told'.name);
+        # Longer than any `timeout`.
+        TimeoutStartSec = "12min";
+      }
+    );
+  };
+
   notify =
     let
       unit = parts.notifier file "hub" [ "--hub" ] cfg;
@@ -273,9 +302,19 @@ in
         hearth-backup-hub-maintain = maintain;
       }
       // lib.mapAttrs' (name: mirror: lib.nameValuePair "hearth-backup-hub-mirror-${name}" (copy name mirror)) mirrors
-      // lib.optionalAttrs (parts.tells cfg) { "hearth-backup-notify-hub@" = notify; };
+      // lib.optionalAttrs (parts.tells cfg) {
+        "hearth-backup-notify-hub@" = notify;
+        hearth-backup-hub-watch = watch;
+      };
       systemd.timers = {
         hearth-backup-hub-maintain = timer { inherit (cfg.maintenance) schedule randomizedDelay; };
+      }
+      // lib.optionalAttrs (parts.tells cfg) {
+        hearth-backup-hub-watch = timer {
+          inherit (cfg.watch) schedule;
+          randomizedDelay = "0";
+          persistent = false;
+        };
       }
       // lib.mapAttrs' (
         name: mirror: lib.nameValuePair "hearth-backup-hub-mirror-${name}" (timer { inherit (mirror) schedule randomizedDelay persistent; })

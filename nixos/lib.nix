@@ -45,6 +45,19 @@ rec {
       }
     );
 
+  # The file for node_exporter's textfile collector; null if there is none.
+  textfileOf =
+    cfg:
+    let
+      given = cfg.monitoring.textfile;
+    in
+    if given == null || given == false then
+      null
+    else if given == true then
+      "${toString cfg.persistRoot}/var/lib/hearth-backup-metrics/hearth-backup.prom"
+    else
+      given;
+
   isPattern = path: builtins.match ".*[*?\\[].*" path != null;
 
   # What of a path stands before its first pattern: the directory that must be there for it.

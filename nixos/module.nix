@@ -3,6 +3,7 @@
 #   options/*  -->  resolve.nix: presets and discovery  -->  settings.nix: the engine's configuration file  --+--> units.nix + hardening.nix
 #                     `--> coverage                          secrets.nix: credentials  ----------------------+
 #                   policy.nix: assertions and warnings      persistence.nix: where state lies      parts.nix: what units have in common
+#   monitoring.nix: metrics, and what a Prometheus and a Grafana here are told
 #   agent.nix: starts jobs for a hub
 #   hub.nix and hub-policy.nix: a hub on this host, by itself
 {
@@ -12,6 +13,7 @@
     ./options/jobs.nix
     ./options/mirrors.nix
     ./options/reporting.nix
+    ./options/monitoring.nix
     ./options/hub.nix
     ./resolve.nix
     ./settings.nix
@@ -19,6 +21,7 @@
     ./units.nix
     ./persistence.nix
     ./policy.nix
+    ./monitoring.nix
     ./agent.nix
     ./hub.nix
     ./hub-policy.nix

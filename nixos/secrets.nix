@@ -90,6 +90,22 @@ let
       reports = true;
     }
   ];
+  ofMonitoring =
+    lib.optional (cfg.enable && cfg.monitoring.pushgateway != null) {
+      # A repository cannot be called so.
+      name = "report-pushgateway";
+      option = "monitoring.pushgateway.credentials";
+      secret = cfg.monitoring.pushgateway.credentials;
+      reports = true;
+    }
+    ++ lib.optional cfg.monitoring.rules.enable {
+      name = "hub-metrics";
+      option = "monitoring.rules.hub.token";
+      secret = cfg.monitoring.rules.hub.token;
+      prometheus = true;
+      required = cfg.hub.enable && !cfg.hub.openStatus;
+      absent = "is not set, and the hub shows its metrics to nobody without. `hearth-backup hub token new` makes a token, for here, and its hash, for a `hub.hosts.<name>` whose `role` is `viewer`; or set `hub.openStatus`.";
+    };
   # `hub` says for what there: the hosts who may come, or one mirror.
   ofHub =
     lib.mapAttrsToList (name: host: {
@@ -122,6 +138,7 @@ let
       )
       ++ lib.optionals (cfg.reportTo != null) ofReporting
     )
+    ++ ofMonitoring
     ++ lib.optionals cfg.hub.enable ofHub
     ++ lib.optionals (cfg.enable || cfg.hub.enable) (ofNotify telling.nameOfAll "" cfg.notify);
 

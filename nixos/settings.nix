@@ -151,6 +151,23 @@ let
     identity = orNull (hub.identity != null) (credential "report-identity");
     allowPlainHttp = unlessEmpty hub.allowPlainHttp;
   };
+
+  monitoring = {
+    textfile = own.textfileOf cfg;
+    pushgateway =
+      let
+        gateway = cfg.monitoring.pushgateway;
+      in
+      if gateway == null then
+        null
+      else
+        {
+          inherit (gateway) url timeout;
+          credentials = orNull (gateway.credentials != null) (credential "report-pushgateway");
+        };
+    inherit (cfg.monitoring) keepReports drillWithin;
+    uncovered = unlessEmpty cfg.coverage.uncovered;
+  };
 in
 {
   config.services.hearth-backup = {
@@ -166,6 +183,7 @@ in
       mirrors = lib.mapAttrs mirror mirrors;
       notify = telling.settingsOf telling.nameOfAll cfg.notify;
       reportTo = if cfg.reportTo == null then null else reporting cfg.reportTo;
+      inherit monitoring;
     };
   };
 }

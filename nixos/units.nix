@@ -25,7 +25,25 @@ let
   file = parts.fileOf "hearth-backup" cfg.settings;
   command = parts.commandWith file;
 
-  writableOf = repositories: map (own.word utils) ([ cfg.stateDir ] ++ map (directory: "-${directory}") (directories repositories));
+  writableOf =
+    repositories:
+    map (own.word utils) (
+      [ cfg.stateDir ] ++ optional (textfile != null) "-${dirOf textfile}" ++ map (directory: "-${directory}") (directories repositories)
+    );
+
+  # Closes the report of a run that was killed, and clears up after it.
+  settle =
+    kind: name:
+    command (
+      [
+        "settle"
+        name
+      ]
+      ++ optionals (kind != "backup") [
+        "--kind"
+        kind
+      ]
+    );
 
   repositoriesOf = job: lib.filterAttrs (name: _: lib.elem name job.repositories) cfg.repositories;
   directories = repositories: map (repository: own.directoryOf repository.url) (lib.filter (repository: own.isLocal repository.url) repositories);
@@ -33,8 +51,9 @@ let
   # What it stores waits in /var/tmp until it is complete.
   takesWholeObjects = repository: own.isObjectStore repository.url || own.isAtHub repository.url;
 
-  # Where runs are reported to, as a place beside repositories.
-  hub = lib.optional (cfg.reportTo != null) cfg.reportTo;
+  # Who is told of runs by the runs themselves, as places beside repositories.
+  hub = lib.optional (cfg.reportTo != null) cfg.reportTo ++ lib.optional (cfg.monitoring.pushgateway != null) cfg.monitoring.pushgateway;
+  textfile = own.textfileOf cfg;
   sshFor = parts.sshFor (lib.attrValues cfg.repositories ++ hub);
 
   # Where a path is read: through the innermost place that is read from elsewhere.
@@ -168,11 +187,7 @@ let
               job.retries.delay
             ]
           );
-          # What a killed run left standing still.
-          ExecStopPost = command [
-            "settle"
-            name
-          ];
+          ExecStopPost = settle "backup" name;
           LoadCredential = credentialsOf (
             entry: lib.elem (entry.repository or null) job.repositories || (entry.job or null) == name || entry.reports or false
           );
@@ -265,6 +280,7 @@ let
             "mirror"
             name
           ];
+          ExecStopPost = settle "mirror" name;
           LoadCredential = credentialsOf (
             entry:
             lib.elem (entry.repository or null) [ mirror.from mirror.to ] && (!(entry.writes or false) || entry.repository == voucher)
@@ -325,6 +341,7 @@ let
           "--only"
           step
         ];
+        ExecStopPost = settle step name;
         LoadCredential = credentialsOf (entry: (entry.repository or null) == name || entry.reports or false);
         TimeoutStartSec = "infinity";
         MemoryMax = "2G";

@@ -5,6 +5,8 @@
 //! ```text
 //!   cli                       commands, progress, output for people and --json
 //!    |    \
+//!   drill  \                  restores that are tried and tested; it stands on job
+//!    |      \
 //!    |     hub                 the server that receives, keeps and hands out
 //!    |     agent               has systemd run what a hub asks for; it stands on store
 //!    |    /   |
@@ -34,6 +36,7 @@ pub mod agent;
 pub mod cli;
 pub mod config;
 pub mod content;
+pub mod drill;
 pub mod history;
 pub mod hub;
 pub mod job;

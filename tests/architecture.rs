@@ -26,11 +26,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("keep", &["config", "sealed", "store", "retention", "model"]),
     ("agent", &["store", "model"]),
     ("report", &["job", "notify", "keep", "content", "history", "config", "source", "sealed", "store", "model"]),
+    ("drill", &["job", "content", "sealed", "source", "store", "config", "model"]),
     ("hub", &["history", "keep", "config", "sealed", "store", "retention", "model"]),
     (
         "cli",
         &[
             "agent",
+            "drill",
             "hub",
             "report",
             "history",
@@ -63,7 +65,7 @@ const CRATES: &[(&[&str], &[&str], &str)] = &[
     (&["maud"], &["hub/page/"], "one place writes HTML, and escapes what it shows"),
     (
         &["getrandom"],
-        &["content/", "hub/token.rs", "report/mod.rs", "sealed/run_id.rs", "store/sftp/mod.rs"],
+        &["content/", "hub/token.rs", "drill/random.rs", "report/mod.rs", "sealed/run_id.rs", "store/sftp/mod.rs"],
         "keys, tokens, and names that nobody else draws",
     ),
     (&["toml", "schemars", "serde_path_to_error", "strsim"], &["config/"], "one schema, and one place that reads it"),

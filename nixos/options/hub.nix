@@ -19,6 +19,20 @@ let
     description = "IP address, or absolute path of a socket";
   };
 
+  causes = [
+    "silent"
+    "failing"
+    "warnings"
+    "suspicious"
+    "integrity"
+    "upkeep"
+    "mirror"
+    "unverified"
+    "untried"
+    "quota"
+    "disk"
+  ];
+
   host = types.submodule ({ name, ... }: {
     options = {
       tokenHash = own.maybe types.singleLineStr ''
@@ -220,6 +234,18 @@ in
     };
 
     notify = own.notify "what becomes of maintenance and mirrors";
+    watch = {
+      schedule = own.schedule "*:0/5" ''
+        When the hub looks what has become wrong, and what is right again, and tells it to those in `notify`, if there is anybody: among it that a host has been
+        silent when a run of it was due.
+      '';
+      tell = own.maybe (types.listOf (types.enum causes)) "Of what; of all if absent. Hosts that tell of their failures by themselves cannot tell that they are silent." {
+        example = [ "silent" "mirror" "disk" ];
+      };
+      drillWithin = own.maybe types.str "In which time a restore from each repository shall have been tried; nobody is told of it if absent." {
+        example = "35d";
+      };
+    };
 
     settings = mkOption {
       type = types.attrs;

@@ -7,6 +7,7 @@
 //!
 //! Whatever comes of telling, the run's exit status stays.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::thread;
 
@@ -41,7 +42,7 @@ impl Audience {
             Subject::Job(name) => config.job(name)?.notify.as_ref(),
             Subject::Mirror(name) => config.mirror(name)?.notify.as_ref(),
             Subject::Maintain(name) => config.repository(name)?.notify.as_ref(),
-            Subject::Drill(_) => None,
+            Subject::Drill(name) => config.drill(name)?.notify.as_ref(),
             Subject::Hub => match &config.hub {
                 Some(hub) => hub.notify.as_ref(),
                 None => return Err(UsageError::new("the configuration has no `hub`; name a job, or a mirror with --mirror")),
@@ -82,12 +83,16 @@ pub fn telling(
             audience.with(&monitor, |telling| if telling.anybody_for(Occasion::Start) { telling.start(None) } else { Vec::new() })
         })
     };
-    let result = run();
+    // Whoever broke off in the middle left nothing that is used again.
+    let ended = catch_unwind(AssertUnwindSafe(run));
     // Whoever hears of the start after the end believes that it still runs.
     if beginning.join().is_err() {
         tracing::warn!("it could not be told that this run begins");
     }
-    let exit = result.as_ref().map_or_else(Exit::of, |exit| *exit);
+    let exit = match &ended {
+        Ok(result) => result.as_ref().map_or_else(Exit::of, |exit| *exit),
+        Err(_) => Exit::Failed,
+    };
     let outcome = match context.interrupt.exit().filter(|_| exit != Exit::Done) {
         Some(_) => Outcome::Stopped,
         None => match exit {
@@ -99,5 +104,5 @@ pub fn telling(
     let ending = Ending { unit: None, invocation: None, outcome: Some(outcome) };
     let found = Run::find(&audience.subject, &Search { state: &state, ending, since: Some(started), journal: &Journal::default() });
     audience.with(&monitor(), |telling| telling.end(&found, &state));
-    result
+    ended.unwrap_or_else(|panic| resume_unwind(panic))
 }

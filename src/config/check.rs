@@ -2,6 +2,7 @@
 
 use super::Config;
 use super::database::{Databases, DumpFormat, Mariadb, Postgresql};
+use super::drill;
 use super::error::ConfigError;
 use super::hub;
 use super::job::Job;
@@ -45,6 +46,14 @@ pub(super) fn check(config: &Config, file: &str) -> Result<(), ConfigError> {
         }
         if let Some((key, why)) = check_mirror(config, mirror) {
             return wrong(format!("mirrors.{name}.{key}"), why);
+        }
+    }
+    for (name, wanted) in &config.drills {
+        let misnamed = misnamed(name).map(|why| (String::new(), why));
+        let unknown = config.repository(&wanted.repository).err().map(|error| (".repository".to_owned(), error.to_string()));
+        let wrong_key = || drill::check(wanted).map(|(key, why)| (format!(".{key}"), why));
+        if let Some((key, why)) = misnamed.or(unknown).or_else(wrong_key) {
+            return wrong(format!("drills.{name}{key}"), why);
         }
     }
     if let Some((key, why)) = notify::check_own(config.notify.as_ref()) {

@@ -54,6 +54,14 @@ pub enum ConfigError {
         /// What to do, after a semicolon; may be empty.
         advice: String,
     },
+    /// A drill was asked for that is not configured.
+    #[error("there is no drill `{name}`{advice}")]
+    NoDrill {
+        /// The name.
+        name: String,
+        /// What to do, after a semicolon; may be empty.
+        advice: String,
+    },
     /// A repository was asked for that is not configured.
     #[error("there is no repository `{name}`{advice}")]
     NoRepository {

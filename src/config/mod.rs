@@ -10,6 +10,7 @@
 
 mod check;
 mod database;
+mod drill;
 mod error;
 mod hook;
 mod hub;
@@ -43,6 +44,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use database::{Databases, DumpFormat, Mariadb, Postgresql};
+pub use drill::{Drill, DrillAmount, DrillServer, DrillSnapshot, DrillSqlite, Smoke};
 pub use error::ConfigError;
 pub use hook::{Hook, Hooks};
 pub use hub::{Hub, HubHost, HubMirror, HubRepository, HubRole, Tls};
@@ -96,6 +98,9 @@ pub struct Config {
     /// Which repositories are copied to other places, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub mirrors: BTreeMap<String, Mirror>,
+    /// Which restores are tried, and how they are tested, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub drills: BTreeMap<String, Drill>,
     /// Who is told what becomes of runs, wherever a job, a mirror, a repository or the hub has no `notify` of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notify: Option<Notify>,
@@ -166,6 +171,17 @@ impl Config {
         self.mirrors.get(name).ok_or_else(|| ConfigError::NoMirror {
             name: name.to_owned(),
             advice: error::advice(name, self.mirrors.keys().map(String::as_str), "there are"),
+        })
+    }
+
+    /// A drill by name.
+    ///
+    /// # Errors
+    /// If there is none; names the nearest one.
+    pub fn drill(&self, name: &str) -> Result<&Drill, ConfigError> {
+        self.drills.get(name).ok_or_else(|| ConfigError::NoDrill {
+            name: name.to_owned(),
+            advice: error::advice(name, self.drills.keys().map(String::as_str), "there are"),
         })
     }
 

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Entry, History, JobRepository, JobStatus, Point, RUNS, Run, State, was_done};
 use crate::model::id::RepositoryId;
-use crate::model::report::{INTEGRITY_FAILURES, Kind, Outcome, Report, RepositoryRun, SQLITE_COPIES};
+use crate::model::report::{DrillFigures, INTEGRITY_FAILURES, Kind, Outcome, Report, RepositoryRun, SQLITE_COPIES};
 
 /// The shortest and the longest time that a run may be overdue before it is late; between them it is a quarter of the time between two runs.
 const GRACE: (SignedDuration, SignedDuration) = (SignedDuration::from_mins(15), SignedDuration::from_hours(24));
@@ -48,6 +48,7 @@ pub fn of(history: &History, now: Timestamp) -> Option<JobStatus> {
         failures: in_a_row(&history.runs, |report| !was_done(report)),
         warnings: in_a_row(&history.runs, |report| was_done(report) && report.outcome == Outcome::Warnings),
         repositories: report.repositories.iter().map(|there| repository(there, &history.runs)).collect(),
+        drill: drill_of(&history.runs),
         copies: None,
         trend: history.runs.iter().take(RUNS).rev().map(|entry| point(entry)).collect(),
     })
@@ -76,6 +77,7 @@ pub fn never(host: String, repository: String) -> JobStatus {
         failures: 0,
         warnings: 0,
         repositories: Vec::new(),
+        drill: None,
         copies: None,
         trend: Vec::new(),
     }
@@ -176,9 +178,15 @@ fn repository(there: &RepositoryRun, runs: &[std::sync::Arc<Entry>]) -> JobRepos
     }
 }
 
+/// Of the newest drill that restored something, whatever its tests said.
+fn drill_of(runs: &[std::sync::Arc<Entry>]) -> Option<DrillFigures> {
+    runs.iter().find_map(|entry| entry.report.drill.clone().filter(|drill| drill.bytes_per_second.is_some()))
+}
+
 /// How far the clock of the host is ahead: a report is sent as soon as its run has ended. On the host itself both are one clock.
 fn clock_ahead(entry: &Entry) -> Option<i64> {
-    (!entry.repository.is_empty()).then_some(())?;
+    // Whoever closes the report of a killed run may come long after its end.
+    (!entry.repository.is_empty() && entry.report.outcome != Outcome::Killed).then_some(())?;
     Some(entry.report.ended?.duration_since(entry.received).as_secs())
 }
 

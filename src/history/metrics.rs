@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::{Copies, JobRepository, JobStatus, Page, State};
-use crate::model::report::{AnomalyKind, Disk, Kind};
+use crate::model::report::{AnomalyKind, Disk, DrillFigures, Kind};
 
 /// Adds those of all jobs to a page.
 pub fn of_jobs(jobs: &[JobStatus], page: &mut Page) {
     backups(jobs, page);
     repositories(jobs, page);
     tasks(jobs, page);
+    drills(jobs, page);
     clocks(jobs, page);
 }
 
@@ -126,8 +127,11 @@ fn backups(jobs: &[JobStatus], page: &mut Page) {
 fn tasks(jobs: &[JobStatus], page: &mut Page) {
     let tasks = named(jobs, |kind| kind != Kind::Backup);
     let labels = |job: &JobStatus, name: &str| vec![("host", job.host.clone()), ("kind", job.kind.to_string()), ("name", name.to_owned())];
-    let figures: [(&str, &str, fn(&JobStatus) -> Option<f64>); 6] = [
+    let figures: [(&str, &str, fn(&JobStatus) -> Option<f64>); 7] = [
         ("task_last_success_timestamp_seconds", "When a check, mirror or the like was last done.", |job| seconds(job.last_success)),
+        ("task_last_run_timestamp_seconds", "When its last run ended, or began if it still runs.", |job| {
+            job.last_run.as_ref().map(|run| run.ended.unwrap_or(run.started).as_second() as f64)
+        }),
         ("task_last_run_success", "Whether the last run of a check, mirror or the like was done.", |job| {
             job.last_run.as_ref().map(|run| truth(run.outcome.is_success()))
         }),
@@ -139,6 +143,42 @@ fn tasks(jobs: &[JobStatus], page: &mut Page) {
     for (metric, help, value) in figures {
         page.gauge(metric, help, tasks.iter().map(|(job, name)| (labels(job, name), value(job))));
     }
+}
+
+/// Each drill, by the repository that it tries.
+fn drills(jobs: &[JobStatus], page: &mut Page) {
+    let drills = named(jobs, |kind| kind == Kind::Drill);
+    let places = || drills.iter().flat_map(|(job, name)| job.repositories.iter().map(move |there| (*job, *name, there)));
+    let labels = |job: &JobStatus, name: &str, there: &JobRepository| {
+        vec![("host", job.host.clone()), ("drill", name.to_owned()), ("repository", there.name.clone())]
+    };
+    page.gauge(
+        "drill_last_success_timestamp_seconds",
+        "When a drill last restored what it should.",
+        places().map(|(job, name, there)| (labels(job, name, there), seconds(there.last_success))),
+    );
+    page.gauge(
+        "drill_success",
+        "Whether the last drill did.",
+        places().map(|(job, name, there)| (labels(job, name, there), Some(truth(there.outcome.is_success())))),
+    );
+    let figures: [(&str, &str, fn(&DrillFigures) -> Option<f64>); 4] = [
+        ("drill_restore_seconds", "How long the last restore of a drill took.", |it| Some(it.restore_milliseconds as f64 / 1000.0)),
+        ("drill_restored_bytes", "What it brought back.", |it| Some(it.bytes as f64)),
+        ("drill_bytes_per_second", "How fast.", |it| it.bytes_per_second.map(|rate| rate as f64)),
+        ("drill_recovery_seconds", "How long everything in the repository would take at that speed.", |it| {
+            it.recovery_seconds.map(|time| time as f64)
+        }),
+    ];
+    for (metric, help, value) in figures {
+        let samples = places().map(|(job, name, there)| (labels(job, name, there), job.drill.as_ref().and_then(value)));
+        page.gauge(metric, help, samples);
+    }
+    let ages = places().map(|(job, name, there)| {
+        let age = job.drill.as_ref().and_then(|drill| Some(job.last_run.as_ref()?.started.duration_since(drill.snapshot_time?)));
+        (labels(job, name, there), age.map(|age| age.as_secs().max(0) as f64))
+    });
+    page.gauge("drill_snapshot_age_seconds", "How old the snapshot was that the last drill restored.", ages);
 }
 
 /// How far the clocks of hosts are ahead, by the newest report of each.

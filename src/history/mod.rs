@@ -28,7 +28,7 @@ use crate::model::report::{INTEGRITY_FAILURES, Outcome, Report, SQLITE_COPIES};
 /// Runs of a job that its history has at least, if there are so many.
 pub const RUNS: usize = 30;
 
-/// A report as it is kept in memory: without its log, warnings, phases and most counts.
+/// A report as it is kept in memory: without its log, warnings, phases, most counts and the tests of a drill.
 #[derive(Debug, Clone)]
 pub struct Entry {
     /// When it came; on the host itself when the run ended.
@@ -44,6 +44,9 @@ impl Entry {
     pub fn new(received: Timestamp, repository: String, mut report: Report) -> Self {
         (report.log, report.warnings, report.phases) = (Vec::new(), Vec::new(), Vec::new());
         report.counts.retain(|name, _| [SQLITE_COPIES, INTEGRITY_FAILURES].contains(&name.as_str()));
+        if let Some(drill) = &mut report.drill {
+            drill.tests.clear();
+        }
         Self { received, repository, report }
     }
 }

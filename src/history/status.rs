@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::copies::Copies;
 use crate::model::id::RepositoryId;
-use crate::model::report::{Anomaly, CopyKind, Disk, Kind, NextBy, Outcome};
+use crate::model::report::{Anomaly, CopyKind, Disk, DrillFigures, Kind, NextBy, Outcome};
 
 /// How a job fares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -103,6 +103,9 @@ pub struct JobStatus {
     pub clock_ahead: Option<i64>,
     /// The job's repositories, as the last report names them.
     pub repositories: Vec<JobRepository>,
+    /// What the last drill that restored something found; only of drills.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<DrillFigures>,
     /// Its copies, the live data among them; only of backups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copies: Option<Copies>,

@@ -73,10 +73,38 @@ pub(super) fn run_all(when: &'static str, hooks: &[Hook], environment: &[(&str, 
 fn run_one(when: &'static str, hook: &Hook, environment: &[(&str, &str)], log: &HookLog, monitor: &dyn Monitor) -> io::Result<()> {
     let name = hook.command.join(" ");
     let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let source = CommandSource::from(Program { environment, leaves_others: true, ..Program::new(hook.command.clone()) });
-    let limit = Duration::from_secs(hook.timeout_seconds);
+    let program = Program { environment, ..Program::new(hook.command.clone()) };
     // Others bring something to its end, and are not ended by a signal to us.
     let ends_with_run = when == "before";
+    let Timed { result, late, output, took } =
+        run_timed(program, &name, Duration::from_secs(hook.timeout_seconds), &|| ends_with_run && monitor.cancelled());
+    output.lines().for_each(|line| monitor.event(Event::info(name.as_str(), line)));
+    let outcome = match &result {
+        _ if late => "timeout",
+        Ok(()) => "success",
+        Err(_) => "failure",
+    };
+    let error = result.as_ref().err().map(ToString::to_string);
+    log.add(HookReport { when, command: hook.command.clone(), outcome, seconds: took.as_secs_f64(), output, error });
+    result
+}
+
+/// How a program ended that had so long.
+#[derive(Debug)]
+pub struct Timed {
+    /// Whether it ended well.
+    pub result: io::Result<()>,
+    /// Whether it was ended because its time was up.
+    pub late: bool,
+    /// The end of what it wrote on standard output.
+    pub output: String,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Runs a program that has so long, and ends it with all that it has started if it takes longer or `stop` says so; messages call it `name`.
+pub fn run_timed(program: Program, name: &str, limit: Duration, stop: &(dyn Fn() -> bool + Sync)) -> Timed {
+    let source = CommandSource::from(Program { leaves_others: true, ..program });
     let begun = Instant::now();
     let (done, watched) = bounded::<()>(0);
     let (ended, output, late) = std::thread::scope(|scope| {
@@ -85,7 +113,7 @@ fn run_one(when: &'static str, hook: &Hook, environment: &[(&str, &str)], log: &
             // Again and again, as it may not have been started yet, or not listen.
             while watched.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
                 late |= begun.elapsed() >= limit;
-                if late || ends_with_run && monitor.cancelled() {
+                if late || stop() {
                     source.stop();
                 }
                 patience = LOOK;
@@ -101,16 +129,7 @@ fn run_one(when: &'static str, hook: &Hook, environment: &[(&str, &str)], log: &
         _ if late => Err(io::Error::other(format!("`{name}` took longer than {} seconds and was ended", limit.as_secs()))),
         ended => ended,
     };
-    let output = String::from_utf8_lossy(&output).into_owned();
-    output.lines().for_each(|line| monitor.event(Event::info(name.as_str(), line)));
-    let outcome = match &result {
-        _ if late => "timeout",
-        Ok(()) => "success",
-        Err(_) => "failure",
-    };
-    let error = result.as_ref().err().map(ToString::to_string);
-    log.add(HookReport { when, command: hook.command.clone(), outcome, seconds: begun.elapsed().as_secs_f64(), output, error });
-    result
+    Timed { result, late, output: String::from_utf8_lossy(&output).into_owned(), took: begun.elapsed() }
 }
 
 /// Reads a stream to its end and keeps the last of it, also if it does not end well.

@@ -20,10 +20,13 @@ const FILE: &str = "lock";
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The lock; gone when dropped.
-pub(super) struct JobLock(#[allow(dead_code, reason = "held, not used")] Flock<File>);
+pub struct JobLock(#[allow(dead_code, reason = "held, not used")] Flock<File>);
 
 /// Takes the lock of the job whose state is in `dir`; none if another run has it, with what that run said of itself.
-pub(super) fn try_take(dir: &Path) -> Result<Result<JobLock, String>, JobError> {
+///
+/// # Errors
+/// If there is no such directory and it cannot be made, or the file in it cannot be locked.
+pub fn try_take(dir: &Path) -> Result<Result<JobLock, String>, JobError> {
     let path = dir.join(FILE);
     let failed = |error| JobError::Content(ContentError::file("lock", &path, error));
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;

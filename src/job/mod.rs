@@ -20,7 +20,7 @@ mod discover;
 mod error;
 mod hooks;
 mod limits;
-mod lock;
+pub mod lock;
 pub mod maintain;
 mod names;
 mod opened;
@@ -33,6 +33,6 @@ mod streams;
 mod window;
 
 pub use error::JobError;
-pub use hooks::{HookLog, HookReport};
-pub use restore_database::{DatabaseKind, DatabaseRestore, MariadbRestore, PostgresqlRestore, SqliteRestore};
+pub use hooks::{HookLog, HookReport, Timed, run_timed};
+pub use restore_database::{DatabaseKind, DatabaseRestore, DumpedDatabase, MariadbRestore, PostgresqlRestore, RowCheck, SqliteRestore};
 pub use run::{Outcome, RunOptions, run, settle};

@@ -17,6 +17,10 @@ use serde::{Deserialize, Serialize};
 pub use self::anomaly::{Anomaly, AnomalyKind};
 use super::id::{RepositoryId, SnapshotId};
 
+mod drill;
+
+pub use drill::{DrillFigures, DrillTest, TestOutcome};
+
 /// The version of what is written here.
 pub const VERSION: u32 = 1;
 /// Most bytes of a report.
@@ -284,6 +288,9 @@ pub struct Report {
     /// Figures of its kind, such as `snapshots_forgotten`.
     #[serde(default)]
     pub counts: BTreeMap<String, u64>,
+    /// What a drill found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<DrillFigures>,
     /// How many warnings there were.
     #[serde(default)]
     pub warning_count: u64,
@@ -359,6 +366,7 @@ impl Report {
         self.phases.iter().try_for_each(|phase| check_name("phase", &phase.name))?;
         self.invocation.iter().try_for_each(|invocation| check_name("invocation", invocation))?;
         self.counts.keys().try_for_each(|name| check_name("count", name))?;
+        self.drill.as_ref().map_or(Ok(()), DrillFigures::check)?;
         let errors = self.error.iter().chain(self.repositories.iter().filter_map(|repository| repository.error.as_ref()));
         check_lengths("error", errors, LONGEST_ERROR)?;
         check_lengths("warning", self.warnings.iter(), LONGEST_WARNING)?;
@@ -385,6 +393,7 @@ impl Report {
         report.phases.truncate(PHASES);
         report.invocation.iter_mut().for_each(cut_name);
         report.error.iter_mut().for_each(|error| cut(error, LONGEST_ERROR));
+        report.drill.iter_mut().for_each(DrillFigures::bound);
         report.warnings.truncate(WARNINGS);
         report.warnings.iter_mut().for_each(|warning| cut(warning, LONGEST_WARNING));
         let old = report.log.len().saturating_sub(LINES);

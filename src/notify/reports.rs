@@ -63,7 +63,8 @@ fn all(state: &Path) -> Vec<(Kind, String)> {
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let parse = |slot: String| {
         let (kind, name) = slot.split_once('-')?;
-        Some((Kind::ALL.into_iter().find(|known| known.as_str() == kind)?, name.to_owned()))
+        // As folders are called (`slot`): of what is not a letter only this occurs in names.
+        Some((Kind::ALL.into_iter().find(|known| known.as_str() == kind)?, name.replace("%2F", "/")))
     };
     names.filter_map(parse).collect()
 }
@@ -143,10 +144,12 @@ pub(super) mod tests {
         keep(state.path(), 3, "failure", &json!({}));
         keep(state.path(), 4, "running", &json!({}));
         keep(state.path(), 5, "failure", &json!({ "kind": "check", "job": "disk" }));
+        keep(state.path(), 6, "failure", &json!({ "kind": "mirror", "job": "hub/b2" }));
         std::fs::write(state.path().join("reports/backup-state/20261120T060000Z-x.json"), "no report").unwrap();
         let id = |hour: u8| format!("{hour:032x}");
         assert_eq!(hour(find(state.path(), &wanted(Some(&id(2)), None))), Some(2));
         assert_eq!(hour(find(state.path(), &wanted(Some(&id(5)), None))), Some(5));
+        assert_eq!(hour(find(state.path(), &wanted(Some(&id(6)), None))), Some(6), "a hub's, whose folder is called otherwise");
         assert_eq!(hour(find(state.path(), &wanted(Some(&id(9)), None))), None);
         let newest = find(state.path(), &wanted(None, None));
         assert_eq!(hour(newest), None, "the newest still runs");

@@ -72,7 +72,8 @@ impl Subject {
             Self::Mirror(name) => vec![(Kind::Mirror, name.clone())],
             Self::Drill(name) => vec![(Kind::Drill, name.clone())],
             Self::Maintain(name) => [Kind::Maintain, Kind::Forget, Kind::Prune, Kind::Check].map(|kind| (kind, name.clone())).to_vec(),
-            Self::Hub => Vec::new(),
+            // Nothing in a configuration is called so.
+            Self::Hub => [Kind::Maintain, Kind::Mirror].map(|kind| (kind, "hub/all".to_owned())).to_vec(),
         }
     }
 

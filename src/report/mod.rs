@@ -37,7 +37,7 @@ pub use self::subject::{of_maintain, of_mirror, of_run};
 use crate::config::{Config, Credentials};
 use crate::content::keys::WriterKey;
 use crate::history::host::Reports;
-use crate::model::report::{CopyKind, Disk, Kind, Outcome, Phase, Report, RepositoryRun, VERSION};
+use crate::model::report::{CopyKind, Disk, DrillFigures, Kind, Outcome, Phase, Report, RepositoryRun, VERSION};
 use crate::store::{Access, Address};
 
 /// How long systemd may take to say when a timer elapses.
@@ -94,6 +94,8 @@ pub struct Work {
     pub repositories: Vec<RepositoryRun>,
     /// Such as `snapshots_forgotten`.
     pub counts: BTreeMap<String, u64>,
+    /// What a drill found.
+    pub drill: Option<DrillFigures>,
     /// Why a step of it failed.
     pub error: Option<String>,
 }
@@ -142,6 +144,7 @@ impl Reporter<'_> {
             repositories: self.every_repository(Outcome::Running),
             phases: Vec::new(),
             counts: BTreeMap::new(),
+            drill: None,
             warning_count: 0,
             warnings: Vec::new(),
             log: Vec::new(),
@@ -154,7 +157,7 @@ impl Reporter<'_> {
     fn ended(&self, report: Report, ending: Ending) -> Report {
         let ended = Timestamp::now().max(report.started);
         let (next, next_by) = self.next().unzip();
-        let Work { mut repositories, counts, error } = ending.work;
+        let Work { mut repositories, counts, drill, error } = ending.work;
         // Of a run that came to nothing each repository has the same to say; one that ended by itself did nothing there.
         let outcome = if ending.outcome.is_success() { Outcome::Stopped } else { ending.outcome };
         for run in self.every_repository(outcome) {
@@ -171,6 +174,7 @@ impl Reporter<'_> {
             repositories,
             phases: ending.phases,
             counts,
+            drill,
             warning_count: ending.warning_count,
             warnings: ending.warnings,
             log: ending.log,
@@ -213,6 +217,7 @@ impl Reporter<'_> {
     fn next(&self) -> Option<(Timestamp, crate::model::report::NextBy)> {
         let every = match self.kind {
             Kind::Backup => self.config.jobs.get(&self.name).and_then(|job| job.every),
+            Kind::Drill => self.config.drills.get(&self.name).and_then(|drill| drill.every),
             _ => None,
         };
         match every {

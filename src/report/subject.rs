@@ -39,7 +39,12 @@ pub fn of_run(outcomes: &[JobOutcome]) -> Work {
     });
     let failed: Vec<String> =
         outcomes.iter().filter_map(|outcome| Some(format!("{}: {}", outcome.repository, outcome.result.as_ref().err()?))).collect();
-    Work { repositories: repositories.collect(), counts: sqlite(outcomes), error: (!failed.is_empty()).then(|| failed.join("; ")) }
+    Work {
+        repositories: repositories.collect(),
+        counts: sqlite(outcomes),
+        drill: None,
+        error: (!failed.is_empty()).then(|| failed.join("; ")),
+    }
 }
 
 /// What became of SQLite databases; each is copied once for all repositories of a job.

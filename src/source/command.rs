@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,6 +52,10 @@ pub struct Program {
     pub environment: Vec<(String, String)>,
     /// What it finds as its standard input, unless it is fed; nothing if absent.
     pub input: Option<Arc<File>>,
+    /// Where it runs; where we do if absent.
+    pub directory: Option<PathBuf>,
+    /// What messages call it; the program's name if absent.
+    pub shown: Option<String>,
     /// Whether its output ends with it, also if something that it has left running holds it open. Otherwise what that writes belongs to it.
     pub leaves_others: bool,
 }
@@ -58,7 +63,22 @@ pub struct Program {
 impl Program {
     /// A command that runs as we do and succeeds by exit status 0.
     pub fn new(command: Vec<String>) -> Self {
-        Self { command, success: vec![0], minimum_size: 0, user: None, environment: Vec::new(), input: None, leaves_others: false }
+        Self {
+            command,
+            success: vec![0],
+            minimum_size: 0,
+            user: None,
+            environment: Vec::new(),
+            input: None,
+            directory: None,
+            shown: None,
+            leaves_others: false,
+        }
+    }
+
+    /// What messages call it.
+    fn title(&self) -> &str {
+        self.shown.as_deref().or(self.command.first().map(String::as_str)).unwrap_or_default()
     }
 
     /// Lets the program run as another user, with that user's groups left behind and home taken on.
@@ -116,7 +136,10 @@ impl Program {
         let mut command = Command::new(name);
         command.args(arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.switch_user(&mut command)?;
-        Ok((command, name))
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        Ok((command, self.title()))
     }
 
     /// What it said if it ended well, else that as an error.
@@ -125,7 +148,7 @@ impl Program {
         if status.code().is_some_and(|code| self.success.contains(&code)) {
             return Ok(said);
         }
-        let name = self.command.first().map_or("", String::as_str);
+        let name = self.title();
         Err(io::Error::other(format!("`{name}` ended with {status}{}", after_colon(&said))))
     }
 }
@@ -194,7 +217,7 @@ impl CommandSource {
         let mut text = String::new();
         let mut stream = self.open()?;
         stream.by_ref().take(limit).read_to_string(&mut text)?;
-        let name = self.program.command.first().map_or("", String::as_str);
+        let name = self.program.title();
         match stream.read(&mut [0])? {
             0 => Ok(text),
             _ => Err(io::Error::other(format!("`{name}` writes more than {limit} bytes"))),
@@ -351,7 +374,7 @@ impl Running {
     /// The program has closed its output: whether it ended well.
     fn finish(&mut self) -> io::Result<()> {
         let program = self.source.program.clone();
-        let name = program.command.first().map_or("", String::as_str);
+        let name = program.title();
         let (status, asked) = self.wait()?;
         let said = after_colon(&program.judge(status, self.complaints.take())?);
         if asked {

@@ -9,7 +9,7 @@ JOBS = {("nas", "state"): ("hub", "cloud"), ("nas", "photos"): ("hub",), ("web",
 FAILED = {("nas", "state"): {0, 9, 10}, ("web", "db"): {4}}
 WARNED = {("web", "db"): {1, 2, 3}}
 SIZE = {("nas", "state"): 8e9, ("nas", "photos"): 900e9, ("web", "db"): 40e9}
-TASKS = [("nas", "mirror", "usb"), ("nas", "check", "hub"), ("nas", "maintain", "hub"), ("nas", "forget", "cloud"), ("nas", "prune", "cloud"), ("vault", "drill", "weekly")]
+TASKS = [("fort", "maintain", "hub/all"), ("fort", "mirror", "hub/friend"), ("nas", "mirror", "usb"), ("nas", "check", "hub"), ("nas", "maintain", "hub"), ("nas", "forget", "cloud"), ("nas", "prune", "cloud"), ("vault", "drill", "weekly")]
 
 
 def samples(now, today):

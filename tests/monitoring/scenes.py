@@ -185,6 +185,8 @@ CHANGED = (
 scene("nearly every file changed", anomaly("changed", "hub", "cloud"), at=2, alerts=[CHANGED])
 changed_and_grown = both({**anomaly("changed", "hub", "cloud")["hub"], **anomaly("grown", "hub", "cloud")["hub"]})
 scene("nearly every file changed, and there are twice as many", changed_and_grown, at=2, alerts=[CHANGED])
+changed_and_shrunk = both({**anomaly("changed", "hub", "cloud")["hub"], **anomaly("shrunk", "hub", "cloud")["hub"]})
+scene("nearly every file changed, and there are half as many", changed_and_shrunk, at=2, alerts=[CHANGED])
 scene("a snapshot shrank", anomaly("shrunk", "hub"), at=2, alerts=[(
     "HearthBackupSnapshotShrunk", "critical", STATE, "The snapshot of state on nas has shrunk to half or less",
     "The last snapshot of state on nas, in hub, has at most half of the bytes or files of the one before. Something was deleted, or a disk is not mounted. `hearth-backup diff` names what is gone. "
@@ -257,6 +259,7 @@ scene("the hub's housekeeping was killed", {"hub": task("runs_failed_in_a_row", 
 )])
 own_late = {**task("overdue_timestamp_seconds", "maintain", "hub/all", HOUR, host="fort"), **task("overdue_timestamp_seconds", "mirror", "hub/friend", HOUR, host="fort")}
 own_old = task("last_success_timestamp_seconds", "mirror", "hub/friend", -9 * DAY, host="fort")
+scene("housekeeping on a host is overdue for two minutes", both(task("overdue_timestamp_seconds", "maintain", "hub", 2 * HOUR - 120)), at=2, alerts=[])
 scene("housekeeping on a host is overdue", both(task("overdue_timestamp_seconds", "maintain", "hub", HOUR)), at=2, alerts=[TASK_LATE])
 kept_house = {**alone, "nas": {**alone["nas"], **task("overdue_timestamp_seconds", "maintain", "hub", 4 * HOUR)}}
 all_gone = {series: f"{value}x6 stale" for series, value in kept_house["nas"].items()}
@@ -297,6 +300,7 @@ USB_BEHIND = (
     "The host nas has not brought the mirror usb up to date in time: if the repository is lost, what came since is lost. See whether the host is up, then `systemctl list-timers 'hearth-backup*'` there.",
     "monitoring/job-fails.md#mirrors",
 )
+scene("a mirror of a host is overdue for two minutes", both(task("overdue_timestamp_seconds", "mirror", "usb", 2 * HOUR - 120)), at=2, alerts=[])
 scene("a mirror of a host is overdue", both(task("overdue_timestamp_seconds", "mirror", "usb", HOUR)), at=2, alerts=[USB_BEHIND])
 scene("a mirror of a host has failed for nine days", both({**task("runs_failed_in_a_row", "mirror", "usb", 9), **task("last_success_timestamp_seconds", "mirror", "usb", -9 * DAY)}), at=2, alerts=[USB_BEHIND])
 
@@ -332,6 +336,7 @@ def never_drilled(repository):
 
 
 scene("the last drill is five weeks old", {"hub": {'repository_last_drill_timestamp_seconds{repository="nas"}': -36 * DAY}}, at=2, alerts=[no_drill("nas")])
+scene("one drill is old, and another tried the same repository since", {"hub": {f"drill_last_success_timestamp_seconds{{{weekly}}}": -36 * DAY}}, at=2, alerts=[])
 undrilled = {'repository_last_drill_timestamp_seconds{repository="nas"}': None}
 long("a repository is new", {"hub": undrilled}, at=71, alerts=[])
 long("a repository never had a drill", {"hub": undrilled}, at=74, alerts=[never_drilled("nas")])
@@ -406,6 +411,7 @@ SKEW = (
     "When the newest report of web came, its clock and the hub's were 10m 0s apart. Times of its snapshots are wrong, and alerts that go by its schedule come too early or too late. See `timedatectl` on both.",
     "monitoring/job-fails.md#clocks",
 )
+scene("a killed run is told of late", {"hub": {'clock_skew_seconds{host="web"}': "0x14 -30000x20"}}, at=2, alerts=[])
 scene("a clock is slow", {"hub": {'clock_skew_seconds{host="web"}': -600}}, at=2, alerts=[SKEW])
 scene("a clock is fast", {"hub": {'clock_skew_seconds{host="web"}': 600}}, at=2, alerts=[SKEW])
 

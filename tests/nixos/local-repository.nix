@@ -38,6 +38,10 @@
           schedule = null;
           paths = [ "/var/lib/app" ];
           retries.count = 0;
+          notify = {
+            on = [ "start" "success" "warning" "failure" "recovery" ];
+            command = [ "${pkgs.runtimeShell}" "-c" "echo $HEARTH_EVENT $HEARTH_RESULT >> /run/notified/two; ${pkgs.coreutils}/bin/cat > /run/notified/text" ];
+          };
         };
         # What a hook may do in the confinement of a unit.
         jobs.nosy = {
@@ -68,6 +72,8 @@
         serviceConfig.Type = "oneshot";
       };
       systemd.services."hearth-backup-notify-partly@".serviceConfig.ReadWritePaths = [ "/run/notified" ];
+      systemd.services."hearth-backup-notify-two@".serviceConfig.ReadWritePaths = [ "/run/notified" ];
+      systemd.services."hearth-backup-notify-start-two".serviceConfig.ReadWritePaths = [ "/run/notified" ];
       systemd.tmpfiles.rules = [ "d /run/notified 0700 root root -" ];
       systemd.timers.hearth-backup-state.timerConfig.AccuracySec = "1s";
       users.users.alice = {

@@ -51,6 +51,26 @@ with subtest("a repository that is not there does not keep the other from its sn
     machine.succeed("mv /srv/usb/unplugged /srv/usb/q && systemctl start hearth-backup-two.service")
     assert len(snapshots(machine, "--repo /srv/usb/q --key /root/usb/restore.key")) == 1
 
+with subtest("of each run it is told that it begins and what became of it, and of one that works again"):
+    def heard(*lines):
+        machine.wait_until_succeeds(f"test $(wc -l < /run/notified/two) -ge {len(lines)}", timeout=60)
+        assert machine.succeed("cat /run/notified/two").splitlines() == list(lines), machine.succeed("cat /run/notified/two")
+        machine.succeed("rm /run/notified/two")
+        return machine.succeed("cat /run/notified/text")
+
+    heard("start running", "warning incomplete", "start running", "success success")
+    # It cannot be started at all, and so leaves no report.
+    machine.succeed("mkdir -p /run/systemd/system/hearth-backup-two.service.d")
+    machine.succeed("printf '[Service]\\nLoadCredential=x:/absent\\n' > /run/systemd/system/hearth-backup-two.service.d/broken.conf && systemctl daemon-reload")
+    machine.fail("systemctl start hearth-backup-two.service")
+    text = heard("start running", "failure failure")
+    print(text)
+    assert "could not be started by systemd (exit status 243)" in text and "says what keeps it from being started" in text, text
+    machine.succeed("rm -r /run/systemd/system/hearth-backup-two.service.d && systemctl daemon-reload && systemctl start hearth-backup-two.service")
+    text = heard("start running", "recovery success")
+    print(text)
+    assert " works again." in text and "It had failed since " in text and "Unit: hearth-backup-two.service\n" in text, text
+
 with subtest("a unit is confined"):
     back_up(machine, "nosy")
     machine.fail("test -e /var/lib/app/by-hook -o -e /etc/by-hook")

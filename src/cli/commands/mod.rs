@@ -8,6 +8,7 @@ mod check;
 mod config;
 mod cost;
 mod diff;
+mod drill;
 mod dump;
 mod find;
 mod forget;
@@ -60,6 +61,7 @@ pub enum Command {
     Run(run::Run),
     Maintain(maintain::Maintain),
     Mirror(mirror::Mirror),
+    Drill(drill::DrillCommand),
     Settle(settle::Settle),
     Notify(notify::Notify),
     Agent(agent::Agent),
@@ -103,6 +105,7 @@ impl Command {
             Command::Run(command) => command.run(context),
             Command::Maintain(command) => command.run(context),
             Command::Mirror(command) => command.run(context),
+            Command::Drill(command) => command.run(context),
             Command::Settle(command) => command.run(context),
             Command::Notify(command) => command.run(context),
             Command::Agent(command) => command.run(context),

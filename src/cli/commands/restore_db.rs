@@ -219,9 +219,11 @@ impl RestoreDb {
                     username: at.username,
                     password_file: at.password_file,
                     through: at.through,
+                    sandbox: Vec::new(),
                 };
                 let scratch = self.scratch.map_or_else(|| context.state_base().map(|base| base.join("scratch")), Ok)?;
-                PostgresqlRestore { wanted, server, parallel: self.jobs.unwrap_or(PARALLEL), scratch }.run(snapshot, monitor)?;
+                let restore = PostgresqlRestore { wanted, server, parallel: self.jobs.unwrap_or(PARALLEL), scratch, tablespaces: true };
+                restore.run(snapshot, monitor)?;
                 return Ok(());
             }
             DatabaseKind::Mariadb => mariadb::Flavour::Mariadb,
@@ -236,8 +238,10 @@ impl RestoreDb {
             username: at.username,
             password_file: at.password_file,
             through: at.through,
+            sandbox: Vec::new(),
         })?;
-        Ok(MariadbRestore { wanted, kind, server, trial: !self.no_trial }.run(snapshot, monitor)?)
+        MariadbRestore { wanted, kind, server, trial: !self.no_trial }.run(snapshot, monitor)?;
+        Ok(())
     }
 }
 

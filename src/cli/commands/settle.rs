@@ -3,14 +3,14 @@
 use clap::Args;
 
 use crate::cli::context::Context;
-use crate::cli::exit::{Exit, UsageError};
+use crate::cli::exit::Exit;
 use crate::cli::process;
 use crate::cli::reporting::reporter;
-use crate::job;
 use crate::model::report::Kind;
 use crate::report::close;
+use crate::{drill, job};
 
-/// Clear up after a run that was killed: close its report and tell of it, start what it stopped, remove its snapshots
+/// Clear up after a run that was killed: close its report and tell of it, start what it stopped, remove its snapshots and what a drill restored
 ///
 /// For the ExecStopPost of a unit, where systemd says how the run ended. Does nothing while a run is under way, or if the last one ended by itself.
 #[derive(Debug, Args)]
@@ -49,14 +49,17 @@ impl Settle {
                 config.repository(&self.name)?;
                 (vec![self.name.clone()], format!("hearth-backup-{}-{}", self.kind, self.name))
             }
-            Kind::Drill => return Err(UsageError::new("there are no drills")),
+            Kind::Drill => (vec![config.drill(&self.name)?.repository.clone()], format!("hearth-backup-drill-{}", self.name)),
         };
         let reporter = reporter(context, &config, (self.kind, &self.name), repositories, service)?;
         close(&reporter, &process::verdict());
-        if self.kind != Kind::Backup {
-            return Ok(Exit::Done);
-        }
         let progress = context.progress()?;
+        if self.kind == Kind::Drill {
+            drill::settle(&self.name, config.drill(&self.name)?, &reporter.state, &progress)?;
+        }
+        if self.kind != Kind::Backup {
+            return Ok(context.end(&progress));
+        }
         let back = job::settle(&config, &self.name, &reporter.state, &progress)?;
         let end = context.end(&progress);
         Ok(if back { end } else { Exit::Failed })

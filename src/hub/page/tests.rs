@@ -62,6 +62,7 @@ fn job(host: &str, name: &str, state: State) -> JobStatus {
         failures: 0,
         warnings: 0,
         repositories: Vec::new(),
+        drill: None,
         copies: None,
         trend: vec![point(Outcome::Success, 5 << 30, 3 << 20)],
     }
@@ -110,6 +111,7 @@ fn report(change: impl FnOnce(&mut Report)) -> KeptReport {
         error: None,
         repositories: vec![RepositoryRun::new("hub", Outcome::Success)],
         phases: Vec::new(),
+        drill: None,
         counts: [("files_gone".to_owned(), 4)].into(),
         warning_count: 0,
         warnings: Vec::new(),

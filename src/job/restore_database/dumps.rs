@@ -81,17 +81,22 @@ impl<'a> Dumps<'a> {
         ContentError::damaged(String::from_utf8_lossy(&self.path(name)).into_owned(), why.to_string()).into()
     }
 
-    /// The rows of each table that shall be found again; `None` if they shall not be compared, or are not known.
-    pub fn recorded(&self, dump: &Dump, wanted: &DatabaseRestore, monitor: &dyn Monitor) -> Result<Option<Vec<TableRows>>, JobError> {
+    /// The rows of each table that shall be found again; or why they are not compared.
+    pub fn recorded(
+        &self,
+        dump: &Dump,
+        wanted: &DatabaseRestore,
+        monitor: &dyn Monitor,
+    ) -> Result<Result<Vec<TableRows>, String>, JobError> {
         if !wanted.verify_rows {
-            return Ok(None);
+            return Ok(Err("nobody asked for it".into()));
         }
         let tell = |why: &str| {
             monitor.event(Event::info(&*wanted.database, format!("the rows of its tables cannot be compared: {why}")));
-            Ok(None)
+            Ok(Err(why.to_owned()))
         };
         match self.json(&[&dump.name, rows::ENDING.as_bytes()].concat())? {
-            Some(RowCounts::Tables(tables)) => Ok(Some(tables)),
+            Some(RowCounts::Tables(tables)) => Ok(Ok(tables)),
             Some(RowCounts::Unknown(why)) => tell(&why),
             None => tell("the snapshot has no counts of them"),
         }

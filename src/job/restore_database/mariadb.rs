@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare::Counts;
 use super::dumps::{Dump, Dumps};
-use super::{DatabaseKind, DatabaseRestore};
+use super::{DatabaseKind, DatabaseRestore, RowCheck};
 use crate::content::ContentError;
 use crate::content::browse::OpenSnapshot;
 use crate::job::JobError;
@@ -59,10 +59,12 @@ impl MariadbRestore {
     /// # Errors
     /// If the snapshot has no such dump, the target holds something, or the server refuses; then its databases are as before, unless the
     /// error says otherwise.
-    pub fn run(&self, snapshot: &OpenSnapshot<'_>, monitor: &dyn Monitor) -> Result<(), JobError> {
+    pub fn run(&self, snapshot: &OpenSnapshot<'_>, monitor: &dyn Monitor) -> Result<RowCheck, JobError> {
         let dumps = Dumps::new(snapshot, self.kind);
         let dump = dumps.get(&self.wanted.database)?;
-        let recorded = dumps.recorded(&dump, &self.wanted, monitor)?.unwrap_or_default();
+        let recorded = dumps.recorded(&dump, &self.wanted, monitor)?;
+        let check = RowCheck::of(&recorded);
+        let recorded = recorded.unwrap_or_default();
         let descriptions: Vec<Description> = dumps.json(DESCRIPTIONS.as_bytes())?.unwrap_or_default();
         let like = descriptions.into_iter().find(|description| description.name == self.wanted.database);
         let load = |database: &str| self.load(&dumps, &dump, database, like.as_ref(), &recorded);
@@ -85,7 +87,10 @@ impl MariadbRestore {
         match made {
             Ok(()) => {
                 self.give_rights(&users.rights, monitor);
-                if trial { self.drop_database(&beside) } else { Ok(()) }
+                if trial {
+                    self.drop_database(&beside)?;
+                }
+                Ok(check)
             }
             Err(error) if trial => Err(JobError::AfterTrial { names: (target.clone(), beside), error: Box::new(error) }),
             Err(error) => {

@@ -13,6 +13,7 @@ mod mariadb;
 mod postgresql;
 mod sqlite;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 pub use mariadb::MariadbRestore;
@@ -21,8 +22,11 @@ pub use sqlite::SqliteRestore;
 
 use super::JobError;
 use crate::content::browse::OpenSnapshot;
+use crate::model::entry::Kind;
+use crate::source::database::database_name;
 use crate::source::database::mariadb::{self as maria, Flavour};
 use crate::source::database::postgresql as pg;
+use crate::source::database::rows::TableRows;
 
 /// A kind of server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +78,32 @@ impl DatabaseKind {
     }
 }
 
+impl DatabaseKind {
+    /// The databases of this kind of which the snapshot has a dump, by name.
+    ///
+    /// # Errors
+    /// If the snapshot cannot be read.
+    pub fn dumped(self, snapshot: &OpenSnapshot<'_>) -> Result<Vec<DumpedDatabase>, JobError> {
+        let folder = format!("/{}/", self.directory());
+        let mut found: BTreeMap<String, u64> = BTreeMap::new();
+        snapshot.list(folder.as_bytes(), &mut |path, entry| {
+            let rest = path.strip_prefix(folder.as_bytes()).unwrap_or_default();
+            let name = rest.split(|byte| *byte == b'/').next().unwrap_or_default();
+            // The users of a server end as the dumps of MariaDB do.
+            if name == maria::USERS.as_bytes() {
+                return Ok(());
+            }
+            let database = self.endings().iter().find_map(|ending| database_name(name, ending));
+            if let Some(database) = database {
+                let size = if let Kind::File { size, .. } = entry.kind { size } else { 0 };
+                *found.entry(database).or_default() += size;
+            }
+            Ok(())
+        })?;
+        Ok(found.into_iter().map(|(name, bytes)| DumpedDatabase { name, bytes }).collect())
+    }
+}
+
 impl fmt::Display for DatabaseKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -81,6 +111,38 @@ impl fmt::Display for DatabaseKind {
             DatabaseKind::Mariadb => "mariadb",
             DatabaseKind::Mysql => "mysql",
         })
+    }
+}
+
+/// A database of which a snapshot has a dump.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DumpedDatabase {
+    /// Its name.
+    pub name: String,
+    /// Bytes of its dump.
+    pub bytes: u64,
+}
+
+/// What became of the rows of a restored database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowCheck {
+    /// Each of so many tables holds as many as were recorded.
+    Equal {
+        /// Tables.
+        tables: usize,
+        /// Rows of all of them.
+        rows: u64,
+    },
+    /// They were not compared; the reason.
+    Unknown(String),
+}
+
+impl RowCheck {
+    fn of(recorded: &Result<Vec<TableRows>, String>) -> Self {
+        match recorded {
+            Ok(tables) => RowCheck::Equal { tables: tables.len(), rows: tables.iter().map(|table| table.rows).sum() },
+            Err(why) => RowCheck::Unknown(why.clone()),
+        }
     }
 }
 

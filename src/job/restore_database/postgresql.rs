@@ -17,14 +17,16 @@ use std::path::{Path, PathBuf};
 
 use super::compare::Counts;
 use super::dumps::{Dump, Dumps};
-use super::{DatabaseKind, DatabaseRestore};
+use super::{DatabaseKind, DatabaseRestore, RowCheck};
 use crate::content::ContentError;
 use crate::content::browse::OpenSnapshot;
 use crate::job::JobError;
 use crate::model::entry::Kind;
 use crate::model::event::{Event, Monitor};
 use crate::source::database::postgresql::directory::RestoreFrom;
-use crate::source::database::postgresql::{DESCRIPTIONS, Description, GLOBALS, Server, connection, identifier, literal, missing_globals};
+use crate::source::database::postgresql::{
+    DESCRIPTIONS, Description, GLOBALS, Server, connection, identifier, literal, missing_globals, without_tablespaces,
+};
 use crate::source::database::rows::TableRows;
 use crate::source::database::scratch::Scratch;
 
@@ -58,6 +60,8 @@ pub struct PostgresqlRestore {
     pub parallel: u16,
     /// Where such a dump is put together.
     pub scratch: PathBuf,
+    /// Whether tables go to the tablespaces that they were in; else all go to the database's own.
+    pub tablespaces: bool,
 }
 
 impl PostgresqlRestore {
@@ -65,7 +69,7 @@ impl PostgresqlRestore {
     ///
     /// # Errors
     /// If the snapshot has no such dump, the target holds something, or the server refuses; then its databases are as before.
-    pub fn run(&self, snapshot: &OpenSnapshot<'_>, monitor: &dyn Monitor) -> Result<(), JobError> {
+    pub fn run(&self, snapshot: &OpenSnapshot<'_>, monitor: &dyn Monitor) -> Result<RowCheck, JobError> {
         let dumps = Dumps::new(snapshot, DatabaseKind::Postgresql);
         let dump = dumps.get(&self.wanted.database)?;
         let recorded = dumps.recorded(&dump, &self.wanted, monitor)?;
@@ -77,7 +81,7 @@ impl PostgresqlRestore {
             self.make_globals(&dumps, monitor)?;
         }
         self.create(&fresh, self.description(&dumps)?.as_ref(), monitor)?;
-        let restored = self.fill(&dumps, &dump, &fresh, recorded.as_deref());
+        let restored = self.fill(&dumps, &dump, &fresh, recorded.as_deref().ok());
         if let Err(error) = restored {
             self.drop_database(&fresh)?;
             return Err(error);
@@ -86,7 +90,8 @@ impl PostgresqlRestore {
             self.drop_database(target)?;
         }
         self.sql(self.control(), &format!("alter database {} rename to {}", identifier(&fresh), identifier(target)))?;
-        self.sql(self.control(), &format!("comment on database {} is null", identifier(target)))
+        self.sql(self.control(), &format!("comment on database {} is null", identifier(target)))?;
+        Ok(RowCheck::of(&recorded))
     }
 
     fn fill(&self, dumps: &Dumps<'_>, dump: &Dump, fresh: &str, recorded: Option<&[TableRows]>) -> Result<(), JobError> {
@@ -178,6 +183,7 @@ impl PostgresqlRestore {
     fn make_globals(&self, dumps: &Dumps<'_>, monitor: &dyn Monitor) -> Result<(), JobError> {
         let Some(globals) = dumps.text(GLOBALS.as_bytes())? else { return Ok(()) };
         let roles = self.ask(self.control(), "select rolname from pg_roles")?;
+        let globals = if self.tablespaces { globals } else { without_tablespaces(&globals) };
         let missing = missing_globals(&globals, &roles, &self.ask(self.control(), "select spcname from pg_tablespace")?);
         // So that all that is said is an error.
         let input = format!("set client_min_messages = error;\n{missing}");
@@ -218,8 +224,15 @@ impl PostgresqlRestore {
 
     fn load(&self, dumps: &Dumps<'_>, dump: &Dump, database: &str) -> Result<(), JobError> {
         let into = format!("--dbname={}", connection(database));
-        let restore = self.server.program("pg_restore", &[&into, "--exit-on-error"]).map_err(JobError::Server)?;
+        let mut arguments = vec![into.as_str(), "--exit-on-error"];
+        arguments.extend(self.elsewhere());
+        let restore = self.server.program("pg_restore", &arguments).map_err(JobError::Server)?;
         restore.feed(|input| dumps.snapshot().dump(&dump.entry, input).map_err(JobError::from)).map(drop)
+    }
+
+    /// What `pg_restore` is told of tablespaces.
+    fn elsewhere(&self) -> Option<&'static str> {
+        (!self.tablespaces).then_some("--no-tablespaces")
     }
 
     /// A dump in directory format is put together on disk, as several connections read it at once.
@@ -235,7 +248,7 @@ impl PostgresqlRestore {
             dumps.snapshot().dump(entry, &mut file)?;
             scratch.give(&file).map_err(failed)
         })?;
-        from.restore(&self.server, database, self.parallel).map_err(JobError::Server)
+        from.restore(&self.server, database, self.parallel, self.elsewhere()).map_err(JobError::Server)
     }
 
     fn no_scratch(&self, place: &Path, error: std::io::Error) -> JobError {

@@ -62,6 +62,8 @@ pub struct Server {
     pub password_file: Option<PathBuf>,
     /// Words before each of the tools, such as `docker exec -i NAME`.
     pub through: Vec<String>,
+    /// Words before those, of a program that shuts the tools in and leaves them on this machine.
+    pub sandbox: Vec<String>,
 }
 
 impl Server {
@@ -70,14 +72,15 @@ impl Server {
     /// # Errors
     /// If the password cannot be read.
     pub fn program(&self, name: &str, arguments: &[&str]) -> io::Result<Program> {
-        let mut command = self.through.clone();
+        let mut command = [self.sandbox.as_slice(), &self.through].concat();
         command.push(name.to_owned());
         let options =
             [("--host", self.host.clone()), ("--port", self.port.map(|port| port.to_string())), ("--username", self.username.clone())];
         command.extend(options.into_iter().filter_map(|(option, value)| value.map(|value| format!("{option}={value}"))));
         command.push("--no-password".into());
         command.extend(arguments.iter().map(|argument| (*argument).to_owned()));
-        let mut program = Program { user: self.user.clone(), ..Program::new(command) };
+        let shown = (!self.sandbox.is_empty()).then(|| name.to_owned());
+        let mut program = Program { user: self.user.clone(), shown, ..Program::new(command) };
         if let Some(file) = &self.password_file {
             let named = |error: io::Error| io::Error::new(error.kind(), format!("the password file {}: {error}", file.display()));
             let password = std::fs::read_to_string(file).map_err(named)?;
@@ -191,6 +194,15 @@ pub fn missing_globals(globals: &str, roles: &[String], tablespaces: &[String]) 
     kept.flat_map(|line| [line, "\n"]).collect()
 }
 
+/// Roles and what belongs to them, without what is said of tablespaces.
+pub fn without_tablespaces(globals: &str) -> String {
+    let of_tablespace = |line: &str| {
+        let verb = ["CREATE TABLESPACE ", "ALTER TABLESPACE ", "COMMENT ON TABLESPACE "].iter().any(|verb| line.starts_with(verb));
+        verb || (line.starts_with("GRANT ") || line.starts_with("REVOKE ")) && line.contains(" ON TABLESPACE ")
+    };
+    globals.lines().filter(|line| !of_tablespace(line)).flat_map(|line| [line, "\n"]).collect()
+}
+
 /// A connection string: a name that looks like one would be taken for one.
 pub fn connection(database: &str) -> String {
     format!("dbname='{}'", database.replace('\\', "\\\\").replace('\'', "\\'"))
@@ -212,6 +224,7 @@ mod tests {
             username: Some("backup".into()),
             password_file: Some(password.clone()),
             through: Vec::new(),
+            sandbox: Vec::new(),
         };
         let source = server.program("pg_dump", &["--format=custom"]).unwrap();
         assert_eq!(source.command, ["pg_dump", "--host=/run/pg", "--port=5433", "--username=backup", "--no-password", "--format=custom"]);
@@ -230,6 +243,13 @@ mod tests {
         assert_eq!(missing_globals(globals, &[], &[]), globals);
         let places = "CREATE TABLESPACE fast OWNER a LOCATION '/fast';\nCREATE TABLESPACE slow OWNER a LOCATION '/slow';\n";
         assert_eq!(missing_globals(places, &["slow".into()], &["fast".into()]), "CREATE TABLESPACE slow OWNER a LOCATION '/slow';\n");
+    }
+
+    #[test]
+    fn globals_do_without_tablespaces() {
+        let globals = "CREATE ROLE a;\nCREATE TABLESPACE fast OWNER a LOCATION '/fast';\nALTER TABLESPACE fast SET (x=1);\n\
+                       GRANT CREATE ON TABLESPACE fast TO a;\nGRANT a TO b;\n";
+        assert_eq!(without_tablespaces(globals), "CREATE ROLE a;\nGRANT a TO b;\n");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a restore takes out of a snapshot.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +27,8 @@ pub enum Verdict {
 /// a directory above it. The patterns are those of [`Excludes`](super::Excludes), compared with the paths in the snapshot.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
+    /// Paths that are wanted with all below them, and nothing else; instead of patterns.
+    paths: Option<Arc<BTreeSet<Vec<u8>>>>,
     includes: Option<Includes>,
     excludes: PatternSet,
 }
@@ -64,12 +67,17 @@ impl Selection {
         let includes = includes.into_iter().map(|text| parse(text.as_ref())).collect::<Result<Vec<_>, _>>()?;
         let excludes = excludes.into_iter().map(|text| Pattern::parse(text.as_ref())).collect::<Result<Vec<_>, _>>()?;
         let includes = if includes.is_empty() { None } else { Some(Includes::new(includes)?) };
-        Ok(Self { includes, excludes: PatternSet::new(excludes)? })
+        Ok(Self { paths: None, includes, excludes: PatternSet::new(excludes)? })
+    }
+
+    /// Exactly what lies at or below these absolute paths, however many they are.
+    pub fn of_paths(paths: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        Self { paths: Some(Arc::new(paths.into_iter().collect())), ..Self::default() }
     }
 
     /// Whether everything is wanted.
     pub fn is_everything(&self) -> bool {
-        self.includes.is_none() && self.excludes.is_empty()
+        self.paths.is_none() && self.includes.is_none() && self.excludes.is_empty()
     }
 
     /// Judges the entry at the absolute `path`, whose last component is `name` (empty for the root `/`), after the verdict on
@@ -77,6 +85,9 @@ impl Selection {
     pub fn judge(&self, parent: Verdict, path: &[u8], name: &[u8], is_dir: bool) -> Verdict {
         if parent == Verdict::No || self.excludes.decide(path, name, is_dir) == Some(true) {
             return Verdict::No;
+        }
+        if let Some(paths) = &self.paths {
+            return if parent == Verdict::Yes { Verdict::Yes } else { judge_path(paths, path, is_dir) };
         }
         let Some(includes) = &self.includes else { return Verdict::Yes };
         includes.note(path, name, is_dir);
@@ -91,7 +102,7 @@ impl Selection {
 
     /// The verdict on the root directory, from which a walk through a snapshot starts.
     pub fn start(&self) -> Verdict {
-        if self.includes.is_some() { Verdict::Below } else { Verdict::Yes }
+        if self.includes.is_some() || self.paths.is_some() { Verdict::Below } else { Verdict::Yes }
     }
 }
 
@@ -133,6 +144,15 @@ impl Includes {
         let path = path.strip_prefix(b"/").unwrap_or(path);
         path.is_empty() || self.ancestors.is_match_candidate(&Candidate::from_bytes(path))
     }
+}
+
+fn judge_path(paths: &BTreeSet<Vec<u8>>, path: &[u8], is_dir: bool) -> Verdict {
+    if paths.contains(path) {
+        return Verdict::Yes;
+    }
+    let below = [path, b"/"].concat();
+    let leads_on = is_dir && paths.range(below.clone()..).next().is_some_and(|next| next.starts_with(&below));
+    if leads_on { Verdict::Below } else { Verdict::No }
 }
 
 fn parse_include(text: &OsStr) -> Result<Pattern, ExcludeError> {
@@ -188,6 +208,26 @@ mod tests {
     fn without_patterns_everything_is_wanted() {
         assert!(Selection::default().is_everything());
         assert_eq!(walk(&Selection::default(), "/a/b"), Verdict::Yes);
+    }
+
+    #[test]
+    fn paths_are_reached_whatever_letters_they_have() {
+        let wanted = ["/a/x*", "/a/dir", "/b"].map(|path| path.as_bytes().to_vec());
+        let selection = Selection::of_paths(wanted);
+        assert!(!selection.is_everything() && selection.unmatched().is_empty());
+        for (path, verdict) in [
+            ("/a/", Verdict::Below),
+            ("/a/x*", Verdict::Yes),
+            ("/a/xy", Verdict::No),
+            ("/a/dir/deep/file", Verdict::Yes),
+            ("/a/dir-", Verdict::No),
+            ("/b", Verdict::Yes),
+            ("/bb/", Verdict::No),
+            ("/c", Verdict::No),
+        ] {
+            assert_eq!(walk(&selection, path), verdict, "{path}");
+        }
+        assert_eq!(walk(&Selection::of_paths([]), "/a/"), Verdict::No);
     }
 
     #[test]

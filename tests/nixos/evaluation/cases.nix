@@ -1,4 +1,4 @@
-# Configurations of hosts, and what must come of them; what concerns other machines is in far.nix, hubs in hub.nix, and who is told in notify.nix. `check.py` compares.
+# Configurations of hosts, and what must come of them; what concerns other machines is in far.nix, hubs in hub.nix, who is told in notify.nix, and who watches in monitoring.nix. `check.py` compares.
 #
 #   modules              the host
 #   expect.assertions    the texts of the assertions that fail; nothing else is looked at then
@@ -7,6 +7,7 @@
 #   expect.units         for each unit, lines that it must have and, after a `!`, must not have; `null` if there must be no such unit
 #   expect.polkit, expect.authorized   as for units: what the rule of polkit and the keys of ssh must have
 #   expect.nginx         what the only virtual host answers with
+#   expect.prometheus, node, dashboards   what Prometheus, node_exporter and Grafana are given; of files only the names
 #   expect.coverage, secrets, tmpfiles, persistence, stateDir, persistRoot, hub, ports   as they are
 { lib }:
 let
@@ -1230,3 +1231,4 @@ in
 // import ./far.nix { inherit lib with' hub path package refuses; }
 // import ./hub.nix { inherit lib with' path package refuses; }
 // import ./notify.nix { inherit lib with' path refuses; }
+// import ./monitoring.nix { inherit with' path refuses; }

@@ -163,7 +163,7 @@ def main():
             expect(case, sorted(host["warnings"]) == sorted(wanted["warnings"]), "warnings:\n  " + "\n  ".join(host["warnings"]))
         for path, value in wanted.get("settings", {}).items():
             expect(case, at(host["settings"], path) == value, f"settings.{path} is {at(host['settings'], path)!r}, not {value!r}")
-        for key in ["coverage", "tmpfiles", "persistence", "stateDir", "persistRoot", "hub", "ports"]:
+        for key in ["coverage", "tmpfiles", "persistence", "stateDir", "persistRoot", "hub", "ports", "prometheus", "node", "dashboards"]:
             if key in wanted:
                 expect(case, host[key] == wanted[key], f"{key} is {host[key]!r}, not {wanted[key]!r}")
         if "secretNames" in wanted:

@@ -221,6 +221,7 @@ fn work(reports: &[RepositoryReport]) -> Work {
     Work {
         repositories: Vec::new(),
         counts: counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
+        drill: None,
         error: (!failed.is_empty()).then(|| failed.join("; ")),
     }
 }

@@ -165,7 +165,8 @@ fn a_webhook_has_one_body_and_places_that_stand_for_something() {
 fn the_examples_in_the_documentation_are_right() {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/notifications.md")).unwrap();
     let blocks = |kind: &str| -> Vec<String> {
-        let blocks = text.split(&format!("```{kind}\n")).skip(1);
+        let fence = format!("```{kind}\n");
+        let blocks = text.split(fence.as_str()).skip(1);
         blocks.map(|block| block.split("```").next().unwrap().to_owned()).collect()
     };
     let (tables, documents) = (blocks("toml"), blocks("json"));

@@ -155,15 +155,18 @@ impl<'a> RestoreFrom<'a> {
     ///
     /// # Errors
     /// If the program fails.
-    pub fn restore(&self, server: &Server, database: &str, parallel: u16) -> io::Result<()> {
+    pub fn restore(&self, server: &Server, database: &str, parallel: u16, option: Option<&str>) -> io::Result<()> {
         if !server.through.is_empty() {
             return Err(io::Error::other(
                 "a dump in directory format lies on this machine; restore it with tools that run here, without --through",
             ));
         }
         let into = format!("--dbname={}", connection(database));
-        let restore =
-            server.program("pg_restore", &[&into, "--exit-on-error", &format!("--jobs={parallel}"), "--format=directory", SEEN])?;
+        let jobs = format!("--jobs={parallel}");
+        let mut arguments = vec![into.as_str(), "--exit-on-error", &jobs];
+        arguments.extend(option);
+        arguments.extend(["--format=directory", SEEN]);
+        let restore = server.program("pg_restore", &arguments)?;
         Program { input: Some(self.scratch.handle()?), ..restore }.output(1 << 20).map(drop)
     }
 }

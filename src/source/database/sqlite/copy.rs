@@ -29,7 +29,7 @@ const RESTARTS: u32 = 3;
 /// How live databases are opened.
 const READ_ONLY: OpenFlags = OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_NO_MUTEX).union(OpenFlags::SQLITE_OPEN_NOFOLLOW);
 /// What is set before a file is looked at that anybody may have made (<https://sqlite.org/security.html>).
-const GUARD: &str = "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;";
+pub(super) const GUARD: &str = "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;";
 /// Lines of what a check finds that are kept.
 const FINDINGS: u32 = 20;
 

@@ -9,6 +9,7 @@
 
 mod copy;
 mod inodes;
+mod query;
 mod retire;
 mod version;
 
@@ -28,11 +29,12 @@ use inodes::Inodes;
 
 pub use copy::{Copied, CopyError, check};
 pub use inodes::Turn;
+pub use query::ask;
 pub use retire::retire;
 pub use version::Version;
 
 /// What every database begins with (<https://sqlite.org/fileformat2.html>).
-const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+pub const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// Bytes of the header.
 const HEADER: usize = 100;
 /// What is appended to a database's name for the files that belong to it.

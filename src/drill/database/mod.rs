@@ -1,0 +1,140 @@
+//! Databases: a dump proves nothing until a server has loaded it.
+//!
+//! ```text
+//!   programs of this machine --> server: its own data directory, its own socket, in a sandbox without network
+//!   dump --> restore_database --> rows compared with those that were counted while it was dumped
+//!                             --> the user's assertions
+//! ```
+//!
+//! The clients run in the sandbox too: what they load may have them start programs.
+
+mod assertion;
+mod mariadb;
+mod postgresql;
+mod server;
+mod sqlite;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::sandbox::{Rights, Sandbox};
+use super::survey::wanted;
+use super::{DrillError, Run, note};
+use crate::config::DrillServer;
+use crate::job::{DatabaseKind, DatabaseRestore, JobError, RowCheck};
+use crate::model::report::{DrillFigures, TestOutcome};
+
+use server::Throwaway;
+
+/// A throw-away server that takes dumps.
+trait Loader {
+    /// Loads a database under its own name, with its users, and compares its rows.
+    fn load(&self, run: &Run<'_>, database: DatabaseRestore) -> Result<RowCheck, JobError>;
+
+    /// What a query gives, line by line.
+    fn ask(&self, database: &str, query: &str) -> std::io::Result<Vec<String>>;
+}
+
+impl Run<'_> {
+    /// Tries all databases that the drill names.
+    pub(super) fn databases(&self, figures: &mut DrillFigures) -> Result<(), DrillError> {
+        let drill = self.options.drill;
+        if let Some(sqlite) = &drill.sqlite {
+            self.sqlite(sqlite, figures)?;
+            self.go_on()?;
+        }
+        if let Some(server) = &drill.postgresql {
+            self.server(DatabaseKind::Postgresql, server, figures, &|| postgresql::start(self, server))?;
+        }
+        if let Some(server) = &drill.mariadb {
+            self.server(DatabaseKind::Mariadb, server, figures, &|| mariadb::start(self, server))?;
+        }
+        Ok(())
+    }
+
+    /// Loads the dumps of a server. That it does not start is a test that failed.
+    fn server<L: Loader>(
+        &self,
+        kind: DatabaseKind,
+        wanted_of: &DrillServer,
+        figures: &mut DrillFigures,
+        start: &dyn Fn() -> Result<(Throwaway, L), String>,
+    ) -> Result<(), DrillError> {
+        self.go_on()?;
+        self.tell("database");
+        let databases = wanted(kind, wanted_of, self.snapshot)?;
+        if databases.is_empty() {
+            note(figures, kind.to_string(), Err("the snapshot has no dump of any database".into()));
+            return Ok(());
+        }
+        let (server, loader) = match start() {
+            Ok(started) => started,
+            Err(why) => {
+                self.go_on()?;
+                note(figures, kind.to_string(), Err(why));
+                return Ok(());
+            }
+        };
+        server.while_watched(self.monitor, || {
+            for (database, bytes) in &databases {
+                self.go_on()?;
+                self.database(kind, database, *bytes, &loader, figures);
+                let none = Vec::new();
+                let queries = wanted_of.assertions.get(database).unwrap_or(&none);
+                for (rank, query) in queries.iter().enumerate() {
+                    self.go_on()?;
+                    let answer = loader.ask(database, query).map_err(|error| error.to_string());
+                    note(figures, format!("{kind} {database}: assertion {}", rank + 1), assertion::judge_lines(query, answer));
+                }
+            }
+            self.go_on()
+        })
+    }
+
+    fn database(&self, kind: DatabaseKind, database: &str, bytes: u64, loader: &impl Loader, figures: &mut DrillFigures) {
+        let wanted =
+            DatabaseRestore { database: database.to_owned(), target: database.to_owned(), replace: true, globals: true, verify_rows: true };
+        let begun = Instant::now();
+        let loaded = loader.load(self, wanted);
+        let took = begun.elapsed();
+        let name = format!("{kind} {database}");
+        match loaded {
+            Ok(rows) => {
+                figures.restored(1, bytes, took);
+                note(figures, &name, Ok(format!("its dump loads, in {}", super::seconds(took))));
+                match rows {
+                    RowCheck::Equal { tables, rows } => {
+                        note(figures, format!("{name}: rows"), Ok(format!("{tables} tables hold the {rows} rows that were counted")));
+                    }
+                    RowCheck::Unknown(why) => {
+                        figures.test(format!("{name}: rows"), TestOutcome::Inconclusive, format!("not compared: {why}"));
+                    }
+                }
+            }
+            Err(JobError::RowsDiffer { differences, .. }) => {
+                note(figures, &name, Ok(format!("its dump loads, in {}", super::seconds(took))));
+                note(figures, format!("{name}: rows"), Err(super::files::named(&differences)));
+            }
+            Err(error) => note(figures, &name, Err(error.to_string())),
+        }
+    }
+
+    /// The sandbox of a server and its clients, which writes to `folder`; `programs` are looked for first.
+    fn server_sandbox(&self, folder: PathBuf, programs: Option<&PathBuf>) -> Result<Sandbox, String> {
+        let mut path = self.options.path.clone();
+        if let Some(programs) = programs {
+            let programs = programs.to_str().ok_or_else(|| format!("{} is not text", programs.display()))?;
+            path = format!("{programs}:{path}");
+        }
+        let sandbox = Sandbox {
+            rights: Rights::Nobody,
+            writable: folder,
+            readable: programs.cloned().into_iter().collect(),
+            secrets: self.options.secrets.clone(),
+            path,
+            environment: Vec::new(),
+        };
+        sandbox.try_out()?;
+        Ok(sandbox)
+    }
+}
