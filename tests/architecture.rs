@@ -65,7 +65,7 @@ const CRATES: &[(&[&str], &[&str], &str)] = &[
     (&["maud"], &["hub/page/"], "one place writes HTML, and escapes what it shows"),
     (
         &["getrandom"],
-        &["content/", "drill/random.rs", "hub/token.rs", "report/mod.rs", "sealed/run_id.rs", "store/sftp/mod.rs"],
+        &["content/", "hub/token.rs", "drill/random.rs", "report/mod.rs", "sealed/run_id.rs", "store/sftp/mod.rs"],
         "keys, tokens, and names that nobody else draws",
     ),
     (&["toml", "schemars", "serde_path_to_error", "strsim"], &["config/"], "one schema, and one place that reads it"),

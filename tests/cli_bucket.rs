@@ -266,3 +266,20 @@ fn requests_are_estimated_near_to_what_commands_make() {
     let estimated = read(&estimate["requests_a_month"]);
     assert!(estimated * 4 > made * 3 && estimated * 3 < made * 4, "{estimated} estimated, {made} made");
 }
+
+#[test]
+fn a_drill_tries_a_restore_from_a_bucket() {
+    let server = Server::start();
+    let cloud = Cloud::with_repository(&server);
+    cloud.backup();
+    let bench = &cloud.bench;
+    let config = serde_json::json!({
+        "repositories": { "cloud": { "url": cloud.location, "credentials": bench.path("keys") } },
+        "drills": { "weekly": { "repository": "cloud", "key": bench.path("hearth-restore.key"), "scratch": bench.path("scratch") } },
+    });
+    bench.write("config.json", config.to_string().as_bytes());
+    let mut drill = cloud.command(&["drill", "weekly", "--config", "config.json"]);
+    let (text, _) = expect(drill.env_remove("HEARTH_REPO").env_remove("HEARTH_CREDENTIALS_FILE").output().unwrap(), 0, "drill");
+    assert!(text.contains("Drill weekly passed") && text.contains("ok      read back"), "{text}");
+    assert_eq!(std::fs::read_dir(bench.path("scratch")).unwrap().count(), 0);
+}

@@ -1,8 +1,18 @@
-//! Drills of files: the real program restores, tests, and cleans up after itself.
+//! Drills: the real program restores, tests, and cleans up after itself. Here files; databases, the smoke command and whole hosts beside it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod cli_common;
+#[path = "drill/full_host.rs"]
+mod full_host;
+#[path = "drill/mariadb.rs"]
+mod mariadb;
+#[path = "drill/postgresql.rs"]
+mod postgresql;
+#[path = "drill/smoke.rs"]
+mod smoke;
+#[path = "drill/sqlite.rs"]
+mod sqlite;
 
 use std::fs;
 use std::path::PathBuf;
@@ -194,6 +204,32 @@ fn a_place_that_is_too_small_is_noticed_before_anything_is_restored() {
     configure(&bench, &json!({ "tmpfs": "2MiB" }));
     bench.ok(&DRILL);
     assert_clean(&bench);
+    let fill = json!({ "command": ["sh", "-ec", "head -c 5000000 /dev/zero > big"], "sandbox": false });
+    configure(&bench, &json!({ "tmpfs": "2MiB", "smoke": fill }));
+    let document = bench.json_ends(&DRILL, 1);
+    assert!(test(&document, "smoke").1.contains("No space left"), "{document:#}");
+    assert_clean(&bench);
+}
+
+#[test]
+fn snapshots_that_are_withheld_or_put_back_are_noticed() {
+    let bench = drilled(&json!({}));
+    assert_eq!(test(&bench.json(&DRILL), "newest snapshots").0, "passed");
+    let old = bench.path("old");
+    let copy = |from: &std::path::Path, to: &std::path::Path| {
+        assert!(std::process::Command::new("cp").args(["-a", "--"]).args([from, to]).status().unwrap().success());
+    };
+    copy(&bench.path("repo"), &old);
+    bench.ok(&["backup", "--key", "hearth-writer.key", "--job", "state", "--host", "here", &bench.source()]);
+    assert_eq!(test(&bench.json(&DRILL), "newest snapshots").0, "passed");
+    fs::remove_dir_all(bench.path("repo")).unwrap();
+    fs::rename(&old, bench.path("repo")).unwrap();
+    let document = bench.json_ends(&DRILL, 1);
+    let (outcome, text) = test(&document, "newest snapshots");
+    assert!(outcome == "failed" && text.contains("was there, and now the newest is"), "{text}");
+    assert_eq!(test(&document, "read back").0, "passed", "the rest is tried all the same");
+    fs::remove_file(bench.path("state/drills/weekly/seen.json")).unwrap();
+    bench.ok(&DRILL);
 }
 
 #[test]
@@ -215,9 +251,10 @@ fn two_runs_of_a_drill_do_not_meet() {
 
 #[test]
 fn what_a_killed_drill_left_is_removed_by_settle_or_by_the_next_one() {
-    let smoke = json!({ "smoke": { "command": ["sh", "-c", "touch ../sleeps; exec sleep 1000"], "sandbox": false } });
+    let smoke =
+        json!({ "smoke": { "command": ["sh", "-c", "touch ../sleeps; exec setpriv --pdeathsig KILL sleep 1000"], "sandbox": false } });
     let bench = drilled(&smoke);
-    let settle = ["settle", "weekly", "--kind", "drill", "--config", "config.json"];
+    let settle = ["settle", "--kind", "drill", "weekly", "--config", "config.json"];
     for again in [&settle[..], &DRILL[..]] {
         configure(&bench, &smoke);
         let mut drill = bench.command(&DRILL).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();

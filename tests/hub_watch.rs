@@ -156,7 +156,7 @@ fn a_look_without_telling_changes_nothing_and_a_damaged_memory_is_said() {
 fn maintenance_of_a_hub_ends_in_a_report_of_its_own() {
     let hub = Watched::new(|_| {});
     hub.bench.ok(&["hub", "maintain", "--config", "hub.json"]);
-    let folder = hub.bench.path("data/own/reports/maintain-hub");
+    let folder = hub.bench.path("data/own/reports/maintain-hub%2Fall");
     let names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     let report: Value = serde_json::from_slice(&fs::read(&names[0]).unwrap()).unwrap();
     assert_eq!((names.len(), &report["outcome"], &report["host"]), (1, &json!("success"), &json!("ursula")));

@@ -48,9 +48,6 @@ pub(super) fn check(config: &Config, file: &str) -> Result<(), ConfigError> {
             return wrong(format!("mirrors.{name}.{key}"), why);
         }
     }
-    if let Some((key, why)) = notify::check_own(config.notify.as_ref()) {
-        return wrong(key, why);
-    }
     for (name, wanted) in &config.drills {
         let misnamed = misnamed(name).map(|why| (String::new(), why));
         let unknown = config.repository(&wanted.repository).err().map(|error| (".repository".to_owned(), error.to_string()));
@@ -58,6 +55,9 @@ pub(super) fn check(config: &Config, file: &str) -> Result<(), ConfigError> {
         if let Some((key, why)) = misnamed.or(unknown).or_else(wrong_key) {
             return wrong(format!("drills.{name}{key}"), why);
         }
+    }
+    if let Some((key, why)) = notify::check_own(config.notify.as_ref()) {
+        return wrong(key, why);
     }
     if let Some((key, why)) = config.report_to.as_ref().and_then(reporting::check) {
         return wrong(format!("reportTo.{key}"), why.to_owned());

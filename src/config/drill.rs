@@ -9,7 +9,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::database::Databases;
-use super::notify::Notify;
+use super::notify::{self, Notify};
 use super::secret::SecretFile;
 use super::size::ByteSize;
 use super::span::TimeSpan;
@@ -74,7 +74,7 @@ pub struct Drill {
     /// How often it shall run, for those who watch over it; without it the drill's systemd timer says when it runs next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<TimeSpan>,
-    /// Who is told what becomes of it, instead of those whom the configuration names for all.
+    /// Who is told what becomes of its runs, by `notify --drill`, instead of those whom the configuration names for all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notify: Option<Notify>,
 }
@@ -284,9 +284,10 @@ pub(super) fn check(drill: &Drill) -> Option<(String, String)> {
     if !drill.boot_target.chars().all(good) || !drill.boot_target.ends_with(".target") || drill.boot_target.starts_with(['-', '.']) {
         return wrong("bootTarget", "must be the name of one of systemd's targets, such as multi-user.target");
     }
-    [("bootTimeout", drill.boot_timeout), ("timeLimit", drill.time_limit)]
+    let timed = [("bootTimeout", drill.boot_timeout), ("timeLimit", drill.time_limit)]
         .into_iter()
-        .find_map(|(key, span)| Some((key.into(), timed(span)?)))
+        .find_map(|(key, span)| Some((key.to_owned(), timed(span)?)));
+    timed.or_else(|| notify::check_own(drill.notify.as_ref()))
 }
 
 fn timed(span: TimeSpan) -> Option<String> {
@@ -395,6 +396,7 @@ mod tests {
             (json!({ "fullHost": true, "amount": { "files": 3 } }), "amount: must be `everything`"),
             (json!({ "bootTarget": "x; rm" }), "bootTarget"),
             (json!({ "timeLimit": "1m" }), "timeLimit"),
+            (json!({ "notify": { "command": [""] } }), "notify.command"),
         ] {
             let error = read(change.clone()).unwrap_err();
             assert!(error.contains(&format!("drills.weekly.{key}")), "{change}: {error}");

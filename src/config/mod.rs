@@ -98,12 +98,12 @@ pub struct Config {
     /// Which repositories are copied to other places, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub mirrors: BTreeMap<String, Mirror>,
-    /// Who is told what becomes of runs, wherever a job, a mirror, a repository or the hub has no `notify` of its own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub notify: Option<Notify>,
     /// Which restores are tried, and how they are tested, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub drills: BTreeMap<String, Drill>,
+    /// Who is told what becomes of runs, wherever a job, a mirror, a repository or the hub has no `notify` of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Notify>,
     /// The hub that is told of every run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report_to: Option<Reporting>,

@@ -25,6 +25,8 @@ use crate::source::command::Program;
 const OURS: &str = "/run/hearth-drill";
 /// The unit that looks whether the target was reached.
 const UNIT: &str = "hearth-drill.service";
+/// Where systemd-nspawn has a directory for each container.
+const PROPAGATED: &str = "/run/systemd/nspawn/propagate";
 /// Bytes of what the container says of itself that are read.
 const SAID: u64 = 16 << 10;
 /// Lines of its journal that are told if it does not start.
@@ -56,7 +58,8 @@ impl Run<'_> {
         let failed = |error: std::io::Error| format!("cannot write to {}: {error}", folder.display());
         fs::write(folder.join(UNIT), unit(target)).map_err(failed)?;
         fs::create_dir(folder.join("said")).map_err(failed)?;
-        let command = command(&self.tree(), &folder, target)?;
+        let machine = format!("hearth-drill-{}", std::process::id());
+        let command = command(&self.tree(), &folder, target, &machine)?;
         // A machine whose own init is not systemd may have both generations of control groups; containers get the newer one.
         let environment = match Path::new("/sys/fs/cgroup/unified").is_dir() {
             true => vec![("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY".to_owned(), "1".to_owned())],
@@ -64,6 +67,8 @@ impl Run<'_> {
         };
         let program = Program { environment, shown: Some("systemd-nspawn".into()), ..Program::new(command) };
         let Timed { result, late, output, took } = run_timed(program, "systemd-nspawn", limit, &|| self.monitor.cancelled());
+        // It cannot remove this itself, as it sees `/run` as another mount.
+        let _ = fs::remove_dir(Path::new(PROPAGATED).join(machine));
         let said = |name: &str| read(&folder.join("said").join(name));
         let outcome = match said("active").as_deref().map(str::trim) {
             Some("active") => Ok(format!("reached {target} in {}{}", seconds(took), failed_units(&said("failed").unwrap_or_default()))),
@@ -88,7 +93,7 @@ impl Run<'_> {
 }
 
 /// The words that start a container.
-fn command(tree: &Path, folder: &Path, target: &str) -> Result<Vec<String>, String> {
+fn command(tree: &Path, folder: &Path, target: &str, machine: &str) -> Result<Vec<String>, String> {
     let text = |path: &Path| match path.to_str() {
         // Binds have `:` between their parts.
         Some(text) if !text.contains([':', '\\']) => Ok(text.to_owned()),
@@ -103,7 +108,8 @@ fn command(tree: &Path, folder: &Path, target: &str) -> Result<Vec<String>, Stri
         ["systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--private-network", "--link-journal=no"]
             .map(str::to_owned),
     );
-    words.extend(["--resolv-conf=off", "--timezone=off", "--console=read-only", "--machine=hearth-drill"].map(str::to_owned));
+    words.extend(["--resolv-conf=off", "--timezone=off", "--console=read-only"].map(str::to_owned));
+    words.push(format!("--machine={machine}"));
     words.push(format!("--directory={tree}"));
     words.push(format!("--bind={folder}/said:{OURS}"));
     words.push(format!("--bind-ro={folder}/{UNIT}:/run/systemd/system/{UNIT}"));
@@ -201,6 +207,6 @@ mod tests {
 
     #[test]
     fn a_place_whose_name_would_be_taken_apart_is_refused() {
-        assert!(command(Path::new("/a:b/tree"), Path::new("/a"), "x.target").unwrap_err().contains("choose another `scratch`"));
+        assert!(command(Path::new("/a:b/tree"), Path::new("/a"), "x.target", "m").unwrap_err().contains("choose another `scratch`"));
     }
 }

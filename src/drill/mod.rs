@@ -19,6 +19,7 @@ mod error;
 mod files;
 mod full_host;
 mod live;
+mod memory;
 mod place;
 mod random;
 mod sandbox;
@@ -110,6 +111,8 @@ fn attempt(
 ) -> Result<(), DrillError> {
     let _lock = lock::try_take(&options.state.join("drills").join(options.name))?
         .map_err(|who| DrillError::Running { drill: options.name.to_owned(), who })?;
+    let newest = memory::newest(vault.repository(), candidates, &options.state.join("drills").join(options.name))?;
+    note(figures, "newest snapshots", newest);
     let mut random = Random::new()?;
     let (chosen, recovery_bytes) = choice::choose(options.drill, candidates, &mut random)?;
     figures.snapshot = Some(chosen.snapshot.id);

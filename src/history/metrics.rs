@@ -127,8 +127,11 @@ fn backups(jobs: &[JobStatus], page: &mut Page) {
 fn tasks(jobs: &[JobStatus], page: &mut Page) {
     let tasks = named(jobs, |kind| kind != Kind::Backup);
     let labels = |job: &JobStatus, name: &str| vec![("host", job.host.clone()), ("kind", job.kind.to_string()), ("name", name.to_owned())];
-    let figures: [(&str, &str, fn(&JobStatus) -> Option<f64>); 6] = [
+    let figures: [(&str, &str, fn(&JobStatus) -> Option<f64>); 7] = [
         ("task_last_success_timestamp_seconds", "When a check, mirror or the like was last done.", |job| seconds(job.last_success)),
+        ("task_last_run_timestamp_seconds", "When its last run ended, or began if it still runs.", |job| {
+            job.last_run.as_ref().map(|run| run.ended.unwrap_or(run.started).as_second() as f64)
+        }),
         ("task_last_run_success", "Whether the last run of a check, mirror or the like was done.", |job| {
             job.last_run.as_ref().map(|run| truth(run.outcome.is_success()))
         }),

@@ -42,17 +42,30 @@ pub(super) fn everywhere(reporter: &Reporter<'_>) {
     }
 }
 
-/// How everything that ever ran on this host fares.
+/// How everything fares that the configuration names and that ever ran on this host.
 ///
 /// # Errors
 /// If the reports cannot be read.
 pub fn statuses(reporter: &Reporter<'_>) -> io::Result<Vec<JobStatus>> {
     let now = Timestamp::now();
     let mut jobs: Vec<JobStatus> = reporter.reports().histories()?.iter().filter_map(|history| job::of(history, now)).collect();
+    // What the configuration no longer names would be late for ever.
+    jobs.retain(|job| is_configured(reporter, job));
     let of_jobs: Vec<Option<Copies>> =
         jobs.iter().map(|job| (job.kind == Kind::Backup).then(|| Copies::of(copies::of_host(job, &jobs)))).collect();
     jobs.iter_mut().zip(of_jobs).for_each(|(job, copies)| job.copies = copies);
     Ok(jobs)
+}
+
+/// Whether the configuration still has what a history is of.
+fn is_configured(reporter: &Reporter<'_>, job: &JobStatus) -> bool {
+    let (config, name) = (reporter.config, job.job.as_deref().unwrap_or_default());
+    match job.kind {
+        Kind::Backup => config.jobs.contains_key(name),
+        Kind::Mirror => config.mirrors.contains_key(name),
+        Kind::Forget | Kind::Prune | Kind::Check | Kind::Maintain => config.repositories.contains_key(name),
+        Kind::Drill => config.drills.contains_key(name),
+    }
 }
 
 fn page<'a>(host: &str, jobs: impl Iterator<Item = &'a JobStatus>) -> String {

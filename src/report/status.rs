@@ -60,16 +60,6 @@ pub fn host_status(reporter: &Reporter<'_>) -> io::Result<HostStatus> {
     let now = Timestamp::now();
     let config = reporter.config;
     let mut jobs = statuses(reporter)?;
-    // What the configuration no longer names is history.
-    jobs.retain(|job| {
-        let name = job.job.as_deref().unwrap_or_default();
-        match job.kind {
-            Kind::Backup => config.jobs.contains_key(name),
-            Kind::Mirror => config.mirrors.contains_key(name),
-            Kind::Forget | Kind::Prune | Kind::Check | Kind::Maintain => config.repositories.contains_key(name),
-            Kind::Drill => config.drills.contains_key(name),
-        }
-    });
     let ran = |kind: Kind, name: &str| jobs.iter().any(|job| job.kind == kind && job.job.as_deref() == Some(name));
     let all = [(Kind::Mirror, config.mirrors.keys().collect::<Vec<_>>()), (Kind::Drill, config.drills.keys().collect())];
     let others = all.into_iter().flat_map(|(kind, names)| names.into_iter().map(move |name| (kind, name)));

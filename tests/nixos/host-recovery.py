@@ -24,7 +24,7 @@ with subtest("the steps of the runbook, from the files to the next snapshot; wha
     new.wait_for_unit("app.service")
     repository = _json.loads(new.succeed("hearth-backup --json stats --repo /srv/backup/q --trust-new-repository"))["repository"]
     follow(
-        new,
+        {"new": new},
         WHOLE_HOST,
         {
             "HEARTH_REPO": f"/srv/backup/q#{repository}",

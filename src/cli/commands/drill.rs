@@ -23,7 +23,6 @@ use crate::keep::reach::access_to;
 use crate::model::human;
 use crate::model::report::{DrillFigures, Kind, Outcome, RepositoryRun, TestOutcome};
 use crate::notify::Subject;
-use crate::report::Reporter;
 use crate::source::mapping::Mapping;
 use crate::store::{Folder, open};
 
@@ -61,43 +60,38 @@ impl DrillCommand {
             wanted.full_host = true;
             wanted.amount = crate::config::DrillAmount::Everything;
         }
-        let subject = (Kind::Drill, self.drill.as_str());
-        let reporter = reporter(context, &config, subject, vec![wanted.repository.clone()], credentials(context, &self.drill).service)?;
-        telling(context, &config, Subject::Drill(self.drill.clone()), self.notify.then_some(reporter.started), || {
-            self.tried(context, &config, &wanted, &reporter)
+        let service = format!("hearth-backup-drill-{}", self.drill);
+        let reporter = reporter(context, &config, (Kind::Drill, &self.drill), vec![wanted.repository.clone()], service)?;
+        let started = self.notify.then_some(reporter.started);
+        telling(context, &config, Subject::Drill(self.drill.clone()), started, || {
+            reported(context, Some(&reporter), |told| self.tell(context, &config, &wanted, told))
         })
     }
 
-    fn tried(&self, context: &Context, config: &Config, wanted: &Drill, reporter: &Reporter<'_>) -> anyhow::Result<Exit> {
-        reported(context, Some(reporter), |told| {
-            let mut figures = DrillFigures::default();
-            let mut run = RepositoryRun::new(&wanted.repository, Outcome::Failure);
-            let result = self.attempt(context, config, wanted, &mut figures, &mut run, told);
-            let failed = figures.tests.iter().filter(|test| test.outcome == TestOutcome::Failed).map(|test| test.name.clone());
-            let failed: Vec<String> = failed.collect();
-            let error = match &result {
-                Err(error) => Some(explain(error)),
-                Ok(()) if !failed.is_empty() => Some(format!("failed: {}", failed.join(", "))),
-                Ok(()) => None,
-            };
-            if error.is_none() {
-                run.outcome = Outcome::Success;
-            }
-            (run.files, run.bytes, run.snapshot) = (figures.files, figures.bytes, figures.snapshot);
-            run.error.clone_from(&error);
-            told.work.error.clone_from(&error);
-            context.document(&Document {
-                drill: &self.drill,
-                repository: &wanted.repository,
-                error: error.as_deref(),
-                figures: &figures,
-            })?;
-            context.summary(&summary(&self.drill, wanted, &figures, error.is_none()))?;
-            told.work.repositories = vec![run];
-            told.work.drill = Some(figures);
-            result?;
-            Ok(if error.is_none() { Exit::Done } else { Exit::Failed })
-        })
+    /// Does the drill, and says what came of it.
+    fn tell(&self, context: &Context, config: &Config, wanted: &Drill, told: &mut Told) -> anyhow::Result<Exit> {
+        let mut figures = DrillFigures::default();
+        let mut run = RepositoryRun::new(&wanted.repository, Outcome::Failure);
+        let result = self.attempt(context, config, wanted, &mut figures, &mut run, told);
+        let failed = figures.tests.iter().filter(|test| test.outcome == TestOutcome::Failed).map(|test| test.name.clone());
+        let failed: Vec<String> = failed.collect();
+        let error = match &result {
+            Err(error) => Some(explain(error)),
+            Ok(()) if !failed.is_empty() => Some(format!("failed: {}", failed.join(", "))),
+            Ok(()) => None,
+        };
+        if error.is_none() {
+            run.outcome = Outcome::Success;
+        }
+        (run.files, run.bytes) = (figures.files, figures.bytes);
+        run.error.clone_from(&error);
+        told.work.error.clone_from(&error);
+        context.document(&Document { drill: &self.drill, repository: &wanted.repository, error: error.as_deref(), figures: &figures })?;
+        context.summary(&summary(&self.drill, wanted, &figures, error.is_none()))?;
+        told.work.repositories = vec![run];
+        told.work.drill = Some(figures);
+        result?;
+        Ok(if error.is_none() { Exit::Done } else { Exit::Failed })
     }
 
     fn attempt(

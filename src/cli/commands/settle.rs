@@ -10,7 +10,7 @@ use crate::model::report::Kind;
 use crate::report::close;
 use crate::{drill, job};
 
-/// Clear up after a run that was killed: close its report and tell of it, start what it stopped, remove its snapshots or what it restored
+/// Clear up after a run that was killed: close its report and tell of it, start what it stopped, remove its snapshots and what a drill restored
 ///
 /// For the ExecStopPost of a unit, where systemd says how the run ended. Does nothing while a run is under way, or if the last one ended by itself.
 #[derive(Debug, Args)]
@@ -54,14 +54,13 @@ impl Settle {
         let reporter = reporter(context, &config, (self.kind, &self.name), repositories, service)?;
         close(&reporter, &process::verdict());
         let progress = context.progress()?;
-        let back = match self.kind {
-            Kind::Backup => job::settle(&config, &self.name, &reporter.state, &progress)?,
-            Kind::Drill => {
-                drill::settle(&self.name, config.drill(&self.name)?, &reporter.state, &progress)?;
-                true
-            }
-            Kind::Forget | Kind::Prune | Kind::Check | Kind::Mirror | Kind::Maintain => true,
-        };
+        if self.kind == Kind::Drill {
+            drill::settle(&self.name, config.drill(&self.name)?, &reporter.state, &progress)?;
+        }
+        if self.kind != Kind::Backup {
+            return Ok(context.end(&progress));
+        }
+        let back = job::settle(&config, &self.name, &reporter.state, &progress)?;
         let end = context.end(&progress);
         Ok(if back { end } else { Exit::Failed })
     }

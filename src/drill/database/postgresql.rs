@@ -87,20 +87,14 @@ fn programs(configured: Option<&Path>, path: &str) -> Result<PathBuf, String> {
     })
 }
 
-/// What a database is called in the throw-away server: the one that our tools speak to cannot be made anew.
-fn name_there(database: &str) -> &str {
-    if database == "postgres" { "hearth drill of postgres" } else { database }
-}
-
 impl Loader for Postgresql {
     fn load(&self, run: &Run<'_>, wanted: DatabaseRestore) -> Result<RowCheck, JobError> {
-        let wanted = DatabaseRestore { target: name_there(&wanted.target).to_owned(), ..wanted };
         let (server, scratch) = (self.server.clone(), self.scratch.clone());
         PostgresqlRestore { wanted, server, parallel: PARALLEL, scratch, tablespaces: false }.run(run.snapshot, run.monitor)
     }
 
     fn ask(&self, database: &str, query: &str) -> std::io::Result<Vec<String>> {
-        self.server.ask(&connection(name_there(database)), query)
+        self.server.ask(&connection(database), query)
     }
 }
 

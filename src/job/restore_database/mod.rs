@@ -89,6 +89,10 @@ impl DatabaseKind {
         snapshot.list(folder.as_bytes(), &mut |path, entry| {
             let rest = path.strip_prefix(folder.as_bytes()).unwrap_or_default();
             let name = rest.split(|byte| *byte == b'/').next().unwrap_or_default();
+            // The users of a server end as the dumps of MariaDB do.
+            if name == maria::USERS.as_bytes() {
+                return Ok(());
+            }
             let database = self.endings().iter().find_map(|ending| database_name(name, ending));
             if let Some(database) = database {
                 let size = if let Kind::File { size, .. } = entry.kind { size } else { 0 };

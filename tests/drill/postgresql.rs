@@ -2,15 +2,11 @@
 //!
 //! Needs PostgreSQL's server programs, bubblewrap, and root; says SKIPPED and why where something is missing.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
-
-mod cli_common;
-
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use cli_common::{Bench, expect};
+use crate::cli_common::{Bench, expect};
 use serde_json::{Value, json};
 
 const DRILL: [&str; 4] = ["drill", "weekly", "--config", "config.json"];
@@ -123,6 +119,7 @@ fn drill(bench: &Bench, code: i32) -> Vec<(String, String)> {
     assert!(servers(bench).is_empty(), "a server is left");
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let tests = document["tests"].as_array().unwrap().iter();
+    let tests = tests.filter(|test| test["name"] != "newest snapshots");
     tests.map(|test| (format!("{}: {}", text(&test["name"]), text(&test["outcome"])), text(&test["text"]))).collect()
 }
 
@@ -208,7 +205,7 @@ fn a_dump_that_is_lost_in_part_or_holds_other_rows_fails_the_drill() {
     source.fill();
     let bench = Bench::with_repository();
     let place = source.folder.path().join("app.dump");
-    source.ok("pg_dump", &["--format=custom", "--compress=0", "--file", place.to_str().unwrap(), "app"]);
+    source.ok("pg_dump", &["--format=custom", "--compress=0", "--no-owner", "--file", place.to_str().unwrap(), "app"]);
     let dump = fs::read(&place).unwrap();
     let rows = |users: u64| {
         let table = |name: &str, rows: u64| json!({ "schema": "public", "table": name, "rows": rows });
@@ -254,7 +251,8 @@ fn what_a_hostile_dump_runs_stays_in_the_sandbox() {
     ];
     let checks: String = holds.iter().enumerate().map(|(rank, hold)| format!("test {hold} || exit 2{rank}; ")).collect();
     for (end, code) in [(0, 0), (7, 1)] {
-        let program = format!("test -d /drill || exit 0; touch {} /etc/hearth-was-here; {checks} exit {end}", escaped.display());
+        let program =
+            format!("cat >/dev/null; test -d /drill || exit 0; touch {} /etc/hearth-was-here; {checks} exit {end}", escaped.display());
         source.sql(
             "app",
             &format!(
@@ -264,7 +262,7 @@ fn what_a_hostile_dump_runs_stays_in_the_sandbox() {
             ),
         );
         let place = source.folder.path().join("app.dump");
-        source.ok("pg_dump", &["--format=custom", "--compress=0", "--file", place.to_str().unwrap(), "app"]);
+        source.ok("pg_dump", &["--format=custom", "--compress=0", "--no-owner", "--file", place.to_str().unwrap(), "app"]);
         let globals = format!("\\! touch {} /etc/hearth-was-here\n", escaped.display());
         save_as_dumps(&bench, &[("app.dump", &fs::read(&place).unwrap()), ("globals.sql", globals.as_bytes())], &json!({}));
         let tests = drill(&bench, code);
@@ -311,7 +309,7 @@ fn a_killed_drill_takes_its_server_with_it() {
         while !servers(&bench).is_empty() {
             std::thread::yield_now();
         }
-        bench.ok(&["settle", "weekly", "--kind", "drill", "--config", "config.json"]);
+        bench.ok(&["settle", "--kind", "drill", "weekly", "--config", "config.json"]);
         assert!(fs::read_dir(bench.path("scratch")).unwrap().next().is_none(), "{signal}");
     }
 }

@@ -2,15 +2,11 @@
 //!
 //! Needs bubblewrap and the right to make namespaces; says SKIPPED and why where that is missing.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
-
-mod cli_common;
-
 use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
 
-use cli_common::Bench;
+use crate::cli_common::Bench;
 use serde_json::{Value, json};
 
 const DRILL: [&str; 4] = ["drill", "weekly", "--config", "config.json"];
@@ -181,6 +177,6 @@ fn without_a_sandbox_a_command_is_any_program_and_it_must_be_asked_for() {
     let config = json!({ "repositories": { "main": { "url": bench.path("repo") } }, "drills": { "weekly": drill } });
     bench.write("config.json", config.to_string().as_bytes());
     let output = bench.command(&DRILL).env("PATH", "/nowhere").output().unwrap();
-    let (text, _) = cli_common::expect(output, 1, "no bubblewrap");
+    let (text, _) = crate::cli_common::expect(output, 1, "no bubblewrap");
     assert!(text.contains("install the package bubblewrap") && text.contains("`sandbox = false`"), "{text}");
 }
