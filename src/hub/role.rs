@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::report::Kind;
 use crate::config::HubRole;
+use crate::model::report::Kind;
 use crate::store::Folder;
 
 /// What the holder of a token may do in its repository.

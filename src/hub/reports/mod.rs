@@ -20,8 +20,8 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use self::shelf::Shelf;
-use super::repository::{disk_failed, refusal};
 use super::Role;
+use super::repository::{disk_failed, refusal};
 use crate::history::{History, enough};
 use crate::model::report::{Kind, LARGEST, Report, slot};
 use crate::model::span::Span;

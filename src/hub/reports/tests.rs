@@ -58,7 +58,11 @@ fn a_report_belongs_to_whose_token_brought_it_and_came_when_the_hub_says() {
     assert_eq!((kept[0].host.as_str(), kept[0].received, kept[0].report.host.as_str()), ("nas", at(0), "somebody else"));
     assert!(folder.path().join("reports/nas/backup-state").is_dir());
     for host in ["", "..", "../nas", "A"] {
-        assert_eq!(reports.receive((host, Role::Writer), "nas", &report("state", 2, |_| {}), at(0)).unwrap_err().error, Reason::Malformed, "{host}");
+        assert_eq!(
+            reports.receive((host, Role::Writer), "nas", &report("state", 2, |_| {}), at(0)).unwrap_err().error,
+            Reason::Malformed,
+            "{host}"
+        );
     }
 }
 
