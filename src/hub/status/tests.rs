@@ -219,12 +219,8 @@ fn known() -> Status {
         last_drill: Some(at(1)),
     };
     let check = job(vec![entry(0, Outcome::Success, |report| report.kind = Kind::Check)], 2);
-    let figures = DrillFigures {
-        snapshot_time: Some(at(0)),
-        bytes_per_second: Some(1),
-        recovery_seconds: Some(1),
-        ..DrillFigures::default()
-    };
+    let figures =
+        DrillFigures { snapshot_time: Some(at(0)), bytes_per_second: Some(1), recovery_seconds: Some(1), ..DrillFigures::default() };
     let drill = job(vec![entry(0, Outcome::Success, |report| (report.kind, report.drill) = (Kind::Drill, Some(figures.clone())))], 2);
     Status {
         now: at(2),
