@@ -33,11 +33,11 @@ ln -s ../systemd-journald.service usr/lib/systemd/system/sysinit.target.wants/
 ln -s ../systemd-journald.socket usr/lib/systemd/system/sockets.target.wants/
 ln -s ../lib/systemd/systemd usr/sbin/init
 cp /etc/os-release etc/os-release
-echo root:x:0:0::/root:/bin/sh > etc/passwd
-printf '[Service]\nType=oneshot\nUser=4711\nExecStart=/bin/sh -c "exit 0"\n' > usr/lib/systemd/system/others.service
+printf 'root:x:0:0::/root:/bin/sh\napp:x:4711:4711::/:/bin/sh\n' > etc/passwd
+printf '[Service]\nType=oneshot\nUser=app\nExecStart=/bin/sh -c "exit 0"\n' > usr/lib/systemd/system/others.service
 mkdir usr/lib/systemd/system/multi-user.target.wants
 ln -s ../others.service usr/lib/systemd/system/multi-user.target.wants/
-echo root:x:0: > etc/group
+printf 'root:x:0:\napp:x:4711:\n' > etc/group
 : > etc/machine-id
 "#;
 
