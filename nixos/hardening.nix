@@ -13,6 +13,7 @@
   #   priorities niceness and the class of reads and writes, which a run sets for itself and what it starts
   #   override   a repository belongs to another user than root
   #   processes  commands of the user's, which may be anything
+  #   restores   files are restored with all that belongs to them, and sandboxes made of namespaces for what comes out of them
   needs,
   # What it writes to.
   writable ? [ ],
@@ -34,6 +35,7 @@ let
     priorities = false;
     override = false;
     processes = false;
+    restores = false;
   }
   // needs;
 in
@@ -49,7 +51,22 @@ lib.mapAttrs (_: value: if lib.isList value then value else lib.mkDefault value)
     ++ optional any.ownership "CAP_CHOWN"
     ++ optional any.mounts "CAP_SYS_ADMIN"
     # A directory that was given away is removed again; a snapshot is made beside what it is of, whoever that belongs to.
-    ++ optional (any.ownership || any.mounts || any.override) "CAP_DAC_OVERRIDE"
+    ++ optional (any.ownership || any.mounts || any.override || any.restores) "CAP_DAC_OVERRIDE"
+    # Owners, modes, attributes and nodes of files; then namespaces, what is mounted in them, and what is let go of there.
+    ++ optionals any.restores [
+      "CAP_CHOWN"
+      "CAP_FOWNER"
+      "CAP_FSETID"
+      "CAP_MKNOD"
+      "CAP_SETFCAP"
+      "CAP_SETUID"
+      "CAP_SETGID"
+      "CAP_SETPCAP"
+      "CAP_KILL"
+      "CAP_NET_ADMIN"
+      "CAP_SYS_ADMIN"
+      "CAP_SYS_CHROOT"
+    ]
   );
   AmbientCapabilities = "";
   NoNewPrivileges = true;
@@ -60,10 +77,16 @@ lib.mapAttrs (_: value: if lib.isList value then value else lib.mkDefault value)
   ReadWritePaths = writable ++ optional any.mounts "-/etc/lvm";
   ProtectHome = if owner then true else "read-only";
   PrivateTmp = !any.temporary;
-  PrivateDevices = !(any.devices || any.mounts);
+  PrivateDevices = !(any.devices || any.mounts || any.restores);
   DevicePolicy = if any.mounts then "auto" else "closed";
   # With mounts every device is open; a list would close all others.
-  DeviceAllow = optionals (!any.mounts) (map (device: "${device} r") deviceNodes);
+  DeviceAllow =
+    optionals (!any.mounts) (map (device: "${device} r") deviceNodes)
+    # Nodes are made, and not opened.
+    ++ optionals any.restores [
+      "char-* m"
+      "block-* m"
+    ];
   PrivateMounts = true;
   ProtectProc = if any.processes then "default" else "invisible";
 
@@ -74,20 +97,22 @@ lib.mapAttrs (_: value: if lib.isList value then value else lib.mkDefault value)
   ++ optionals any.network [
     "AF_INET"
     "AF_INET6"
-    "AF_NETLINK"
-  ];
+  ]
+  # A sandbox has a network of its own, in which there is only itself.
+  ++ optional (any.network || any.restores) "AF_NETLINK";
 
   ProtectClock = true;
   ProtectControlGroups = true;
   ProtectHostname = true;
-  ProtectKernelLogs = true;
+  # A sandbox mounts a /proc of its own, which the kernel allows only where nothing of ours is hidden.
+  ProtectKernelLogs = !any.restores;
   ProtectKernelModules = true;
-  ProtectKernelTunables = !any.mounts;
+  ProtectKernelTunables = !(any.mounts || any.restores);
   LockPersonality = true;
   MemoryDenyWriteExecute = !any.processes;
-  RestrictNamespaces = true;
+  RestrictNamespaces = !any.restores;
   RestrictRealtime = true;
-  RestrictSUIDSGID = true;
+  RestrictSUIDSGID = !any.restores;
   RemoveIPC = false;
   KeyringMode = "private";
 
@@ -100,7 +125,8 @@ lib.mapAttrs (_: value: if lib.isList value then value else lib.mkDefault value)
   ++ optional any.priorities "ioprio_set setpriority"
   ++ optional any.identities "@setuid"
   ++ optional (any.ownership || any.identities) "@chown"
-  ++ optional any.mounts "@mount";
+  ++ optional any.mounts "@mount"
+  ++ optional any.restores "@mount @setuid @chown capset";
 }
 // lib.optionalAttrs (!any.network) { IPAddressDeny = "any"; }
 // lib.optionalAttrs owner {

@@ -23,6 +23,10 @@ rec {
   # Whether a URL leads to this machine itself.
   isLoopback = url: builtins.match "[a-z]+://(localhost|127\\.[0-9.]+|\\[::1])([:/].*)?" url != null;
 
+  # Names of jobs, repositories, mirrors and drills.
+  isGoodName = name: builtins.match "[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}" name != null;
+  goodName = "a name consists of letters, digits, `-`, `_` and `.`, at most 64 of them: it becomes part of a unit's name.";
+
   # Names of repositories, hosts and mirrors at a hub.
   isHubName = name: builtins.match "[a-z0-9][a-z0-9._-]{0,63}" name != null;
 

@@ -12,6 +12,7 @@
     ./options/repositories.nix
     ./options/jobs.nix
     ./options/mirrors.nix
+    ./options/drills.nix
     ./options/reporting.nix
     ./options/monitoring.nix
     ./options/hub.nix
@@ -19,8 +20,10 @@
     ./settings.nix
     ./secrets.nix
     ./units.nix
+    ./drills.nix
     ./persistence.nix
     ./policy.nix
+    ./drill-policy.nix
     ./monitoring.nix
     ./agent.nix
     ./hub.nix

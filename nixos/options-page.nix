@@ -33,7 +33,7 @@ let
     )
     + "\n";
   under = name: lib.filter (option: lib.hasPrefix "${prefix}${name}" option.name) options;
-  other = lib.filter (option: !lib.any (name: lib.hasPrefix "${prefix}${name}" option.name) [ "jobs" "mirrors" "repositories" ]) options;
+  other = lib.filter (option: !lib.any (name: lib.hasPrefix "${prefix}${name}" option.name) [ "drills" "jobs" "mirrors" "repositories" ]) options;
 in
 ''
   # Options of `services.hearth-backup`
@@ -50,3 +50,5 @@ in
 + concatMapStrings one (under "mirrors")
 + "## Jobs\n\n"
 + concatMapStrings one (under "jobs")
++ "## Drills\n\n"
++ concatMapStrings one (under "drills")

@@ -17,14 +17,13 @@ let
     assertion = condition;
     message = say path text;
   };
-  goodName = name: builtins.match "[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}" name != null;
 
   keepsSomething = retention: retention == null || lib.any (amount: amount != null && amount != 0) (lib.attrValues retention);
   keepsNothing = "would keep nothing; say what stays, such as `{ daily = 7; weekly = 4; }`, or leave it out to keep everything.";
 
   # --- names and sources --------------------------------------------------------------
 
-  reserved = [ "forget-" "prune-" "check-" "maintain-" "notify-" "mirror-" "awake-" "hub-" ];
+  reserved = [ "forget-" "prune-" "check-" "maintain-" "notify-" "mirror-" "drill-" "awake-" "hub-" ];
   ofJob =
     name: job:
     let
@@ -44,7 +43,7 @@ let
       twice = lib.filter (repository: lib.count (other: other == repository) job.repositories > 1) job.repositories;
     in
     [
-      (unless (goodName name) at "a name consists of letters, digits, `-`, `_` and `.`, at most 64 of them: it becomes part of a unit's name.")
+      (unless (own.isGoodName name) at own.goodName)
       (unless (
         !lib.any (prefix: lib.hasPrefix prefix name) reserved && !lib.elem name [ "hub" "agent" ]
       ) at "a job's name must not be `hub` or `agent`, or begin with ${quoted reserved}: units of that name do other things.")
@@ -94,11 +93,11 @@ let
       ) "${at}.${option}" "is for ${what}, and the URL names none; leave it out.";
       there = own.repositoryAt repository.url;
       # Their secrets would be called as those of others are.
-      taken = name == "report" || lib.hasPrefix "hub-host-" name || lib.hasPrefix "hub-mirror-" name;
+      taken = name == "report" || lib.any (prefix: lib.hasPrefix prefix name) [ "hub-host-" "hub-mirror-" "drill-" ];
     in
     [
-      (unless (!taken) at "a repository's name must not be `report`, or begin with `hub-host-` or `hub-mirror-`: secrets of that name are for other things.")
-      (unless (goodName name) at "a name consists of letters, digits, `-`, `_` and `.`, at most 64 of them: it becomes part of a unit's name.")
+      (unless (!taken) at "a repository's name must not be `report`, or begin with `hub-host-`, `hub-mirror-` or `drill-`: secrets of that name are for other things.")
+      (unless (own.isGoodName name) at own.goodName)
       (unless (
         lib.elem scheme [ null "file" "https" "http" "ssh" "sftp" "s3" ] || own.isService repository.url
       ) "${at}.url" "`${repository.url}`: repositories lie in directories (/mnt/backup/q), at hubs (https://HUB/NAME, ssh://USER@HUB/NAME), on servers (sftp://HOST/PATH), in buckets (s3://BUCKET/PREFIX) and at other services (opendal+webdav://HOST/PATH), not at ${toString scheme}://.")
@@ -150,7 +149,7 @@ let
       isVouchedFor = lib.any (end: cfg.repositories.${end}.writerKey != null) ends || !known mirror.from || lib.hasInfix "#hb1" cfg.repositories.${mirror.from}.url;
     in
     [
-      (unless (goodName name) at "a name consists of letters, digits, `-`, `_` and `.`, at most 64 of them: it becomes part of a unit's name.")
+      (unless (own.isGoodName name) at own.goodName)
       (misspelt "from")
       (misspelt "to")
       (unless (mirror.from != mirror.to) "${at}.to" "`${mirror.to}` is what shall be copied; a mirror needs a place of its own.")
@@ -241,7 +240,7 @@ in
       ++ [
         (unless (sameUrl == [ ]) "repositories" "${quoted (map (entry: entry.name) sameUrl)} lies where another repository does: a job would save twice to one place.")
         (unless (!cfg.policy.requireCoverage || cfg.coverage.uncovered == [ ]) "policy.requireCoverage" coverageText)
-        (unless (jobs != { } || mirrors != { } || cfg.repositories == { }) "jobs" "there is none, so nothing is saved. A first one: `jobs.state = { autoDiscover = true; repositories = [ \"${
+        (unless (jobs != { } || mirrors != { } || cfg.drills != { } || cfg.repositories == { }) "jobs" "there is none, so nothing is saved. A first one: `jobs.state = { autoDiscover = true; repositories = [ \"${
           lib.head (lib.attrNames cfg.repositories ++ [ "" ])
         }\" ]; }`.")
       ];
@@ -253,9 +252,6 @@ in
           say "recipients" "is empty, so nothing checks that somebody other than this host can restore. Name the keys that were given to `hearth-backup init`; `hearth-backup key recipients` lists them."
         else
           say "recipients" "nobody but this host can restore: if it is lost, so are the backups. Add the key of a person or of another machine with `hearth-backup key add-recipient`, and name it here."
-      )
-      ++ optional (jobs != { } && cfg.policy.restoresTestedBy == null) (
-        say "policy.restoresTestedBy" "nothing says that restores are tested. Say who or what does it, such as \"by hand, first Sunday of the month\"."
       )
       ++ map (
         pair: say "jobs" "`${pair.a}` and `${pair.b}` begin at the same time on the same disk. Move one, set `randomizedDelay`, or let one wait with `after`."

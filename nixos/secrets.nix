@@ -15,6 +15,7 @@ let
   cfg = config.services.hearth-backup;
   jobs = lib.filterAttrs (_: job: job.enable) cfg.jobs;
   mirrors = lib.filterAttrs (_: mirror: mirror.enable) cfg.mirrors;
+  drills = lib.filterAttrs (_: drill: drill.enable) cfg.drills;
   hasAgenix = options ? age;
 
   ofRepository = name: repository: [
@@ -25,10 +26,11 @@ let
       repository = name;
       writes = true;
       absent = "is not set. `hearth-backup init` writes a writer key; encrypt it into your configuration and set `repositories.${name}.writerKey.age = ./q-writer.age;`, or name a file of the host with `.file`.";
-      # A mirror is made, and read, without a key.
+      # A mirror is made, and read, without a key; a drill has another one.
       required =
         lib.any (job: lib.elem name job.repositories) (lib.attrValues jobs)
-        || !lib.any (mirror: lib.elem name [ mirror.from mirror.to ]) (lib.attrValues mirrors);
+        || !lib.any (mirror: lib.elem name [ mirror.from mirror.to ]) (lib.attrValues mirrors)
+        && cfg.drills == { };
     }
     {
       name = "${name}-credentials";
@@ -90,6 +92,19 @@ let
       reports = true;
     }
   ];
+  ofDrill =
+    name: drill:
+    [
+      {
+        name = "drill-${name}-key";
+        option = "drills.${name}.key";
+        secret = drill.key;
+        drill = name;
+        required = true;
+        absent = "is not set. `age-keygen -o drill.key` makes a restore key for this machine alone, and `hearth-backup key add-recipient` lets it read; encrypt it into your configuration and set `drills.${name}.key.age = ./drill.age;`, or name a file of the host with `.file`.";
+      }
+    ]
+    ++ ofNotify "drill-${name}" "drills.${name}." drill.notify;
   ofMonitoring =
     lib.optional (cfg.enable && cfg.monitoring.pushgateway != null) {
       # A repository cannot be called so.
@@ -134,6 +149,7 @@ let
         lib.mapAttrsToList ofRepository cfg.repositories
         ++ lib.mapAttrsToList ofJob jobs
         ++ lib.mapAttrsToList (name: mirror: ofNotify "mirror-${name}" "mirrors.${name}." mirror.notify) mirrors
+        ++ lib.mapAttrsToList ofDrill drills
         ++ lib.mapAttrsToList (name: repository: ofNotify "maintain-${name}" "repositories.${name}." repository.notify) cfg.repositories
       )
       ++ lib.optionals (cfg.reportTo != null) ofReporting

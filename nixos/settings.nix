@@ -143,6 +143,62 @@ let
     notify = telling.settingsOf "mirror-${name}" mirror.notify;
   };
 
+  # --- drills -------------------------------------------------------------------------
+
+  drill =
+    name: drill:
+    let
+      # Its package is in the unit's path.
+      server =
+        options:
+        if options == null then
+          null
+        else
+          {
+            inherit (options) databases;
+            assertions = unlessEmpty options.assertions;
+            settings = unlessEmpty options.settings;
+          };
+    in
+    {
+      inherit (drill)
+        repository
+        host
+        job
+        scratch
+        tmpfs
+        compareWithSource
+        bootTarget
+        bootTimeout
+        timeLimit
+        ;
+      key = orNull (drill.key != null) (credential "drill-${name}-key");
+      snapshot = orNull (drill.snapshot != "latest") drill.snapshot;
+      amount = orNull (drill.amount != "everything") drill.amount;
+      postgresql = server drill.postgresql;
+      mariadb = server drill.mariadb;
+      sqlite =
+        if drill.sqlite == null then
+          null
+        else
+          {
+            databases = unlessEmpty drill.sqlite.databases;
+            discover = unlessEmpty drill.sqlite.discover;
+            assertions = unlessEmpty drill.sqlite.assertions;
+          };
+      smoke =
+        if drill.smoke == null then
+          null
+        else
+          {
+            inherit (drill.smoke) command timeout;
+            sandbox = orNull (!drill.smoke.sandbox) false;
+            readable = unlessEmpty drill.smoke.readable;
+          };
+      fullHost = unlessEmpty drill.fullHost;
+      notify = telling.settingsOf "drill-${name}" drill.notify;
+    };
+
   # --- who is told --------------------------------------------------------------------
 
   reporting = hub: {
@@ -181,6 +237,7 @@ in
       repositories = lib.mapAttrs repository cfg.repositories;
       jobs = lib.mapAttrs job jobs;
       mirrors = lib.mapAttrs mirror mirrors;
+      drills = lib.mapAttrs drill (lib.filterAttrs (_: drill: drill.enable) cfg.drills);
       notify = telling.settingsOf telling.nameOfAll cfg.notify;
       reportTo = if cfg.reportTo == null then null else reporting cfg.reportTo;
       inherit monitoring;

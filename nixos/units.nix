@@ -15,46 +15,27 @@ let
   own = import ./lib.nix { inherit lib; };
   confine = import ./hardening.nix { inherit lib; };
   parts = import ./parts.nix { inherit config lib pkgs utils; };
-  inherit (parts) afterNetwork beginning common credentialsOf notifications quietly tells timer together wantsStart;
+  inherit (parts) afterNetwork beginning common credentialsOf notifications quietly timer together;
+  inherit (import ./host-parts.nix { inherit config lib pkgs utils; })
+    command
+    directories
+    file
+    isRemote
+    listeners
+    notifiers
+    settle
+    sshFor
+    writableOf
+    ;
   cfg = config.services.hearth-backup;
   jobs = lib.filterAttrs (_: job: job.enable) cfg.jobs;
   # Of what is misspelt the assertions speak.
   mirrors = lib.filterAttrs (_: mirror: mirror.enable && cfg.repositories ? ${mirror.from} && cfg.repositories ? ${mirror.to}) cfg.mirrors;
   inherit (lib) optional optionals;
 
-  file = parts.fileOf "hearth-backup" cfg.settings;
-  command = parts.commandWith file;
-
-  writableOf =
-    repositories:
-    map (own.word utils) (
-      [ cfg.stateDir ] ++ optional (textfile != null) "-${dirOf textfile}" ++ map (directory: "-${directory}") (directories repositories)
-    );
-
-  # Closes the report of a run that was killed, and clears up after it.
-  settle =
-    kind: name:
-    command (
-      [
-        "settle"
-        name
-      ]
-      ++ optionals (kind != "backup") [
-        "--kind"
-        kind
-      ]
-    );
-
   repositoriesOf = job: lib.filterAttrs (name: _: lib.elem name job.repositories) cfg.repositories;
-  directories = repositories: map (repository: own.directoryOf repository.url) (lib.filter (repository: own.isLocal repository.url) repositories);
-  isRemote = repository: !own.isLocal repository.url;
   # What it stores waits in /var/tmp until it is complete.
   takesWholeObjects = repository: own.isObjectStore repository.url || own.isAtHub repository.url;
-
-  # Who is told of runs by the runs themselves, as places beside repositories.
-  hub = lib.optional (cfg.reportTo != null) cfg.reportTo ++ lib.optional (cfg.monitoring.pushgateway != null) cfg.monitoring.pushgateway;
-  textfile = own.textfileOf cfg;
-  sshFor = parts.sshFor (lib.attrValues cfg.repositories ++ hub);
 
   # Where a path is read: through the innermost place that is read from elsewhere.
   readAt =
@@ -76,7 +57,7 @@ let
       foreign = job.commands != { } || hooks != [ ] || job.quiesce.freeze ++ job.quiesce.thaw != [ ] || lib.any (server: server.through != [ ]) servers;
       snapshots = job.filesystemSnapshots != "off" || job.lvmVolumes != [ ];
       remote =
-        lib.any isRemote (lib.attrValues (repositoriesOf job) ++ hub)
+        lib.any isRemote (lib.attrValues (repositoriesOf job) ++ listeners)
         || lib.any (server: server.host != null && !lib.hasPrefix "/" server.host) servers;
     in
     {
@@ -138,7 +119,7 @@ let
     let
       found = cfg.resolved.${name};
       repositories = repositoriesOf job;
-      ssh = sshFor (lib.attrValues repositories ++ hub);
+      ssh = sshFor (lib.attrValues repositories ++ listeners);
       needs = needsOf name job;
       network = afterNetwork needs.remote;
       servers =
@@ -219,32 +200,6 @@ let
     // confine { needs = { }; };
   };
 
-  # Who tells what becomes of something: `name` as in its units' names, `arguments` say of what, `unit` runs it.
-  notifiers =
-    name: arguments: unit: told:
-    lib.optionalAttrs (tells told) (
-      {
-        "hearth-backup-notify-${name}@" = confined told (parts.notifier file name arguments told);
-      }
-      // lib.optionalAttrs (unit != null && wantsStart told) {
-        "hearth-backup-notify-start-${name}" = confined told (parts.announcer file name arguments told "${unit}.service");
-      }
-    );
-  confined =
-    told: unit:
-    unit
-    // {
-      serviceConfig =
-        unit.serviceConfig
-        // lib.optionalAttrs (told.sandbox or true) (confine {
-          needs = {
-            network = true;
-            processes = parts.usesProcesses told;
-          };
-          # It remembers whom it told of what.
-          writable = [ (own.word utils cfg.stateDir) ];
-        });
-    };
   allOf = make: lib.foldl' (all: units: all // units) { } make;
 
   # --- mirrors ------------------------------------------------------------------------
@@ -253,7 +208,7 @@ let
     name: mirror:
     let
       ends = map (end: cfg.repositories.${end}) [ mirror.from mirror.to ];
-      remote = lib.any isRemote (ends ++ hub);
+      remote = lib.any isRemote (ends ++ listeners);
       network = afterNetwork remote;
       # Whose key says which repository it must be; it needs none else.
       voucher = lib.findFirst (end: cfg.repositories.${end}.writerKey != null) null [ mirror.from mirror.to ];
@@ -272,7 +227,7 @@ let
       inherit (if told.onFailure != [ ] then told else ofJobs "hearth-backup-mirror-${name}" feeding) onFailure onSuccess;
       restartIfChanged = false;
       unitConfig.RequiresMountsFor = map (own.word utils) ([ cfg.stateDir ] ++ directories ends);
-      inherit (sshFor (ends ++ hub)) path environment;
+      inherit (sshFor (ends ++ listeners)) path environment;
       serviceConfig =
         quietly
         // {
@@ -315,7 +270,7 @@ let
   stepsOf = name: repository: lib.filter (step: repository.writerKey != null && repository.${step}.enable && (step != "forget" || forgets name)) (lib.attrNames steps);
 
   keeping = step: name: repository: let
-    remote = lib.any isRemote ([ repository ] ++ hub);
+    remote = lib.any isRemote ([ repository ] ++ listeners);
     told = notifications "hearth-backup-${step}-${name}" "maintain-${name}" repository;
   in {
     description = "${steps.${step}} the backups in ${name}";
@@ -331,7 +286,7 @@ let
     inherit (if told.onFailure != [ ] then told else ofJobs "hearth-backup-${step}-${name}" (jobsOf name)) onFailure onSuccess;
     restartIfChanged = false;
     unitConfig.RequiresMountsFor = map (own.word utils) ([ cfg.stateDir ] ++ directories [ repository ]);
-    inherit (sshFor ([ repository ] ++ hub)) path environment;
+    inherit (sshFor ([ repository ] ++ listeners)) path environment;
     serviceConfig =
       quietly
       // {

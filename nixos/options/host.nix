@@ -113,9 +113,9 @@ in
       '';
       requireCoverage = own.flag false "Fail the evaluation, instead of a warning, if a service of this host keeps state that no job saves.";
       restoresTestedBy = own.maybe types.singleLineStr ''
-        Who or what tests restores from these backups, and how often. Without it a warning reminds you: what was
-        never restored may not be a backup.
-      '' { example = "by hand on the laptop, first Sunday of the month"; };
+        Who or what tests restores from these backups, and how often, if this host has no `drills` for them: another machine's, or a person. Without either a
+        warning reminds you: what was never restored may not be a backup.
+      '' { example = "drills on vault, monthly"; };
       liveMedia = mkOption {
         type = types.str;
         default = "disk";

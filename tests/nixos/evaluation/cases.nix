@@ -1,4 +1,4 @@
-# Configurations of hosts, and what must come of them; what concerns other machines is in far.nix, hubs in hub.nix, who is told in notify.nix, and who watches in monitoring.nix. `check.py` compares.
+# Configurations of hosts, and what must come of them; what concerns other machines is in far.nix, hubs in hub.nix, who is told in notify.nix, who watches in monitoring.nix, and who tries restores in drills.nix. `check.py` compares.
 #
 #   modules              the host
 #   expect.assertions    the texts of the assertions that fail; nothing else is looked at then
@@ -1134,7 +1134,7 @@ in
     };
     expect.warnings = [
       "${path}.recipients: nobody but this host can restore: if it is lost, so are the backups. Add the key of a person or of another machine with `hearth-backup key add-recipient`, and name it here."
-      ''${path}.policy.restoresTestedBy: nothing says that restores are tested. Say who or what does it, such as "by hand, first Sunday of the month".''
+      ''${path}.drills: nothing tries a restore from `hub`, and what was never restored may not be a backup. Let a machine that has a restore key do it, by `drills.<name>.repository = "hub"`, and say here which in `policy.restoresTestedBy`, such as "drills on vault, monthly", or who does it by hand.''
       "${path}.jobs.state.quiesce.services: this host has no unit `gone.service`; the run would fail to stop it."
     ];
   };
@@ -1191,7 +1191,7 @@ in
     "jobs.state.services: `vaultwarden` is not enabled on this host, so there is nothing to save. Remove it, or set `services.vaultwarden.enable = true`."
   ];
   a-job-has-the-name-of-other-units = refuses (with' { jobs.forget-hub = { repositories = [ "hub" ]; paths = [ "/srv" ]; }; }) [
-    "jobs.forget-hub: a job's name must not be `hub` or `agent`, or begin with `forget-`, `prune-`, `check-`, `maintain-`, `notify-`, `mirror-`, `awake-` and `hub-`: units of that name do other things."
+    "jobs.forget-hub: a job's name must not be `hub` or `agent`, or begin with `forget-`, `prune-`, `check-`, `maintain-`, `notify-`, `mirror-`, `drill-`, `awake-` and `hub-`: units of that name do other things."
   ];
   a-name-becomes-no-unit = refuses (with' { jobs."a b" = { repositories = [ "hub" ]; paths = [ "/srv" ]; }; }) [
     "jobs.a b: a name consists of letters, digits, `-`, `_` and `.`, at most 64 of them: it becomes part of a unit's name."
@@ -1232,3 +1232,4 @@ in
 // import ./hub.nix { inherit lib with' path package refuses; }
 // import ./notify.nix { inherit lib with' path refuses; }
 // import ./monitoring.nix { inherit with' path refuses; }
+// import ./drills.nix { inherit lib with' package path refuses; }

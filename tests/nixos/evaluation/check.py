@@ -18,7 +18,8 @@ HERE = Path(__file__).resolve().parent
 DOCS = HERE.parents[2] / "docs"
 SCHEMA = DOCS / "config.schema.json"
 # What a confined service may be judged at most, by systemd-analyze; one that makes filesystem snapshots needs mounts and devices.
-EXPOSURE, EXPOSURE_SNAPSHOTS, EXPOSURE_NONE, EXPOSURE_HUB = 2.5, 4.5, 10.0, 1.5
+# A drill restores files of all users, and makes sandboxes.
+EXPOSURE, EXPOSURE_SNAPSHOTS, EXPOSURE_DRILL, EXPOSURE_NONE, EXPOSURE_HUB = 2.5, 4.5, 5.0, 10.0, 1.5
 
 problems = []
 done = 0
@@ -128,7 +129,8 @@ def check_exposure(case, units):
         if not name.endswith(".service") or text is None:
             continue
         most = EXPOSURE if "ProtectSystem=" in text else EXPOSURE_NONE
-        most = EXPOSURE_SNAPSHOTS if "CAP_SYS_ADMIN" in text else most
+        if "CAP_SYS_ADMIN" in text:
+            most = EXPOSURE_DRILL if name.startswith("hearth-backup-drill-") else EXPOSURE_SNAPSHOTS
         most = EXPOSURE_HUB if name.startswith(("hearth-backup-hub", "hearth-backup-agent")) else most
         value = exposure(name, text)
         if value is None:

@@ -600,7 +600,7 @@ in
     };
   }) [ "mirrors: `one` and `two` bring different repositories to `usb`; a mirror is a copy of one. Give each a place of its own." ];
   a-job-has-the-name-of-a-mirror = refuses (with' { jobs.mirror-usb = { repositories = [ "hub" ]; paths = [ "/srv" ]; }; }) [
-    "jobs.mirror-usb: a job's name must not be `hub` or `agent`, or begin with `forget-`, `prune-`, `check-`, `maintain-`, `notify-`, `mirror-`, `awake-` and `hub-`: units of that name do other things."
+    "jobs.mirror-usb: a job's name must not be `hub` or `agent`, or begin with `forget-`, `prune-`, `check-`, `maintain-`, `notify-`, `mirror-`, `drill-`, `awake-` and `hub-`: units of that name do other things."
   ];
   a-job-goes-to-a-mirror-without-a-key = refuses (with' {
     repositories.usb.url = "/mnt/usb/q";

@@ -121,7 +121,7 @@ in
   };
 
   a-repository-has-the-name-of-another-secret = refuses (to { report = home; }) [
-    "repositories.report: a repository's name must not be `report`, or begin with `hub-host-` or `hub-mirror-`: secrets of that name are for other things."
+    "repositories.report: a repository's name must not be `report`, or begin with `hub-host-`, `hub-mirror-` or `drill-`: secrets of that name are for other things."
   ];
   a-hub-lets-nobody-in-without-a-token = refuses (to { home = home // { token = null; }; }) [
     "repositories.home.token is not set, and the hub lets nobody in without. Whoever runs it makes one, by `hearth-backup hub token new` or `hub token add`; encrypt it into your configuration and set `repositories.home.token.age = ./q-token.age;`, or name a file of the host with `.file`."

@@ -77,6 +77,11 @@ let
       to = "usb";
       inherit notify;
     };
+    drills.usb = {
+      repository = "usb";
+      key.file = "/root/drill.key";
+      inherit notify;
+    };
     hub = {
       enable = true;
       hosts.laptop.tokenHash = "hbh_b97b3ea0_c33daba3ad3bbbb0a424890ed3c49635f4d838c47cee312e5ee9d538c4dda4d0";
@@ -245,6 +250,6 @@ in
       paths = [ "/srv" ];
     };
   }) [
-    "jobs.maintain-x: a job's name must not be `hub` or `agent`, or begin with `forget-`, `prune-`, `check-`, `maintain-`, `notify-`, `mirror-`, `awake-` and `hub-`: units of that name do other things."
+    "jobs.maintain-x: a job's name must not be `hub` or `agent`, or begin with `forget-`, `prune-`, `check-`, `maintain-`, `notify-`, `mirror-`, `drill-`, `awake-` and `hub-`: units of that name do other things."
   ];
 }
