@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,6 +24,9 @@ impl Run<'_> {
     /// Restores what is wanted of the files, and reads all of it back.
     pub(super) fn restore_files(&self, survey: &Survey, figures: &mut DrillFigures) -> Result<(), DrillError> {
         let target = self.place.folder("tree")?;
+        // It stands for `/`, which all users may pass, also those of a smoke command or of a host that is started. The directory above is closed.
+        let open = fs::set_permissions(&target, fs::Permissions::from_mode(0o755));
+        open.map_err(|error| DrillError::place("open", &target, error))?;
         let options = RestoreOptions { target: target.clone(), selection: survey.selection.clone(), ..RestoreOptions::default() };
         let summary = restore(self.vault, self.snapshot, &options, self.monitor)?;
         let took = Duration::try_from_secs_f64(summary.seconds).unwrap_or_default();

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read, Take};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
 
@@ -78,7 +78,7 @@ fn open(path: &Path) -> io::Result<File> {
     File::options().read(true).custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK).open(path)
 }
 
-fn compare(live: &PathBuf, restored: &Path, entry: &Entry, made: Option<Timestamp>) -> io::Result<Compared> {
+fn compare(live: &Path, restored: &Path, entry: &Entry, made: Option<Timestamp>) -> io::Result<Compared> {
     let Kind::File { size, .. } = entry.kind else { return Ok(Compared::NotComparable) };
     let file = open(live)?;
     let before = metadata::stat_fd(&file)?;

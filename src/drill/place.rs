@@ -81,7 +81,7 @@ impl Place {
     /// If less than so many bytes are free.
     pub(super) fn has_room(&self, needed: u64) -> Result<(), DrillError> {
         let status = statvfs(&self.path).map_err(|error| DrillError::place("look at", &self.path, error))?;
-        let free = u64::from(status.blocks_available()).saturating_mul(status.fragment_size());
+        let free = status.blocks_available().saturating_mul(status.fragment_size());
         if free < needed { Err(DrillError::NoRoom { place: self.path.display().to_string(), free, needed }) } else { Ok(()) }
     }
 
@@ -237,7 +237,7 @@ mod tests {
         let tree = place.folder("tree").unwrap();
         fs::create_dir(tree.join("closed")).unwrap();
         fs::write(tree.join("closed/file"), "x").unwrap();
-        fs::set_permissions(tree.join("closed"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(tree.join("closed"), fs::Permissions::from_mode(0o0)).unwrap();
         assert_eq!(place.path().metadata().unwrap().permissions().mode() & 0o777, 0o700);
         place.remove(&Silent);
         assert_eq!(names(&parent), [""; 0]);
@@ -248,7 +248,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let make = |name: &str, file: Option<&str>| {
             fs::create_dir(folder.path().join(name)).unwrap();
-            file.map(|file| fs::write(folder.path().join(name).join(file), "x").unwrap());
+            file.iter().for_each(|file| fs::write(folder.path().join(name).join(file), "x").unwrap());
         };
         make("hearth-drill-weekly-left", Some(MARK));
         make("hearth-drill-weekly-early", None);

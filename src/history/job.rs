@@ -90,6 +90,14 @@ pub fn last_drill(jobs: &[JobStatus], repository: Option<RepositoryId>) -> Optio
     drills.flat_map(|job| &job.repositories).filter(of_it).filter_map(|there| there.last_success).max()
 }
 
+/// How long everything in a repository would take to come back, in seconds, by the newest drill that could tell.
+pub fn recovery(jobs: &[JobStatus], repository: Option<RepositoryId>) -> Option<u64> {
+    let of_it = |job: &&JobStatus| repository.is_some() && job.repositories.iter().any(|there| there.id == repository);
+    let drills = jobs.iter().filter(|job| job.kind == Kind::Drill).filter(of_it);
+    let newest = drills.filter_map(|job| Some((job.last_run.as_ref()?.started, job.drill.as_ref()?.recovery_seconds?))).max()?;
+    Some(newest.1)
+}
+
 fn state(report: &Report, late: bool) -> State {
     let somewhere = |outcomes: &[Outcome]| report.repositories.iter().any(|run| outcomes.contains(&run.outcome));
     match report.outcome {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::config::HubRole;
+use crate::model::report::Kind;
 use crate::store::Folder;
 
 /// What the holder of a token may do in its repository.
@@ -83,9 +84,13 @@ impl Role {
         }
     }
 
-    /// Whether it may bring reports of runs.
-    pub fn may_report(self) -> bool {
-        matches!(self, Role::Writer | Role::Maintainer)
+    /// Whether it may bring reports of runs of this kind. Whoever reads a repository tries restores.
+    pub fn may_report(self, kind: Kind) -> bool {
+        match self {
+            Role::Writer | Role::Maintainer => true,
+            Role::Reader => kind == Kind::Drill,
+            Role::Viewer | Role::Operator => false,
+        }
     }
 
     /// Whether it may delete objects.

@@ -47,6 +47,9 @@ pub struct HostRepository {
     /// When a restore of it was last tried here, and worked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_drill: Option<Timestamp>,
+    /// How long it would take to bring everything back, in seconds, as the newest drill here estimates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery_seconds: Option<u64>,
     /// Room on its disk, if that is one of this machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk: Option<Disk>,
@@ -94,9 +97,11 @@ fn repository(reporter: &Reporter<'_>, name: &str, jobs: &[JobStatus]) -> HostRe
     };
     let mut now = RepositoryRun::new(name, crate::model::report::Outcome::Success);
     reporter.identify(&mut now);
+    let id = now.id.or_else(|| there(&[Kind::Backup, Kind::Mirror, Kind::Drill]).find_map(|there| there.id));
     HostRepository {
         name: name.to_owned(),
-        id: now.id.or_else(|| there(&[Kind::Backup, Kind::Mirror]).find_map(|there| there.id)),
+        id,
+        recovery_seconds: job::recovery(jobs, id),
         newest: there(&[Kind::Backup, Kind::Mirror]).filter_map(|there| there.last_success).max(),
         last_drill: there(&[Kind::Drill]).filter_map(|there| there.last_success).max(),
         disk: now.disk,

@@ -180,6 +180,9 @@ fn dumps_are_loaded_counted_and_asked_in_either_format() {
     assert!(report["bytes"].as_u64().unwrap() > 1000 && report["recovery_seconds"].as_u64().is_some(), "{report:#}");
 }
 
+/// What belongs to all databases: the owner of one.
+const ROLE: &[u8] = b"CREATE ROLE app;\n";
+
 /// Saves these files as the dumps of a server, whatever they are: what a broken disk, a broken tool or an attacker leaves in a repository.
 fn save_as_dumps(bench: &Bench, files: &[(&str, &[u8])], drill: &Value) {
     let _ = fs::remove_dir_all(bench.path("dumps"));
@@ -205,13 +208,15 @@ fn a_dump_that_is_lost_in_part_or_holds_other_rows_fails_the_drill() {
     source.fill();
     let bench = Bench::with_repository();
     let place = source.folder.path().join("app.dump");
-    source.ok("pg_dump", &["--format=custom", "--compress=0", "--no-owner", "--file", place.to_str().unwrap(), "app"]);
+    source.ok("pg_dump", &["--format=custom", "--compress=0", "--file", place.to_str().unwrap(), "app"]);
     let dump = fs::read(&place).unwrap();
     let rows = |users: u64| {
         let table = |name: &str, rows: u64| json!({ "schema": "public", "table": name, "rows": rows });
         json!({ "tables": [table("logs", 0), table("users", users)] }).to_string().into_bytes()
     };
-    let saved = |dump: &[u8], rows: &[u8]| save_as_dumps(&bench, &[("app.dump", dump), ("app.dump.rows.json", rows)], &json!({}));
+    let saved = |dump: &[u8], rows: &[u8]| {
+        save_as_dumps(&bench, &[("app.dump", dump), ("app.dump.rows.json", rows), ("globals.sql", ROLE)], &json!({}))
+    };
     saved(&dump, &rows(1000));
     assert_eq!(names(&drill(&bench, 0)), ["postgresql app: passed", "postgresql app: rows: passed"]);
     saved(&dump, &rows(1001));
@@ -226,7 +231,7 @@ fn a_dump_that_is_lost_in_part_or_holds_other_rows_fails_the_drill() {
     }
     saved(&dump, b"no JSON");
     assert_eq!(names(&drill(&bench, 1)), ["postgresql app: failed"]);
-    save_as_dumps(&bench, &[("app.dump", &dump)], &json!({}));
+    save_as_dumps(&bench, &[("app.dump", &dump), ("globals.sql", ROLE)], &json!({}));
     let tests = drill(&bench, 0);
     assert_eq!(names(&tests), ["postgresql app: passed", "postgresql app: rows: inconclusive"], "nobody counted");
 }
@@ -262,7 +267,7 @@ fn what_a_hostile_dump_runs_stays_in_the_sandbox() {
             ),
         );
         let place = source.folder.path().join("app.dump");
-        source.ok("pg_dump", &["--format=custom", "--compress=0", "--no-owner", "--file", place.to_str().unwrap(), "app"]);
+        source.ok("pg_dump", &["--format=custom", "--compress=0", "--file", place.to_str().unwrap(), "app"]);
         let globals = format!("\\! touch {} /etc/hearth-was-here\n", escaped.display());
         save_as_dumps(&bench, &[("app.dump", &fs::read(&place).unwrap()), ("globals.sql", globals.as_bytes())], &json!({}));
         let tests = drill(&bench, code);

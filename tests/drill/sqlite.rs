@@ -14,7 +14,9 @@ fn bench() -> Bench {
     for (name, rows) in [("app.db", 3), ("other.sqlite", 0)] {
         let database = Connection::open(bench.path("source").join(name)).unwrap();
         database.execute_batch("create table users (name text); create index i on users (name);").unwrap();
-        (0..rows).for_each(|row| drop(database.execute("insert into users values (?1)", [format!("user {row}")]).unwrap()));
+        (0..rows).for_each(|row| {
+            database.execute("insert into users values (?1)", [format!("user {row}")]).unwrap();
+        });
     }
     let mut broken = fs::read(bench.path("source/app.db")).unwrap();
     broken[4096..4110].fill(0xff);

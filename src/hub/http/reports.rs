@@ -12,7 +12,7 @@ use super::query;
 use crate::hub::Role;
 use crate::hub::reports::Wanted;
 use crate::hub::repository::refusal;
-use crate::model::report::LARGEST;
+use crate::model::report::{Kind, LARGEST};
 use crate::store::hub::protocol::{Reason, Refusal};
 
 /// Reports that one answer brings unless it is asked for others, and the most that it does.
@@ -25,12 +25,12 @@ const ANSWER: u64 = 2 << 20;
 pub(super) async fn receive(ask: Ask, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
     let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let body = Arriving::new(request.into_body(), ask.hub.patience);
-    if !ask.grant.role.may_report() {
+    if !Kind::ALL.into_iter().any(|kind| ask.grant.role.may_report(kind)) {
         body.drain(length).await;
         return Err(refusal(Reason::Forbidden, format!("a {} does not report runs", ask.grant.role)));
     }
     let bytes = body.small(LARGEST, "a report").await?;
-    let reported = spawn(move || ask.hub.reports.receive(&ask.grant.name, &ask.kept.name, &bytes, Timestamp::now()));
+    let reported = spawn(move || ask.hub.reports.receive((&ask.grant.name, ask.grant.role), &ask.kept.name, &bytes, Timestamp::now()));
     json(&reported.await?)
 }
 

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::copies::copies;
 use super::mark::Mark;
-use super::text::{ago, brief, count, shown};
+use super::text::{ago, brief, count, shown, took};
 use crate::hub::status::{Disk, RepositoryStatus, Status, Upkeep};
 use crate::model::human;
 
@@ -59,6 +59,7 @@ fn row(repository: &RepositoryStatus, status: &Status) -> Markup {
                     div { "last " (ago(upkeep.and_then(|upkeep| upkeep.verified), now)) }
                     div { "in full " (ago(upkeep.and_then(|upkeep| upkeep.read_in_full), now)) }
                     div { "drill " (ago(repository.last_drill, now)) }
+                    @if let Some(seconds) = repository.recovery_seconds { div.small { "all back in about " (took(seconds)) } }
                 }
             }
             td.held role="cell" data-of="Mirrors" { @if let Some(upkeep) = upkeep { (mirrors(upkeep, status)) } }

@@ -1,5 +1,7 @@
 //! Runs, the newest first, each with what it said.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use maud::{Markup, html};
 
@@ -7,7 +9,7 @@ use super::mark::Mark;
 use super::text::{ago, count, moment, shown, took};
 use crate::hub::KeptReport;
 use crate::model::human;
-use crate::model::report::{Kind, Report};
+use crate::model::report::{DrillFigures, Kind, Report};
 
 /// A list of runs.
 pub(super) fn runs(kept: &[KeptReport], now: Timestamp) -> Markup {
@@ -41,6 +43,7 @@ fn one(report: &Report, received: Timestamp, now: Timestamp) -> Markup {
                 ", run " (report.id)
             }
             (places(report))
+            @if let Some(drill) = &report.drill { (drilled(drill)) }
             @if !report.counts.is_empty() {
                 p.small { @for (number, (name, figure)) in report.counts.iter().enumerate() { @if number > 0 { ", " } (shown(name)) " " (figure) } }
             }
@@ -51,6 +54,25 @@ fn one(report: &Report, received: Timestamp, now: Timestamp) -> Markup {
             @if !report.log.is_empty() {
                 h4 { "The end of its log" }
                 pre.log tabindex="0" { @for line in &report.log { (shown(line)) "\n" } }
+            }
+        }
+    }
+}
+
+/// What a drill found.
+fn drilled(drill: &DrillFigures) -> Markup {
+    html! {
+        p {
+            "Restored " (count(drill.files, "file")) " of " (human::size(drill.bytes))
+            " in " (human::duration(Duration::from_millis(drill.restore_milliseconds)))
+            @if let Some(rate) = drill.bytes_per_second { ", " (human::size(rate)) " a second" }
+            @if let Some(seconds) = drill.recovery_seconds {
+                "; everything, " (human::size(drill.recovery_bytes)) ", would take about " (took(seconds))
+            }
+        }
+        ul {
+            @for test in &drill.tests {
+                li { b { (shown(&test.name)) } ": " (test.outcome.as_str()) @if !test.text.is_empty() { ", " (shown(&test.text)) } }
             }
         }
     }

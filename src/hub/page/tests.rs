@@ -84,6 +84,7 @@ fn repository(name: &str) -> RepositoryStatus {
         upkeep: None,
         verify_within: None,
         last_drill: None,
+        recovery_seconds: None,
     }
 }
 
@@ -242,6 +243,7 @@ fn a_row_has_ages_figures_copies_and_the_next_run() {
         disk: None,
     }];
     let mut store = repository("nas");
+    store.recovery_seconds = Some(7200);
     (store.last_drill, store.upkeep) = (Some(hours(24 * 9)), Some(Upkeep { verified: Some(hours(30)), ..Upkeep::default() }));
     let page = cluster(&status(vec![fine], vec![store], vec![]), None);
     for expected in [
@@ -256,6 +258,7 @@ fn a_row_has_ages_figures_copies_and_the_next_run() {
         "30 hours ago</time>",
         "drill <time",
         "9 days ago</time>",
+        "all back in about 2 h<",
         "in 22 hours",
         "1.0 GiB of 4.0 GiB",
         "width=\"25.0\"",

@@ -20,6 +20,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use self::shelf::Shelf;
+use super::Role;
 use super::repository::{disk_failed, refusal};
 use crate::history::{History, enough};
 use crate::model::report::{Kind, LARGEST, Report, slot};
@@ -79,12 +80,15 @@ impl Reports {
     }
 
     /// Takes a report. One that came before, such as while the run was under way, is replaced.
-    pub(super) fn receive(&self, host: &str, repository: &str, bytes: &[u8], now: Timestamp) -> Result<Reported, Refusal> {
+    pub(super) fn receive(&self, (host, role): (&str, Role), repository: &str, bytes: &[u8], now: Timestamp) -> Result<Reported, Refusal> {
         if !is_name(host) {
             return Err(refusal(Reason::Malformed, "whose report it is cannot be told"));
         }
         let reason = if bytes.len() > LARGEST { Reason::TooLarge } else { Reason::Malformed };
         let report = Report::parse(bytes).map_err(|error| refusal(reason, error.to_string()))?;
+        if !role.may_report(report.kind) {
+            return Err(refusal(Reason::Forbidden, format!("a {role} reports drills, and no {}", report.kind)));
+        }
         let slot = slot(report.kind, &report.job);
         let name = format!("{}-{}.json", stamp(now), report.id);
         let kept = Kept { received: now, host: host.to_owned(), repository: repository.to_owned(), report };

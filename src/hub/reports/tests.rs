@@ -26,7 +26,7 @@ fn reports() -> (Reports, tempfile::TempDir) {
 }
 
 fn receive(reports: &Reports, host: &str, bytes: &[u8], second: i64) {
-    reports.receive(host, host, bytes, at(second)).unwrap();
+    reports.receive((host, Role::Writer), host, bytes, at(second)).unwrap();
 }
 
 /// How many reports each job of a host has.
@@ -39,6 +39,18 @@ fn counts(reports: &Reports) -> Vec<(String, usize)> {
 }
 
 #[test]
+fn who_reads_a_repository_reports_drills_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let reports = Reports::new(folder.path(), None);
+    let bring = |role, kind: &str| {
+        let bytes = report("monthly", 1, |value| value["kind"] = json!(kind));
+        reports.receive(("vault", role), "nas", &bytes, at(0)).map(drop).map_err(|refusal| refusal.error)
+    };
+    assert_eq!((bring(Role::Reader, "drill"), bring(Role::Reader, "backup")), (Ok(()), Err(Reason::Forbidden)));
+    assert_eq!((bring(Role::Writer, "backup"), bring(Role::Viewer, "drill")), (Ok(()), Err(Reason::Forbidden)));
+}
+
+#[test]
 fn a_report_belongs_to_whose_token_brought_it_and_came_when_the_hub_says() {
     let (reports, folder) = reports();
     receive(&reports, "nas", &report("state", 1, |_| {}), 0);
@@ -46,7 +58,11 @@ fn a_report_belongs_to_whose_token_brought_it_and_came_when_the_hub_says() {
     assert_eq!((kept[0].host.as_str(), kept[0].received, kept[0].report.host.as_str()), ("nas", at(0), "somebody else"));
     assert!(folder.path().join("reports/nas/backup-state").is_dir());
     for host in ["", "..", "../nas", "A"] {
-        assert_eq!(reports.receive(host, "nas", &report("state", 2, |_| {}), at(0)).unwrap_err().error, Reason::Malformed, "{host}");
+        assert_eq!(
+            reports.receive((host, Role::Writer), "nas", &report("state", 2, |_| {}), at(0)).unwrap_err().error,
+            Reason::Malformed,
+            "{host}"
+        );
     }
 }
 
@@ -74,7 +90,7 @@ fn what_is_no_report_is_refused_and_leaves_nothing() {
         (&report("a", 1, |value| value["started"] = json!("yesterday")), Reason::Malformed),
         (&large, Reason::TooLarge),
     ] {
-        assert_eq!(reports.receive("nas", "nas", bytes, at(0)).unwrap_err().error, reason);
+        assert_eq!(reports.receive(("nas", Role::Writer), "nas", bytes, at(0)).unwrap_err().error, reason);
     }
     assert!(folders(folder.path()).unwrap().is_empty());
 }

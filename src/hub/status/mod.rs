@@ -85,6 +85,9 @@ pub struct RepositoryStatus {
     /// The last restore that was tried of it; none if none was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_drill: Option<Timestamp>,
+    /// How long it would take to bring everything back, in seconds, as the newest drill estimates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery_seconds: Option<u64>,
 }
 
 /// What the hub's own housekeeping did in a repository.

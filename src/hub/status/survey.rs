@@ -71,6 +71,7 @@ impl Hub {
         for (repository, hub) in found.iter_mut().zip(&at_hub) {
             repository.copies = copies::of_repository(hub, &jobs, &at_hub);
             repository.last_drill = job::last_drill(&jobs, repository.id);
+            repository.recovery_seconds = job::recovery(&jobs, repository.id);
         }
         jobs.sort_by(|one, other| (one.state, &one.host, one.kind, &one.job).cmp(&(other.state, &other.host, other.kind, &other.job)));
         let disk = (*view == View::All).then(|| self.disk()).flatten();
@@ -116,6 +117,7 @@ impl Hub {
             upkeep: upkeep::of(&self.settings, name),
             verify_within: upkeep::verify_within(&self.settings),
             last_drill: None,
+            recovery_seconds: None,
         })
     }
 

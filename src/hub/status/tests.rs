@@ -187,6 +187,13 @@ fn a_drill_that_worked_counts_for_the_repository_that_it_was_of() {
     let jobs = [job(vec![drill(48, Outcome::Failure), drill(24, Outcome::Success)], 50), job(vec![backup], 50)];
     assert_eq!(jobs::last_drill(&jobs, Some(id(1))), Some(at(25)));
     assert_eq!((jobs::last_drill(&jobs, Some(id(2))), jobs::last_drill(&jobs, None)), (None, None));
+    assert_eq!(jobs::recovery(&jobs, Some(id(1))), None, "it was not measured");
+    let measured = |started, outcome, seconds| {
+        let figures = DrillFigures { bytes_per_second: Some(1), recovery_seconds: Some(seconds), ..DrillFigures::default() };
+        entry(started, outcome, |report| (report.kind, report.drill) = (Kind::Drill, Some(figures)))
+    };
+    let jobs = [job(vec![measured(48, Outcome::Failure, 70), measured(24, Outcome::Success, 60)], 50)];
+    assert_eq!((jobs::recovery(&jobs, Some(id(1))), jobs::recovery(&jobs, Some(id(2)))), (Some(70), None));
 }
 
 /// A hub of which everything is known.
@@ -217,14 +224,11 @@ fn known() -> Status {
         }),
         verify_within: Some(1),
         last_drill: Some(at(1)),
+        recovery_seconds: None,
     };
     let check = job(vec![entry(0, Outcome::Success, |report| report.kind = Kind::Check)], 2);
-    let figures = DrillFigures {
-        snapshot_time: Some(at(0)),
-        bytes_per_second: Some(1),
-        recovery_seconds: Some(1),
-        ..DrillFigures::default()
-    };
+    let figures =
+        DrillFigures { snapshot_time: Some(at(0)), bytes_per_second: Some(1), recovery_seconds: Some(1), ..DrillFigures::default() };
     let drill = job(vec![entry(0, Outcome::Success, |report| (report.kind, report.drill) = (Kind::Drill, Some(figures.clone())))], 2);
     Status {
         now: at(2),

@@ -10,6 +10,8 @@ use crate::hub::status::{RepositoryStatus, Status};
 use crate::model::human;
 use crate::model::report::Kind;
 
+/// What only the hub's own runs have in their names.
+const OWN: &str = " hub/";
 /// How much of a disk shall be free, in percent.
 const FREE: u64 = 10;
 /// So many runs in a row with warnings are no accident.
@@ -40,7 +42,9 @@ pub(super) fn of(status: &Status, watch: &Watch) -> Vec<Concern> {
         let text = format!("the hub's disk has {} free of {}", human::size(disk.free), human::size(disk.size));
         found.push(Concern { name: "disk".into(), cause: Cause::Disk, severity: Severity::Error, text });
     }
-    found.retain(|concern| watch.tells(concern.cause));
+    // What a repository or a mirror says tells more than that the hub's own run failed because of it.
+    let is_explained = found.iter().any(|concern| matches!(concern.cause, Cause::Mirror | Cause::Upkeep));
+    found.retain(|concern| watch.tells(concern.cause) && !(is_explained && concern.cause == Cause::Failing && concern.name.contains(OWN)));
     found.sort_by(|one, other| (one.severity, &one.name).cmp(&(other.severity, &other.name)));
     found
 }

@@ -1,6 +1,6 @@
 //! How this host fares.
 
-use super::table::{jobs, shown, warnings};
+use super::table::{jobs, shown, took, warnings};
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::render::table::{Align, Table};
@@ -35,7 +35,7 @@ fn repositories(status: &HostStatus) -> String {
     if status.repositories.is_empty() {
         return String::new();
     }
-    let columns = ["REPOSITORY", "NEWEST", "LAST DRILL", "DISK FREE", "OF"];
+    let columns = ["REPOSITORY", "NEWEST", "LAST DRILL", "ALL BACK IN", "DISK FREE", "OF"];
     let right = ["DISK FREE", "OF"];
     let mut table = Table::new(&columns.map(|name| (name, if right.contains(&name) { Align::Right } else { Align::Left })));
     for repository in &status.repositories {
@@ -45,6 +45,7 @@ fn repositories(status: &HostStatus) -> String {
             shown(&repository.name),
             age(repository.newest),
             age(repository.last_drill),
+            repository.recovery_seconds.map(took).unwrap_or_default(),
             room(|disk| disk.free).unwrap_or_default(),
             room(|disk| disk.size).unwrap_or_default(),
         ]);

@@ -76,6 +76,6 @@ pub fn warnings(warnings: &[Warning]) -> String {
 }
 
 /// How long a run took; runs are timed in whole seconds.
-fn took(seconds: u64) -> String {
+pub fn took(seconds: u64) -> String {
     if seconds == 0 { "< 1 s".to_owned() } else { human::duration(std::time::Duration::from_secs(seconds)) }
 }

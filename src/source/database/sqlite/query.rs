@@ -88,7 +88,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = database(folder.path());
         assert!(ask(&path, "delete from t", &|| false).unwrap_err().to_string().contains("readonly"));
-        assert!(ask(&path, "select * from nothing", &|| false).unwrap_err().to_string().contains("no such table"));
+        assert!(ask(&path, "select * from missing", &|| false).unwrap_err().to_string().contains("no such table"));
         assert!(ask(&folder.path().join("new.db"), "select 1", &|| false).is_err());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
