@@ -171,6 +171,7 @@ let
         bootTarget
         bootTimeout
         timeLimit
+        every
         ;
       key = orNull (drill.key != null) (credential "drill-${name}-key");
       snapshot = orNull (drill.snapshot != "latest") drill.snapshot;

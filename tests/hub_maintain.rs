@@ -11,7 +11,8 @@ mod raw;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
@@ -255,6 +256,33 @@ fn mirrors_are_brought_up_to_date_and_one_that_is_gone_is_not_made_anew_unasked(
     assert_eq!((step.outcome, step.done.unwrap().snapshots), (Outcome::Failed, 1), "what it had is not forgotten");
     house.maintain(&["--only", "mirror", "--mirror", "friend", "--remake-mirrors"], 0);
     assert!(place.join("nas/repo").exists());
+}
+
+#[test]
+fn a_mirror_that_rots_is_told_as_damage_of_the_repository_is() {
+    let house = House::new("");
+    let place = house.cluster.bench.path("friend");
+    fs::create_dir(&place).unwrap();
+    house.rules(&format!("[hub.mirrors.friend]\nurl = \"{}/{{repository}}\"\nverify = 100\n", place.display()));
+    house.cluster.backs_up();
+    house.maintain(&["--only", "mirror"], 0);
+    let pack = largest(&place.join("nas/packs"));
+    fs::set_permissions(&pack, fs::Permissions::from_mode(0o600)).unwrap();
+    let mut bytes = fs::read(&pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&pack, bytes).unwrap();
+    let (report, _) = house.maintain(&["--only", "mirror"], 3);
+    let told = report["mirrors"][0]["problems"][0].as_str().unwrap();
+    assert!(told.contains("its bytes do not match its name"), "{report}");
+    assert_eq!(house.record().mirrors["friend"].outcome, Outcome::Problems);
+}
+
+/// The largest file below a directory.
+fn largest(folder: &Path) -> PathBuf {
+    let inside = |entry: PathBuf| if entry.is_dir() { largest(&entry) } else { entry };
+    let files = fs::read_dir(folder).unwrap().map(|entry| inside(entry.unwrap().path()));
+    files.max_by_key(|file| fs::metadata(file).unwrap().len()).unwrap()
 }
 
 #[test]

@@ -108,6 +108,7 @@ let
       schedule = own.schedule "monthly" "When the drill takes place. `systemctl start hearth-backup-drill-<name>` does it at any time.";
       randomizedDelay = own.randomizedDelay "1h";
       persistent = own.flag true "Whether a time at which the machine was off is made up for when it starts.";
+      every = own.maybe types.str "How often it shall take place, for a hub that watches over it; what the timer says if absent." { example = "31d"; };
       limits.memory = own.memory // {
         default = null;
         example = "4G";

@@ -84,7 +84,8 @@ impl Sandbox {
         self.environment.iter().for_each(|(name, value)| add(&["--setenv", name, value]));
         add(&["--tmpfs", "/tmp", "--tmpfs", "/run", "--dir", "/var/tmp"]);
         READABLE.iter().for_each(|path| add(&["--ro-bind-try", path, path]));
-        for path in &self.readable {
+        // What is shown already is not bound once more: a link there, as programs of NixOS are, would have to be made anew.
+        for path in self.readable.iter().filter(|path| !READABLE.iter().any(|shown| path.starts_with(shown))) {
             let path = text(path)?;
             add(&["--ro-bind", &path, &path]);
         }
@@ -147,6 +148,16 @@ mod tests {
     fn without_bubblewrap_it_is_said_what_to_install() {
         let sandbox = Sandbox { path: "/nowhere:".into(), ..sandbox(Path::new("/tmp")) };
         assert!(sandbox.words().unwrap_err().contains("install the package bubblewrap"));
+    }
+
+    #[test]
+    fn what_is_shown_already_is_not_bound_once_more() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("bwrap"), "").unwrap();
+        let readable = vec!["/nix/store/a/bin/check".into(), "/srv/expected".into()];
+        let sandbox = Sandbox { readable, path: folder.path().to_str().unwrap().to_owned(), ..sandbox(folder.path()) };
+        let words = sandbox.words().unwrap();
+        assert!(words.contains(&"/srv/expected".to_owned()) && !words.contains(&"/nix/store/a/bin/check".to_owned()), "{words:?}");
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl Mirrored {
     }
 
     /// What is written down of it.
-    pub(super) fn summary(&self) -> (Copied, Vec<String>) {
+    pub fn summary(&self) -> (Copied, Vec<String>) {
         let outcome = &self.copy.outcome;
         let mut messages: Vec<String> = outcome.failed.iter().map(|(id, why)| format!("snapshots/{}: {why}", id.short())).collect();
         if self.copy.rolled_back {

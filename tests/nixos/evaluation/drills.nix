@@ -119,6 +119,7 @@ in
           schedule = "weekly";
           randomizedDelay = "2h";
           persistent = false;
+          every = "7d";
           limits.memory = "4G";
           path = [ (package "git") ];
         };

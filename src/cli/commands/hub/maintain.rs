@@ -135,6 +135,9 @@ struct MirrorRecord {
     figures: Copied,
     /// In a dry run: how many snapshots would be brought.
     wanted: u64,
+    /// What is not as it should be, such as packs that were read back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<String>,
 }
 
 impl Maintain {
@@ -215,7 +218,7 @@ fn work(reports: &[RepositoryReport]) -> Work {
         ("snapshots_forgotten", sum(|it| done(&it.forget).map_or(0, |record| record.figures.forgotten))),
         ("bytes_freed", sum(|it| done(&it.prune).map_or(0, |freed| freed.freed))),
         ("bytes_read", sum(|it| done(&it.verify).map_or(0, |record| record.counts.bytes_read))),
-        ("problems", sum(|it| done(&it.verify).map_or(0, |record| record.problems.len() as u64))),
+        ("problems", sum(RepositoryReport::problems)),
     ];
     let failed: Vec<String> = reports.iter().flat_map(RepositoryReport::failures).collect();
     Work {
@@ -269,7 +272,14 @@ impl RepositoryReport {
     }
 
     fn is_damaged(&self) -> bool {
-        matches!(&self.verify, Some(Step::Done(record)) if !record.problems.is_empty())
+        self.problems() > 0
+    }
+
+    /// How much was found that is not as it should be, here and in mirrors.
+    fn problems(&self) -> u64 {
+        let in_mirror = |mirror: &MirrorReport| if let Step::Done(record) = &mirror.step { record.problems.len() } else { 0 };
+        let here = done(&self.verify).map_or(0, |record| record.problems.len());
+        (here + self.mirrors.iter().map(in_mirror).sum::<usize>()) as u64
     }
 
     /// Whether nothing of what was asked for concerned it.
@@ -311,7 +321,9 @@ impl RepositoryReport {
                 let brought = count(record.figures.snapshots, "snapshot");
                 let failed =
                     if record.figures.failed > 0 { format!(", {} could not be brought", record.figures.failed) } else { String::new() };
-                format!("{brought} brought with {}{failed}", human::size(record.figures.bytes))
+                let problems: String = record.problems.iter().map(|problem| format!("\n           {problem}")).collect();
+                let found = if problems.is_empty() { "" } else { "; wrong are:" };
+                format!("{brought} brought with {}{failed}{found}{problems}", human::size(record.figures.bytes))
             });
             line("Mirror", format!("{}: {what}", mirror.mirror));
         }
@@ -363,6 +375,7 @@ impl VerifyRecord {
 impl MirrorRecord {
     fn of(mirrored: &Mirrored) -> Self {
         let figures = mirrored.figures();
-        Self { url: mirrored.url.clone(), figures, wanted: mirrored.copy.wanted }
+        let (_, problems) = mirrored.summary();
+        Self { url: mirrored.url.clone(), figures, wanted: mirrored.copy.wanted, problems }
     }
 }
