@@ -59,6 +59,7 @@
         "hub-mirrors"
         "impermanence"
         "interrupted"
+        "monitoring"
         "local-repository"
         "snapshots"
         "upgrade"
