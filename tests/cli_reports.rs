@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod cli_common;
+#[path = "servers/small_disk.rs"]
+mod small_disk;
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -14,6 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
 use serde_json::{Value, json};
+use small_disk::Small;
 
 const RUN: [&str; 4] = ["run", "state", "--config", "config.json"];
 
@@ -122,6 +125,9 @@ fn a_run_that_is_asked_to_stop_says_so_and_one_that_is_killed_is_closed_by_who_c
 #[test]
 fn systemd_closes_the_report_of_a_killed_run_at_once_and_says_why() {
     let bench = bench_that_hangs();
+    let mut config: Value = serde_json::from_slice(&fs::read(bench.path("config.json")).unwrap()).unwrap();
+    config["monitoring"] = json!({ "textfile": bench.path("hearth.prom") });
+    bench.write("config.json", config.to_string().as_bytes());
     let settle = |result: &str, status: &str| {
         let mut command = bench.command(&["settle", "state", "--config", "config.json"]);
         command.env("SERVICE_RESULT", result).env("EXIT_STATUS", status).env("INVOCATION_ID", "0123456789abcdef0123456789abcdef");
@@ -137,6 +143,9 @@ fn systemd_closes_the_report_of_a_killed_run_at_once_and_says_why() {
         let report = reports(&bench, "backup-state").remove(0);
         assert_eq!(report["outcome"], "killed");
         assert!(report["error"].as_str().unwrap().contains(why), "{report}");
+        let metrics = fs::read_to_string(bench.path("hearth.prom")).unwrap();
+        assert!(metrics.contains("hearth_backup_last_run_success{host=\"rex\",job=\"state\"} 0"), "{metrics}");
+        fs::remove_file(bench.path("hearth.prom")).unwrap();
     }
     // It had time to say that it was stopped, but could not know why.
     Hanging::start(&bench).end(Signal::SIGTERM);
@@ -162,7 +171,34 @@ fn a_run_that_is_alive_is_not_closed_by_others() {
 }
 
 #[test]
-fn a_full_disk_costs_the_report_and_not_the_backup() {
+fn a_run_that_fills_the_disk_of_its_repository_fails_with_a_report_metrics_and_a_message() {
+    let bench = bench(|_| {});
+    let Some(small) = Small::mount(bench.path("small"), "512k") else { return };
+    let place = small.0.join("repo");
+    bench.ok(&["init", "--repo", place.to_str().unwrap(), "--writer-key", "small.key", "--restore-key", "small-restore.key"]);
+    let mut noise = vec![0; 3_000_000];
+    noise.iter_mut().fold(1_u64, |state, byte| {
+        *byte = (state >> 56) as u8;
+        state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407)
+    });
+    bench.write("source/noise", &noise);
+    let mut config: Value = serde_json::from_slice(&fs::read(bench.path("config.json")).unwrap()).unwrap();
+    config["repositories"]["main"] = json!({ "url": place, "writerKey": bench.path("small.key") });
+    config["monitoring"] = json!({ "textfile": bench.path("hearth.prom") });
+    config["notify"] = json!({ "command": ["sh", "-c", format!("cat > {}", bench.path("heard").display())] });
+    bench.write("config.json", config.to_string().as_bytes());
+    bench.ends(&[&RUN[..], &["--notify"]].concat(), 1);
+    let report = reports(&bench, "backup-state").remove(0);
+    assert_eq!((&report["outcome"], &report["repositories"][0]["outcome"]), (&json!("failure"), &json!("failure")));
+    assert!(report["error"].as_str().unwrap().contains("No space left"), "{report}");
+    assert!(
+        fs::read_to_string(bench.path("hearth.prom")).unwrap().contains("hearth_backup_last_run_success{host=\"rex\",job=\"state\"} 0")
+    );
+    assert!(fs::read_to_string(bench.path("heard")).unwrap().contains("No space left"));
+}
+
+#[test]
+fn a_state_that_cannot_be_written_costs_the_report_and_not_the_backup() {
     let bench = bench(|_| {});
     fs::create_dir_all(bench.path("state")).unwrap();
     // Nothing can be written where a file is in the way.

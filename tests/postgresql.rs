@@ -7,14 +7,17 @@
 mod cli_common;
 #[path = "servers/postgresql.rs"]
 mod server;
+#[path = "servers/small_disk.rs"]
+mod small_disk;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use cli_common::{Bench, expect};
 use serde_json::{Value, json};
 use server::Cluster;
+use small_disk::Small;
 
 fn configure(bench: &Bench, cluster: &Cluster, change: impl FnOnce(&mut Value)) {
     let mut server = json!({ "databases": "all", "host": cluster.socket() });
@@ -447,33 +450,6 @@ fn a_dump_that_is_killed_while_it_writes_is_not_in_the_snapshot() {
     bench.ends(&RUN, 0);
     bench.ok(&back(&cluster, &["bank", "--to", "again"]));
     assert_eq!(cluster.ask("again", "select count(*) from pgbench_accounts"), "2000000");
-}
-
-/// A small filesystem of its own; unmounted in the end.
-struct Small(PathBuf);
-
-impl Small {
-    /// `None` if we may not mount one.
-    fn mount(place: PathBuf, size: &str) -> Option<Self> {
-        fs::create_dir_all(&place).unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"]).arg(&place).status().unwrap();
-        if !mounted.success() {
-            println!("SKIPPED: a filesystem cannot be mounted here");
-            return None;
-        }
-        Some(Self(place))
-    }
-
-    fn grow(&self, size: &str) {
-        let grown = Command::new("mount").args(["-o", &format!("remount,size={size}")]).arg(&self.0).status().unwrap();
-        assert!(grown.success());
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
-    }
 }
 
 #[test]
