@@ -61,7 +61,8 @@ fn skipped() -> Option<&'static str> {
     if !Path::new(FAKETIME).exists() {
         return Some("no libfaketime (Debian: faketime)");
     }
-    (!has("bwrap", &["--unshare-all", "--unshare-user", "--ro-bind", "/", "/", "true"])).then_some("no sandbox: bubblewrap and user namespaces")
+    (!has("bwrap", &["--unshare-all", "--unshare-user", "--ro-bind", "/", "/", "true"]))
+        .then_some("no sandbox: bubblewrap and user namespaces")
 }
 
 fn free_port() -> u16 {
@@ -136,7 +137,8 @@ impl Scene {
             "jobs": { "apps": job(&["apps"]), "photos": job(&["photos"]), "databases": databases },
         });
         let read = |host: &str| json!({ "url": format!("{base}/{host}"), "token": self.path(&format!("vault-{host}.token")) });
-        let drill = |host: &str| json!({ "repository": host, "key": self.path(&format!("{host}.restore")), "scratch": self.path("scratch") });
+        let drill =
+            |host: &str| json!({ "repository": host, "key": self.path(&format!("{host}.restore")), "scratch": self.path("scratch") });
         let mut of_databases = drill("rowan");
         of_databases["job"] = json!("databases");
         of_databases["postgresql"] = json!({ "databases": ["shop"], "assertions": { "shop": ["select count(*) = 1000 from prices"] } });
@@ -290,7 +292,10 @@ fn whatever_becomes_wrong_in_a_cluster_is_noticed_by_what_is_there_for_it_and_no
     fs::remove_dir_all(scene.bench.path("apps")).unwrap();
     (1..8).for_each(|number| fs::remove_file(scene.bench.path(format!("photos/{number}"))).unwrap());
     scene.source.ask("shop", "create table rates (rate int); insert into rates values (2)");
-    scene.source.ask("shop", "create function rated(cents int) returns int immutable language plpgsql as 'begin return cents * (select rate from rates); end'");
+    scene.source.ask(
+        "shop",
+        "create function rated(cents int) returns int immutable language plpgsql as 'begin return cents * (select rate from rates); end'",
+    );
     scene.source.ask("shop", "create index on prices (rated(cents))");
     run(When::Now, "rowan", "apps", 1);
     run(When::Now, "rowan", "photos", 0);
@@ -312,7 +317,12 @@ fn whatever_becomes_wrong_in_a_cluster_is_noticed_by_what_is_there_for_it_and_no
         "HearthBackupMirrorFailed friend/quince",
         "HearthBackupDrillFailed vault/shop/rowan",
     ];
-    assert_eq!(rang, expected.into_iter().map(str::to_owned).collect(), "{}", fs::read_to_string(scene.bench.path("prometheus.log")).unwrap());
+    assert_eq!(
+        rang,
+        expected.into_iter().map(str::to_owned).collect(),
+        "{}",
+        fs::read_to_string(scene.bench.path("prometheus.log")).unwrap()
+    );
 
     let told = scene.told();
     assert_eq!(told[0], "failure: ursula: 5 problems", "{told:#?}");
