@@ -361,6 +361,10 @@ fn whoever_all_name_is_told_unless_a_job_names_others_or_nobody() {
         "repositories": { "main": main, "usb": { "url": bench.path("usb"), "notify": word("own") } },
         "jobs": { "plain": job(None), "own": job(Some(word("own"))), "quiet": job(Some(json!({}))) },
         "mirrors": { "offsite": { "from": "main", "to": "usb" } },
+        "drills": {
+            "monthly": { "repository": "main", "key": bench.path("restore.key") },
+            "weekly": { "repository": "main", "key": bench.path("restore.key"), "notify": word("own") },
+        },
     });
     bench.write("config.json", config.to_string().as_bytes());
     let notify = |arguments: &[&str]| bench.ok(&[&["notify", "--config", "config.json", "--test"], arguments].concat());
@@ -371,7 +375,9 @@ fn whoever_all_name_is_told_unless_a_job_names_others_or_nobody() {
     notify(&["main", "--maintain"]);
     notify(&["usb", "--maintain"]);
     notify(&["monthly", "--drill"]);
-    assert_eq!(fs::read_to_string(bench.path("heard")).unwrap(), "all plain\nown own\nall offsite\nall main\nown usb\nall monthly\n");
+    notify(&["weekly", "--drill"]);
+    let heard = fs::read_to_string(bench.path("heard")).unwrap();
+    assert_eq!(heard, "all plain\nown own\nall offsite\nall main\nown usb\nall monthly\nown weekly\n");
     let error = bench.fails(&["notify", "man", "--maintain", "--config", "config.json"], 1);
     assert!(error.contains("there is no repository `man`; did you mean `main`?"), "{error}");
 }

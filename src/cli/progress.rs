@@ -138,6 +138,8 @@ impl Progress {
         let (files, bytes) = (self.files.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
         match &self.display {
             Display::None => {}
+            // What has no name yet has done nothing to speak of.
+            Display::Lines if phase.name.is_empty() => {}
             Display::Lines => tracing::info!(files, bytes, seconds = phase.begun.elapsed().as_secs(), "{}", phase.name),
             Display::Bar(bar) => bar.set_prefix(summary(&phase, files, bytes)),
         }

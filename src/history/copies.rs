@@ -103,7 +103,9 @@ pub fn of_host(job: &JobStatus, jobs: &[JobStatus]) -> Vec<CopyStatus> {
         .flat_map(|there| {
             let name = format!("{}/{}", job.host, there.name);
             let own = CopyStatus::new(CopyPlace::Host, name, there.copy.as_ref(), there.last_success);
-            [own].into_iter().chain(by_mirrors(there.id, jobs)).collect::<Vec<_>>()
+            let saved = there.last_success;
+            let mirrors = by_mirrors(there.id, jobs).map(|copy| CopyStatus { newest: copy.newest.filter(|_| saved.is_some()), ..copy });
+            [own].into_iter().chain(mirrors).collect::<Vec<_>>()
         })
         .collect()
 }

@@ -46,6 +46,11 @@ pub fn duration(time: Duration) -> String {
     if rest == 0 { first } else { format!("{first} {rest} {}", small.1) }
 }
 
+/// The same of what is known in whole seconds: 0 is not nothing.
+pub fn seconds(seconds: u64) -> String {
+    if seconds == 0 { "under 1 s".to_owned() } else { duration(Duration::from_secs(seconds)) }
+}
+
 /// Bytes per second: `120.0 MiB/s`; `-` if no time has passed.
 pub fn rate(bytes: u64, time: Duration) -> String {
     let per_second = (u128::from(bytes) * 1_000_000_000).checked_div(time.as_nanos());

@@ -79,7 +79,7 @@ pub(super) fn length(since: Timestamp, now: Timestamp) -> Markup {
 
 /// How long something took.
 pub(super) fn took(seconds: u64) -> String {
-    human::duration(Duration::from_secs(seconds))
+    human::seconds(seconds)
 }
 
 /// A number and what it counts: `1 run`, `2 runs`.

@@ -21,14 +21,15 @@ pub(super) fn of_job(job: &JobStatus, jobs: &[JobStatus], at_hub: &[AtHub]) -> V
     let mut found = Vec::new();
     for there in &job.repositories {
         let hub = there.id.and_then(|id| at_hub.iter().find(|hub| hub.id == Some(id)));
-        // Only what the hub itself has seen counts there.
+        // Only what the hub itself has seen counts there; of a job that never got there others' snapshots are no copy.
+        let saved = there.last_success;
         let (place, name, newest) = match hub {
-            Some(hub) => (CopyPlace::Hub, hub.name.clone(), hub.newest),
+            Some(hub) => (CopyPlace::Hub, hub.name.clone(), hub.newest.filter(|_| saved.is_some())),
             None => (CopyPlace::Host, format!("{}/{}", job.host, there.name), there.last_success),
         };
         found.push(CopyStatus::new(place, name, there.copy.as_ref(), newest));
-        found.extend(by_mirrors(there.id, jobs));
-        found.extend(hub.into_iter().flat_map(|hub| &hub.mirrors).map(of_mirror));
+        let mirrors = by_mirrors(there.id, jobs).chain(hub.into_iter().flat_map(|hub| &hub.mirrors).map(of_mirror));
+        found.extend(mirrors.map(|copy| CopyStatus { newest: copy.newest.filter(|_| saved.is_some()), ..copy }));
     }
     found
 }

@@ -1,6 +1,6 @@
 //! How this host fares.
 
-use super::table::{jobs, shown, took, warnings};
+use super::table::{jobs, shown, warnings};
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::render::table::{Align, Table};
@@ -45,7 +45,7 @@ fn repositories(status: &HostStatus) -> String {
             shown(&repository.name),
             age(repository.newest),
             age(repository.last_drill),
-            repository.recovery_seconds.map(took).unwrap_or_default(),
+            repository.recovery_seconds.map(human::seconds).unwrap_or_default(),
             room(|disk| disk.free).unwrap_or_default(),
             room(|disk| disk.size).unwrap_or_default(),
         ]);

@@ -33,7 +33,7 @@ fn row(job: &JobStatus, now: Timestamp, of_hub: bool) -> Vec<String> {
     let name = if job.kind == Kind::Backup { name } else { format!("{} {name}", job.kind) };
     let good = job.last_good.as_ref();
     let size = |bytes: fn(&Run) -> u64| good.filter(|_| job.kind == Kind::Backup).map(|run| human::size(bytes(run)));
-    let took = good.and_then(|run| run.seconds).map(took);
+    let took = good.and_then(|run| run.seconds).map(human::seconds);
     let next = match job.late_since {
         Some(since) => Some(format!("late since {}", text::moment(since))),
         None => job.next.map(|next| human::age(next, now)),
@@ -73,9 +73,4 @@ pub fn warnings(warnings: &[Warning]) -> String {
         text.push_str(&format!("{word}: {about}{}\n", shown(&warning.text)));
     }
     if text.is_empty() { text } else { format!("\n{text}") }
-}
-
-/// How long a run took; runs are timed in whole seconds.
-pub fn took(seconds: u64) -> String {
-    if seconds == 0 { "< 1 s".to_owned() } else { human::duration(std::time::Duration::from_secs(seconds)) }
 }
