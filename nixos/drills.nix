@@ -65,6 +65,13 @@ let
       repository = cfg.repositories.${drill.repository};
       remote = lib.any isRemote ([ repository ] ++ listeners);
       network = parts.afterNetwork remote;
+      # No writer key: nothing is written there.
+      credentials = parts.credentialsOf (
+        entry:
+        (entry.drill or null) == name
+        || (entry.repository or null) == drill.repository && !(entry.writes or false)
+        || entry.reports or false
+      );
       # A command that runs as any other program may want to reach anything.
       isFree = drill.smoke != null && !drill.smoke.sandbox;
       inherit (sshFor ([ repository ] ++ listeners)) path environment;
@@ -88,14 +95,8 @@ let
             "drill"
             name
           ];
-          ExecStopPost = settle "drill" name;
-          # No writer key: nothing is written there.
-          LoadCredential = parts.credentialsOf (
-            entry:
-            (entry.drill or null) == name
-            || (entry.repository or null) == drill.repository && !(entry.writes or false)
-            || entry.reports or false
-          );
+          ExecStopPost = settle "drill" name credentials;
+          LoadCredential = credentials;
           # The engine's own limit ends it in good order.
           TimeoutStartSec = "infinity";
         }

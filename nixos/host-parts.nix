@@ -31,10 +31,17 @@ rec {
       [ cfg.stateDir ] ++ optional (textfile != null) "-${dirOf textfile}" ++ map (directory: "-${directory}") (directories repositories)
     );
 
-  # Closes the report of a run that was killed, and clears up after it.
+  # Closes the report of a run that was killed, and clears up after it. `loaded` are the unit's credentials: what comes after the main process does not
+  # get them from systemd, so it finds them where that took them from.
   settle =
-    kind: name:
-    command (
+    kind: name: loaded:
+    let
+      link = entry: "ln -s ${lib.escapeShellArg (toString entry.path)} $out/${lib.escapeShellArg entry.name}\n";
+      found = lib.filter (entry: lib.elem "${entry.name}:${entry.path}" loaded) cfg.credentials;
+      credentials = pkgs.runCommand "hearth-backup-credentials" { } "mkdir $out\n${lib.concatMapStrings link found}";
+    in
+    lib.optionalString (loaded != [ ]) "${pkgs.coreutils}/bin/env CREDENTIALS_DIRECTORY=${credentials} "
+    + command (
       [
         "settle"
         name

@@ -3,6 +3,7 @@
 #   options/*  -->  resolve.nix: presets and discovery  -->  settings.nix: the engine's configuration file  --+--> units.nix + hardening.nix
 #                     `--> coverage                          secrets.nix: credentials  ----------------------+
 #                   policy.nix: assertions and warnings      persistence.nix: where state lies      parts.nix: what units have in common
+#   drills.nix and drill-policy.nix: restores that this machine tries      host-parts.nix: what units of jobs and of drills have in common
 #   monitoring.nix: metrics, and what a Prometheus and a Grafana here are told
 #   agent.nix: starts jobs for a hub
 #   hub.nix and hub-policy.nix: a hub on this host, by itself

@@ -129,6 +129,9 @@ let
           "postgresql.target"
         ]
         ++ optional (found.mysql != [ ] || found.mariadb != [ ]) "mysql.service";
+      credentials = credentialsOf (
+        entry: lib.elem (entry.repository or null) job.repositories || (entry.job or null) == name || entry.reports or false
+      );
       awake = optional job.inhibitsSleep "hearth-backup-awake-${name}.service";
       fixed = paths: lib.remove "/" (map own.fixedPart paths);
       mountsOf = paths: map (own.word utils) (lib.unique (map readAt (fixed paths) ++ fixed paths));
@@ -168,10 +171,8 @@ let
               job.retries.delay
             ]
           );
-          ExecStopPost = settle "backup" name;
-          LoadCredential = credentialsOf (
-            entry: lib.elem (entry.repository or null) job.repositories || (entry.job or null) == name || entry.reports or false
-          );
+          ExecStopPost = settle "backup" name credentials;
+          LoadCredential = credentials;
           TimeoutStartSec = job.limits.time;
         }
         // lib.filterAttrs (_: value: value != null) {
@@ -212,6 +213,11 @@ let
       network = afterNetwork remote;
       # Whose key says which repository it must be; it needs none else.
       voucher = lib.findFirst (end: cfg.repositories.${end}.writerKey != null) null [ mirror.from mirror.to ];
+      credentials = credentialsOf (
+        entry:
+        lib.elem (entry.repository or null) [ mirror.from mirror.to ] && (!(entry.writes or false) || entry.repository == voucher)
+        || entry.reports or false
+      );
       told = notifications "hearth-backup-mirror-${name}" "mirror-${name}" mirror;
       feeding = lib.filterAttrs (_: job: lib.any (repository: lib.elem mirror.from (own.reachedFrom mirrors repository)) job.repositories) jobs;
     in
@@ -235,12 +241,8 @@ let
             "mirror"
             name
           ];
-          ExecStopPost = settle "mirror" name;
-          LoadCredential = credentialsOf (
-            entry:
-            lib.elem (entry.repository or null) [ mirror.from mirror.to ] && (!(entry.writes or false) || entry.repository == voucher)
-            || entry.reports or false
-          );
+          ExecStopPost = settle "mirror" name credentials;
+          LoadCredential = credentials;
           TimeoutStartSec = mirror.limits.time;
         }
         // lib.filterAttrs (_: value: value != null) { MemoryMax = mirror.limits.memory; }
@@ -271,6 +273,7 @@ let
 
   keeping = step: name: repository: let
     remote = lib.any isRemote ([ repository ] ++ listeners);
+    credentials = credentialsOf (entry: (entry.repository or null) == name || entry.reports or false);
     told = notifications "hearth-backup-${step}-${name}" "maintain-${name}" repository;
   in {
     description = "${steps.${step}} the backups in ${name}";
@@ -296,8 +299,8 @@ let
           "--only"
           step
         ];
-        ExecStopPost = settle step name;
-        LoadCredential = credentialsOf (entry: (entry.repository or null) == name || entry.reports or false);
+        ExecStopPost = settle step name credentials;
+        LoadCredential = credentials;
         TimeoutStartSec = "infinity";
         MemoryMax = "2G";
       }

@@ -12,8 +12,12 @@ in
       {
         imports = [ ./common/hub.nix ];
         services.hearth-backup.hub = {
-          # The machine that tries restores brings its reports as who it is, and reads with another token.
-          hosts.vault.tokenHash = tokens.friend.hash;
+          # The machine that tries restores.
+          hosts.vault = {
+            tokenHash = tokens.friend.hash;
+            role = "reader";
+            repository = "one";
+          };
           mirrors.disk = {
             url = "/mnt/usb/{repository}";
             schedule = null;
@@ -123,11 +127,6 @@ in
           enable = true;
           repositories.one = {
             url = "http://hub:8420/one";
-            allowPlainHttp = true;
-            token.file = "/root/reader.token";
-          };
-          reportTo = {
-            url = "http://hub:8420/vault";
             allowPlainHttp = true;
             token.file = "/root/vault.token";
           };

@@ -47,7 +47,6 @@ with subtest("all is well: hosts have saved, the hub has a mirror, restores work
         host.succeed("systemctl start hearth-backup-state.service")
     for job in ["photos", "ledger", "shop"]:
         one.succeed(f"systemctl start hearth-backup-{job}.service")
-    give(vault, "/root/reader.token", tokens["reader-one"])
     give(vault, "/root/vault.token", tokens["friend"])
     give(vault, "/root/one.restore", hub.succeed("cat /root/one.restore"))
     hub.succeed("systemctl start hearth-backup-hub-maintain.service hearth-backup-hub-mirror-disk.service")

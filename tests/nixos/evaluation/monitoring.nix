@@ -76,6 +76,8 @@ in
           # The gateway is reached by the run itself.
           "PrivateNetwork=false"
           "After=network-online.target"
+          # What closes a report brings it with the unit's credentials, which it does not get from systemd.
+          "/bin/env CREDENTIALS_DIRECTORY=/nix/store/"
           ''"settle" "state" "--config"''
         ];
         "hearth-backup-mirror-usb.service" = [
