@@ -1,7 +1,5 @@
 //! Foreign texts, times and sizes, as pages show them.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use maud::{Markup, html};
 
