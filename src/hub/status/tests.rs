@@ -129,7 +129,11 @@ fn copies_are_counted_with_the_live_data_and_only_where_something_is() {
     assert_eq!((all.list[0].place, all.list[1].place), (CopyPlace::Hub, CopyPlace::Host));
     let failing = entry(0, Outcome::Failure, |_| {});
     let others = [job(vec![failing], 2)];
-    assert_eq!(Copies::of(of_job(&others[0], &others, &[hub(Some(at(1)))])).count, 1, "what others have in that repository is no copy of it");
+    assert_eq!(
+        Copies::of(of_job(&others[0], &others, &[hub(Some(at(1)))])).count,
+        1,
+        "what others have in that repository is no copy of it"
+    );
     let claimed = copies(&[hub(None)]);
     assert_eq!((claimed.count, claimed.enough), (2, false), "the hub has no snapshot, whatever the host says");
     assert_eq!(claimed.missing(), ["2 of 3 copies"]);
