@@ -167,6 +167,8 @@ let
       quietly
       // {
         ExecStart = command [ "hub" "maintain" "--only" "forget" "--only" "prune" "--only" "verify" ];
+        # The report of a run that was killed.
+        ExecStopPost = command [ "hub" "maintain" "--settle" ];
         TimeoutStartSec = cfg.maintenance.limits.time;
       }
       // memory cfg.maintenance
@@ -197,6 +199,7 @@ let
         quietly
         // {
           ExecStart = command [ "hub" "maintain" "--only" "mirror" "--mirror" name ];
+          ExecStopPost = command [ "hub" "maintain" "--only" "mirror" "--mirror" name "--settle" ];
           LoadCredential = secretsOf "mirrors.${name}";
           TimeoutStartSec = mirror.limits.time;
         }

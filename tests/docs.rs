@@ -153,7 +153,7 @@ fn units_of_the_examples_run_commands_that_exist() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples/systemd");
     let units: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap()).collect();
     let commands: Vec<_> = units.iter().flat_map(|unit| unit.lines()).filter_map(|line| line.split_once("=/usr/local/bin/")).collect();
-    assert_eq!(commands.len(), 13);
+    assert_eq!(commands.len(), 14);
     for (_, command) in commands {
         assert_eq!(known.objection(&arguments(command).unwrap()), None, "{command}");
     }

@@ -161,3 +161,22 @@ fn maintenance_of_a_hub_ends_in_a_report_of_its_own() {
     let report: Value = serde_json::from_slice(&fs::read(&names[0]).unwrap()).unwrap();
     assert_eq!((names.len(), &report["outcome"], &report["host"]), (1, &json!("success"), &json!("ursula")));
 }
+
+#[test]
+fn the_report_of_a_maintenance_that_was_killed_is_closed_at_once() {
+    let hub = Watched::new(|_| {});
+    let folder = "data/own/reports/maintain-hub%2Fall";
+    let report = json!({
+        "version": 1, "id": "ab".repeat(16), "program": "1", "host": "ursula", "kind": "maintain", "job": "hub/all",
+        "started": "2026-11-22T00:00:00Z", "outcome": "running", "invocation": "cd".repeat(16),
+    });
+    let name = format!("{folder}/20261122T000000.000Z-{}.json", "ab".repeat(16));
+    hub.bench.write(&name, report.to_string().as_bytes());
+    let mut settle = hub.bench.command(&["hub", "maintain", "--config", "hub.json", "--settle"]);
+    settle.env("SERVICE_RESULT", "oom-kill").env("EXIT_STATUS", "KILL").env("INVOCATION_ID", "cd".repeat(16));
+    expect(settle.output().unwrap(), 0, "settle");
+    let closed: Value = serde_json::from_slice(&fs::read(hub.bench.path(&name)).unwrap()).unwrap();
+    assert_eq!(closed["outcome"], "killed");
+    assert!(closed["error"].as_str().unwrap().contains("no memory left"), "{closed}");
+    assert!(hub.looks().contains("the last run ended with killed"), "and people are told");
+}

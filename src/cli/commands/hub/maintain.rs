@@ -8,6 +8,7 @@ use crate::cli::args;
 use crate::cli::commands::step::Step;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
+use crate::cli::process;
 use crate::cli::render::text::count;
 use crate::cli::reporting::{Told, reported, reporter};
 use crate::config::{Config, Hub};
@@ -16,7 +17,7 @@ use crate::hub::upkeep::{Copied, Forgotten, Freed, Kept, Mirrored, Task, Thinned
 use crate::model::event::Severity;
 use crate::model::human;
 use crate::model::report::Kind;
-use crate::report::Work;
+use crate::report::{Work, close};
 use crate::sealed::verify;
 
 /// Keep house in the repositories of a hub: forget, prune, verify, mirror
@@ -57,6 +58,10 @@ pub struct Maintain {
     /// Read every pack now, and not only those whose turn has come
     #[arg(long)]
     verify_all: bool,
+
+    /// Only close the report of a run with these arguments that was killed; for the ExecStopPost of a unit
+    #[arg(long)]
+    settle: bool,
 
     /// Make a mirror anew that was there and is gone
     #[arg(long)]
@@ -155,6 +160,10 @@ impl Maintain {
         };
         let subject = self.subject();
         let reporter = reporter(context, &config, (subject.0, &subject.1), Vec::new(), format!("{SERVICE}maintain"))?;
+        if self.settle {
+            close(&reporter, &process::verdict());
+            return Ok(Exit::Done);
+        }
         reported(context, Some(&reporter).filter(|_| !self.dry_run), |told| self.keep_house(context, &hub, told))
     }
 
