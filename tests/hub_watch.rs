@@ -180,3 +180,64 @@ fn the_report_of_a_maintenance_that_was_killed_is_closed_at_once() {
     assert!(closed["error"].as_str().unwrap().contains("no memory left"), "{closed}");
     assert!(hub.looks().contains("the last run ended with killed"), "and people are told");
 }
+
+#[test]
+fn a_job_that_fails_again_and_again_is_told_once_also_while_it_runs() {
+    let hub = Watched::new(|_| {});
+    let failing = |report: &mut Value| (report["outcome"], report["repositories"][0]["outcome"]) = (json!("failure"), json!("failure"));
+    hub.reports(1, 24 * 60, failing);
+    assert!(hub.looks().starts_with("failure: "));
+    hub.reports(2, 24 * 60, |report| {
+        report["outcome"] = json!("running");
+        report.as_object_mut().unwrap().remove("ended");
+    });
+    assert_eq!(hub.looks(), "", "it is not over because it was started again");
+    hub.reports(3, 24 * 60, failing);
+    assert_eq!(hub.looks(), "");
+}
+
+#[test]
+fn a_repository_that_cannot_be_read_any_more_is_told_and_nothing_of_it_is_over() {
+    let hub = Watched::new(|_| {});
+    let bench = &hub.bench;
+    bench.ok(&["hub", "token", "add", "nas", "--role", "writer", "--data", "data", "--output", "nas.token"]);
+    bench.ok(&["init", "--repo", bench.path("data/repositories/nas").to_str().unwrap(), "--writer-key", "w", "--restore-key", "r"]);
+    assert_eq!(hub.looks(), "");
+    let statements = bench.path("data/repositories/nas/repo");
+    fs::remove_dir_all(&statements).unwrap();
+    fs::write(&statements, b"no directory").unwrap();
+    let heard = hub.looks();
+    assert!(heard.contains("repository nas") && heard.contains("cannot be read"), "{heard}");
+    assert_eq!(hub.looks(), "", "once");
+}
+
+#[test]
+fn who_looks_without_being_able_to_tell_anybody_takes_nothing_from_others() {
+    let hub = Watched::new(|_| {});
+    hub.reports(1, 20, |_| {});
+    let (_, error) = hub.bench.ends(&["hub", "watch", "--data", "data"], 0);
+    assert!(error.contains("nobody is told"), "{error}");
+    assert!(hub.looks().starts_with("failure: "), "the timer's look still tells");
+}
+
+#[test]
+fn what_nobody_heard_is_not_forgotten_because_an_end_was_heard() {
+    let hub = Watched::new(|config| {
+        config["hub"]["notify"]["timeout"] = json!("1s");
+        let heard = config["hub"]["notify"]["command"][2].as_str().unwrap().to_owned();
+        config["hub"]["notify"]["command"][2] = json!(format!("test $HEARTH_EVENT != failure || exit 1; {heard}"));
+        config["hub"]["notify"]["on"] = json!(["recovery", "failure"]);
+    });
+    hub.bench.write(
+        "data/own/watch.json",
+        json!({ "concerns": { "silent r backup x": {
+        "since": "2026-01-01T00:00:00Z", "name": "silent r backup x", "cause": "silent", "severity": "error", "text": "job x of r: silent"
+    } } })
+        .to_string()
+        .as_bytes(),
+    );
+    hub.reports(1, 20, |_| {});
+    assert!(hub.ends(1).starts_with("recovery: "), "the end is heard, the beginning is not");
+    let look = hub.bench.json(&[&WATCH[..], &["--dry-run"]].concat());
+    assert_eq!((look["began"].as_array().unwrap().len(), look["ended"].as_array().unwrap().len()), (1, 0), "{look}");
+}

@@ -50,6 +50,9 @@ impl Run<'_> {
         if wanted && summary.files + summary.others + summary.directories == 0 {
             return Err("nothing was restored: the snapshot has no such files".into());
         }
+        if matches!(self.options.drill.amount, DrillAmount::Everything) && summary.files + summary.others == 0 {
+            return Err("nothing was restored: the snapshot has no files; was something not mounted when it was made?".into());
+        }
         Ok(format!("{} files, {} in {}", summary.files, human::size(summary.bytes), super::seconds(took)))
     }
 }

@@ -25,6 +25,7 @@ mod random;
 mod sandbox;
 mod smoke;
 mod survey;
+mod survivors;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -23,6 +23,7 @@ use nix::sys::statvfs::statvfs;
 use nix::unistd::geteuid;
 
 use super::DrillError;
+use super::survivors;
 use crate::model::event::{Event, Monitor, Silent};
 
 /// What the names of these directories begin with.
@@ -154,6 +155,9 @@ fn remove_leftovers(parent: &Path, drill: &str) -> Result<Vec<PathBuf>, DrillErr
         // One that is locked is at work.
         let Ok(_unused) = lock(&path) else { continue };
         let marked = path.join(MARK).symlink_metadata().is_ok_and(|mark| mark.is_file());
+        if marked {
+            survivors::end(&path);
+        }
         // One that was killed before it could write its mark had not written anything else either.
         let gone = if marked { remove_tree(&path) } else { fs::remove_dir(&path) };
         match gone {

@@ -3,10 +3,11 @@
 //! bubblewrap (<https://github.com/containers/bubblewrap>) makes it from namespaces; why that and not we is told in `docs/decisions.md`.
 //!
 //! ```text
-//!   /usr /bin /lib* /etc /opt /nix /run/current-system   as they are, read-only
+//!   /usr /bin /lib* /nix /run/current-system, names      as they are, read-only
+//!   of users and libraries in /etc
 //!   /drill                                               the directory that may be written to
 //!   /tmp /run /dev /proc                                 its own
-//!   everything else: /home, /root, /var, /srv, sockets   not there
+//!   everything else: /etc, /home, /root, /var, sockets   not there: as root even nobody may read files of root
 //! ```
 //!
 //! It ends with whoever started it, and all processes in it end with it.
@@ -22,10 +23,26 @@ use crate::source::command::Program;
 /// What the writable directory is called inside.
 pub(super) const INSIDE: &str = "/drill";
 /// What every program may read. What is not there is left out.
-const READABLE: [&str; 11] =
-    ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix", "/run/current-system"];
-/// Settings of database clients, which would tell them of other servers.
-const SETTINGS: [&str; 2] = ["/etc/mysql", "/etc/postgresql-common"];
+const READABLE: [&str; 18] = [
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/nix",
+    "/run/current-system",
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/alternatives",
+    "/etc/localtime",
+];
 /// What a command may do as root with files of others, and no more: it reads a tree that belongs to many users.
 const RIGHTS: [&str; 7] = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETUID", "CAP_SETGID"];
 /// The user that servers run as where we are root.
@@ -82,24 +99,27 @@ impl Sandbox {
         }
         add(&["--clearenv", "--setenv", "PATH", &self.path, "--setenv", "HOME", "/tmp", "--setenv", "LANG", "C.UTF-8"]);
         self.environment.iter().for_each(|(name, value)| add(&["--setenv", name, value]));
-        add(&["--tmpfs", "/tmp", "--tmpfs", "/run", "--dir", "/var/tmp"]);
+        add(&["--tmpfs", "/tmp", "--tmpfs", "/run", "--tmpfs", "/var/tmp"]);
         READABLE.iter().for_each(|path| add(&["--ro-bind-try", path, path]));
         // What is shown already is not bound once more: a link there, as programs of NixOS are, would have to be made anew.
         for path in self.readable.iter().filter(|path| !READABLE.iter().any(|shown| path.starts_with(shown))) {
             let path = text(path)?;
             add(&["--ro-bind", &path, &path]);
         }
-        SETTINGS.iter().filter(|path| Path::new(path).is_dir()).for_each(|path| add(&["--tmpfs", path]));
         // A file that is not shown need not be hidden.
         for secret in self.secrets.iter().filter(|secret| self.shows(secret)) {
-            add(&["--ro-bind", "/dev/null", &text(secret)?]);
+            add(&["--ro-bind", "/dev/null", &text(&secret.canonicalize().map_err(|error| error.to_string())?)?]);
         }
         let writable = text(&self.writable)?;
-        add(&["--proc", "/proc", "--dev", "/dev", "--bind", &writable, INSIDE, "--chdir", INSIDE, "--"]);
+        add(&["--proc", "/proc", "--dev", "/dev", "--bind", &writable, INSIDE]);
+        // Last, as places for the others are made in it.
+        add(&["--remount-ro", "/", "--chdir", INSIDE, "--"]);
         Ok(words)
     }
 
     fn shows(&self, file: &Path) -> bool {
+        // A link is seen where it leads.
+        let Ok(file) = file.canonicalize() else { return false };
         let shown = READABLE.iter().map(Path::new).chain(self.readable.iter().map(PathBuf::as_path));
         file.is_file() && shown.into_iter().any(|folder| file.starts_with(folder))
     }
@@ -163,9 +183,9 @@ mod tests {
     #[test]
     fn only_secrets_that_would_be_seen_are_hidden() {
         let sandbox =
-            Sandbox { secrets: vec!["/etc/hostname".into(), "/root/key".into(), "/etc/no such".into()], ..sandbox(Path::new("/tmp")) };
+            Sandbox { secrets: vec!["/usr/bin/env".into(), "/etc/hostname".into(), "/usr/no such".into()], ..sandbox(Path::new("/tmp")) };
         let shown: Vec<bool> = sandbox.secrets.iter().map(|secret| sandbox.shows(secret)).collect();
-        assert_eq!(shown, [Path::new("/etc/hostname").is_file(), false, false]);
+        assert_eq!(shown, [Path::new("/usr/bin/env").is_file(), false, false]);
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl Reports {
         let folder = self.slot(report.kind, &report.job);
         let bytes = report.to_bytes().map_err(io::Error::other)?;
         durable::replace(&folder.join(format!("{}-{}.json", stamp(report.started), report.id)), &bytes)?;
-        self.clear(&folder, report.started)
+        self.clear(&folder, report.started.min(Timestamp::now()))
     }
 
     /// Says that a run is under way.

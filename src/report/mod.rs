@@ -34,7 +34,7 @@ pub use self::publish::statuses;
 pub use self::running::{Running, SoFar, Witness};
 pub use self::status::{HostRepository, HostStatus, host_status};
 pub use self::subject::{of_maintain, of_mirror, of_run};
-use crate::config::{Config, Credentials};
+use crate::config::{Config, Credentials, TimeSpan};
 use crate::content::keys::WriterKey;
 use crate::history::host::Reports;
 use crate::model::report::{CopyKind, Disk, DrillFigures, Kind, Outcome, Phase, Report, RepositoryRun, VERSION};
@@ -126,6 +126,8 @@ impl Reporter<'_> {
 
     /// What can be said of a run that has just begun.
     fn first_word(&self) -> Result<Report, getrandom::Error> {
+        // A run that dies with its machine shall be missed all the same. The timer is asked in the end: that takes a while.
+        let (next, next_by) = self.every().and_then(|every| next::by_configuration(self.started, every)).unzip();
         let mut id = [0; 16];
         getrandom::fill(&mut id)?;
         Ok(Report {
@@ -148,8 +150,8 @@ impl Reporter<'_> {
             warning_count: 0,
             warnings: Vec::new(),
             log: Vec::new(),
-            next: None,
-            next_by: None,
+            next,
+            next_by,
         })
     }
 
@@ -215,17 +217,21 @@ impl Reporter<'_> {
     }
 
     fn next(&self) -> Option<(Timestamp, crate::model::report::NextBy)> {
-        let every = match self.kind {
-            Kind::Backup => self.config.jobs.get(&self.name).and_then(|job| job.every),
-            Kind::Drill => self.config.drills.get(&self.name).and_then(|drill| drill.every),
-            _ => None,
-        };
-        match every {
+        match self.every() {
             Some(every) => next::by_configuration(self.started, every),
             None => {
                 let timer = format!("{}.timer", self.unit());
                 within(ASKING, move || next::by_timer(&timer)).flatten()
             }
+        }
+    }
+
+    /// How often it shall run, as the configuration says.
+    fn every(&self) -> Option<TimeSpan> {
+        match self.kind {
+            Kind::Backup => self.config.jobs.get(&self.name).and_then(|job| job.every),
+            Kind::Drill => self.config.drills.get(&self.name).and_then(|drill| drill.every),
+            _ => None,
         }
     }
 

@@ -26,6 +26,11 @@ pub(super) fn everywhere(reporter: &Reporter<'_>) {
     if monitoring.textfile.is_none() && monitoring.pushgateway.is_none() {
         return;
     }
+    // Of two runs that end together the later look at the reports is the one that stays.
+    let turn = File::create(reporter.state.join("reports/publish.lock")).and_then(|file| file.lock().map(|()| file));
+    if let Err(error) = &turn {
+        tracing::debug!("metrics are brought up to date without waiting for others: {error}");
+    }
     let jobs = match statuses(reporter) {
         Ok(jobs) => jobs,
         Err(error) => return tracing::warn!("metrics are not brought up to date: {error}"),

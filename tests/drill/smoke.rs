@@ -100,6 +100,8 @@ fn a_command_reaches_nothing_outside() {
     assert!(listener.accept().is_err());
     for attempt in [
         "touch /etc/hearth-was-here",
+        "cat /etc/shadow",
+        "ls /etc/ssh /etc/hearth-backup",
         "touch /usr/hearth-was-here",
         "mount -o remount,rw /usr",
         "mount -t tmpfs none /usr",

@@ -23,7 +23,9 @@ pub(super) struct Mariadb(Server);
 /// Starts a server.
 pub(super) fn start(run: &Run<'_>, wanted: &DrillServer) -> Result<(Throwaway, Mariadb), String> {
     let folder = run.place.folder("mariadb").map_err(|error| error.to_string())?;
-    let mut sandbox = run.server_sandbox(folder.clone(), wanted.programs.as_ref())?;
+    // Its log is not where a hostile dump could put a link in its place.
+    let own_folder = run.place.folder("mariadb-own").map_err(|error| error.to_string())?;
+    let mut sandbox = run.server_sandbox(folder, wanted.programs.as_ref())?;
     sandbox.path = format!("{}:{SERVERS}", sandbox.path);
     for program in ["mariadb-install-db", "mariadbd", "mariadb"] {
         if find(program, &sandbox.path).is_none() {
@@ -47,7 +49,7 @@ pub(super) fn start(run: &Run<'_>, wanted: &DrillServer) -> Result<(Throwaway, M
     let mut command = own(&["mariadbd", "--no-defaults", &data, &temporary, &format!("--socket={socket}")]);
     command.extend(SETTINGS.map(str::to_owned));
     command.extend(wanted.settings.iter().map(|(name, value)| format!("--{name}={value}")));
-    let throwaway = Throwaway::start(&command, folder.join("log"))?;
+    let throwaway = Throwaway::start(&command, own_folder.join("log"))?;
     let address = Address {
         flavour: Flavour::Mariadb,
         socket: Some(socket.into()),

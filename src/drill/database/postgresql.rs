@@ -34,7 +34,9 @@ pub(super) struct Postgresql {
 pub(super) fn start(run: &Run<'_>, wanted: &DrillServer) -> Result<(Throwaway, Postgresql), String> {
     let programs = programs(wanted.programs.as_deref(), &run.options.path)?;
     let folder = run.place.folder("postgresql").map_err(|error| error.to_string())?;
-    let sandbox = run.server_sandbox(folder.clone(), Some(&programs))?;
+    // What we write and read ourselves is not where a hostile dump could put links in its place.
+    let own_folder = run.place.folder("postgresql-own").map_err(|error| error.to_string())?;
+    let sandbox = run.server_sandbox(folder, Some(&programs))?;
     let words = sandbox.words()?;
     let data = format!("{INSIDE}/data");
     let own = |words: &[String], arguments: &[&str]| -> Vec<String> {
@@ -61,10 +63,10 @@ pub(super) fn start(run: &Run<'_>, wanted: &DrillServer) -> Result<(Throwaway, P
     let settings = SETTINGS.iter().chain([&NO_SENDERS]).map(|setting| (*setting).to_owned());
     let settings = settings.chain(wanted.settings.iter().map(|(name, value)| format!("{name}={value}")));
     command.extend(settings.flat_map(|setting| ["-c".to_owned(), setting]));
-    let throwaway = Throwaway::start(&command, folder.join("log"))?;
+    let throwaway = Throwaway::start(&command, own_folder.join("log"))?;
     let server = Server { host: Some(INSIDE.into()), username: Some("postgres".into()), sandbox: words, ..Server::default() };
     throwaway.wait(&|| server.ask("postgres", "select 1").map(drop), run.monitor)?;
-    Ok((throwaway, Postgresql { server, scratch: folder.join("dumps") }))
+    Ok((throwaway, Postgresql { server, scratch: own_folder.join("dumps") }))
 }
 
 /// The directory of the server's programs: the one that is configured, one of the path, else the newest that Debian has.

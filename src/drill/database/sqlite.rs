@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::Run;
 use super::assertion::judge_lines;
-use crate::config::DrillSqlite;
+use crate::config::{DrillAmount, DrillSqlite};
 use crate::drill::{DrillError, files, note};
-use crate::model::report::DrillFigures;
+use crate::model::report::{DrillFigures, TestOutcome};
 use crate::source::database::sqlite::{self, Depth, Integrity, MAGIC};
 
 impl Run<'_> {
@@ -21,6 +21,12 @@ impl Run<'_> {
         if wanted.discover {
             let found = discover(&tree).map_err(|error| DrillError::place("look into", &tree, error))?;
             paths.extend(found.into_iter().filter(|path| !wanted.databases.iter().any(|named| Path::new(named) == path)));
+        }
+        if wanted.discover && paths.is_empty() {
+            let text = "none of the files that were restored is a database".to_owned();
+            let everything = matches!(self.options.drill.amount, DrillAmount::Everything);
+            let outcome = if everything { TestOutcome::Failed } else { TestOutcome::Inconclusive };
+            figures.test("sqlite".to_owned(), outcome, text);
         }
         for path in paths {
             self.go_on()?;

@@ -89,7 +89,7 @@ fn repository(name: &str) -> RepositoryStatus {
 }
 
 fn status(jobs: Vec<JobStatus>, repositories: Vec<RepositoryStatus>, warnings: Vec<Warning>) -> Status {
-    Status { now: now(), program: "1".into(), disk: None, warnings, jobs, repositories }
+    Status { now: now(), program: "1".into(), disk: None, warnings, jobs, repositories, unreadable: Default::default() }
 }
 
 fn warning(severity: Severity, text: &str) -> Warning {

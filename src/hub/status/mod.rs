@@ -16,6 +16,8 @@ mod repositories;
 mod survey;
 mod upkeep;
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -42,8 +44,11 @@ pub struct Status {
     pub warnings: Vec<Warning>,
     /// Each job of each host, those in trouble first.
     pub jobs: Vec<JobStatus>,
-    /// Each repository, by name.
+    /// Each repository that can be read, by name.
     pub repositories: Vec<RepositoryStatus>,
+    /// Those that cannot, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unreadable: BTreeMap<String, String>,
 }
 
 /// How a repository fares.

@@ -76,11 +76,12 @@ impl Hub {
         jobs.sort_by(|one, other| (one.state, &one.host, one.kind, &one.job).cmp(&(other.state, &other.host, other.kind, &other.job)));
         let disk = (*view == View::All).then(|| self.disk()).flatten();
         let mut warnings = warnings(&jobs, &found, disk, now);
+        let unreadable = broken.iter().cloned().collect();
         for (name, why) in broken {
             let text = format!("it cannot be read: {why}");
             warnings.insert(0, Warning { severity: Severity::Error, host: None, job: None, repository: Some(name), text });
         }
-        Ok(Status { now, program: env!("CARGO_PKG_VERSION").to_owned(), disk, warnings, jobs, repositories: found })
+        Ok(Status { now, program: env!("CARGO_PKG_VERSION").to_owned(), disk, warnings, jobs, repositories: found, unreadable })
     }
 
     fn jobs(&self, hosts: &BTreeMap<String, BTreeSet<String>>, view: &View, now: Timestamp) -> Result<Vec<JobStatus>, Refusal> {

@@ -181,6 +181,7 @@ fn labels_of_metrics_cannot_break_out_of_their_quotes() {
         warnings: Vec::new(),
         jobs: vec![job(vec![odd], 2)],
         repositories: Vec::new(),
+        unreadable: Default::default(),
     };
     let text = status.metrics();
     assert!(text.contains(r#"{host="q",job="a\"} 1\\",repository="hub"}"#), "{text}");
@@ -244,6 +245,7 @@ fn known() -> Status {
         warnings: Vec::new(),
         jobs: vec![backup, check, drill],
         repositories: vec![repository],
+        unreadable: Default::default(),
     }
 }
 

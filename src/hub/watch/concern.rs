@@ -8,10 +8,14 @@ use crate::config::{Cause, Watch};
 use crate::history::{JobStatus, Severity, State};
 use crate::hub::status::{RepositoryStatus, Status};
 use crate::model::human;
-use crate::model::report::Kind;
+use crate::model::report::{Kind, Outcome};
 
 /// What only the hub's own runs have in their names.
 const OWN: &str = " hub/";
+/// Letters of a concern: hosts write some of them.
+const LONGEST: usize = 600;
+/// Concerns of one host: it may make up jobs.
+const OF_A_HOST: usize = 20;
 /// How much of a disk shall be free, in percent.
 const FREE: u64 = 10;
 /// So many runs in a row with warnings are no accident.
@@ -34,7 +38,22 @@ pub struct Concern {
 
 /// Everything that is wrong and of which people want to know, the worst first.
 pub(super) fn of(status: &Status, watch: &Watch) -> Vec<Concern> {
-    let mut found: Vec<Concern> = status.jobs.iter().flat_map(|job| of_job(job, status.now)).collect();
+    let mut found: Vec<Concern> = Vec::new();
+    let mut of_hosts: std::collections::BTreeMap<&str, usize> = std::collections::BTreeMap::new();
+    for job in &status.jobs {
+        for concern in of_job(job, status.now) {
+            let count = of_hosts.entry(&job.host).or_default();
+            *count += 1;
+            // Silence is never crowded out.
+            if *count <= OF_A_HOST || concern.cause == Cause::Silent {
+                found.push(concern);
+            }
+        }
+    }
+    for (name, why) in &status.unreadable {
+        let text = format!("repository {name}: it cannot be read: {why}");
+        found.push(Concern { name: format!("unreadable {name}"), cause: Cause::Upkeep, severity: Severity::Error, text });
+    }
     for repository in &status.repositories {
         found.extend(of_repository(repository, watch, status.now));
     }
@@ -45,7 +64,12 @@ pub(super) fn of(status: &Status, watch: &Watch) -> Vec<Concern> {
     // What a repository or a mirror says tells more than that the hub's own run failed because of it.
     let is_explained = found.iter().any(|concern| matches!(concern.cause, Cause::Mirror | Cause::Upkeep));
     found.retain(|concern| watch.tells(concern.cause) && !(is_explained && concern.cause == Cause::Failing && concern.name.contains(OWN)));
-    found.sort_by(|one, other| (one.severity, &one.name).cmp(&(other.severity, &other.name)));
+    for concern in &mut found {
+        concern.text = concern.text.chars().take(LONGEST).collect();
+    }
+    // Silence first: it is what nobody else tells.
+    found.sort_by(|one, other| (one.severity, one.cause, &one.name).cmp(&(other.severity, other.cause, &other.name)));
+    found.dedup_by(|one, other| one.name == other.name);
     found
 }
 
@@ -61,7 +85,15 @@ fn of_job(job: &JobStatus, now: Timestamp) -> Vec<Concern> {
     };
     let last =
         job.last_success.map_or_else(|| "it never succeeded".to_owned(), |then| format!("the last success was {}", human::age(then, now)));
-    match job.state {
+    // What is under way says nothing yet: until it ends, what counts is how the run before it ended.
+    let state = match &job.last_run {
+        Some(run) if job.state == State::Running && !matches!(run.outcome, Outcome::Success | Outcome::Warnings | Outcome::Running) => {
+            State::Failing
+        }
+        Some(_) if job.state == State::Running && job.warnings > 0 => State::Warnings,
+        _ => job.state,
+    };
+    match state {
         State::Late => {
             let since = job.late_since.map(|since| format!(" since {since:.0}")).unwrap_or_default();
             say(Cause::Silent, Severity::Error, "silent", format!("no run was reported{since}, when one should have been; {last}"));

@@ -78,7 +78,13 @@ impl Hub {
     pub fn look(&self) -> Result<Look, WatchError> {
         let status = self.status(&View::All).map_err(WatchError::Status)?;
         let concerns = concern::of(&status, &self.settings.watch);
-        Ok(self.remembered()?.against(concerns, status.now))
+        let mut look = self.remembered()?.against(concerns, status.now);
+        // Of a repository that cannot be read it is not known whether anything is right again.
+        let is_unknown = |lasting: &Lasting| status.unreadable.keys().any(|name| lasting.concern.name.ends_with(&format!(" {name}")));
+        let (unknown, ended): (Vec<Lasting>, Vec<Lasting>) = std::mem::take(&mut look.ended).into_iter().partition(is_unknown);
+        look.lasting.extend(unknown);
+        look.ended = ended;
+        Ok(look)
     }
 
     /// Writes down that people know of what a look has found.

@@ -45,22 +45,34 @@ impl Watch {
         if self.dry_run {
             return Ok(Exit::Done);
         }
-        let told = self.tell(context, &look)?;
-        // Who heard nothing is told at the next look; who heard it from one receiver is not told again by all others.
-        if !told.is_empty() && told.iter().all(|told| told.trouble.is_some()) {
-            return Ok(Exit::Failed);
-        }
-        hub.remember(&look)?;
-        Ok(if told.iter().any(|told| told.trouble.is_some()) { Exit::Warnings } else { Exit::Done })
+        let Some((began, ended)) = self.tell(context, &look)? else { return Ok(Exit::Done) };
+        // What nobody heard is told at the next look; what one receiver took is not told again by all others.
+        let is_told = |told: &[Told]| told.is_empty() || told.iter().any(|told| told.trouble.is_none());
+        let missed = began.iter().chain(&ended).any(|told| told.trouble.is_some());
+        let (knows_begin, knows_end) = (is_told(&began), is_told(&ended));
+        let lasting = if knows_end { Vec::new() } else { look.ended.clone() };
+        let known = Look {
+            now: look.now,
+            began: if knows_begin { look.began } else { Vec::new() },
+            lasting: [look.lasting, lasting].concat(),
+            ended: Vec::new(),
+        };
+        hub.remember(&known)?;
+        Ok(match (knows_begin && knows_end, missed) {
+            (false, _) => Exit::Failed,
+            (true, true) => Exit::Warnings,
+            (true, false) => Exit::Done,
+        })
     }
 
-    fn tell(&self, context: &Context, look: &Look) -> anyhow::Result<Vec<Told>> {
+    /// What became of telling what began, and what ended; none if nobody could be asked to.
+    fn tell(&self, context: &Context, look: &Look) -> anyhow::Result<Option<(Vec<Told>, Vec<Told>)>> {
         if look.began.is_empty() && look.ended.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Some((Vec::new(), Vec::new())));
         }
         let Some(config) = self.which.config()? else {
             tracing::warn!("nobody is told: who is told stands in a configuration; give --config instead of --data");
-            return Ok(Vec::new());
+            return Ok(None);
         };
         let audience = Audience::of(context, &config, Subject::Hub)?;
         let progress = context.progress()?;
@@ -68,21 +80,22 @@ impl Watch {
             let began: Vec<&Concern> = look.began.iter().collect();
             let worst = if began.iter().any(|concern| concern.severity == Severity::Error) { Occasion::Failure } else { Occasion::Warning };
             let ended: Vec<&Concern> = look.ended.iter().map(|lasting| &lasting.concern).collect();
-            let mut told = news(telling, worst, "problems", &began);
-            told.extend(news(telling, Occasion::Recovery, "problems are over", &ended));
-            told
+            (news(telling, worst, "problems", &began), news(telling, Occasion::Recovery, "problems are over", &ended))
         });
         progress.finish();
-        if told.is_empty() {
+        if told.0.is_empty() && told.1.is_empty() {
             tracing::warn!("nobody is told: neither hub.notify nor notify names a receiver for people that wants to hear of this");
         }
-        Ok(told)
+        Ok(Some(told))
     }
 }
 
 /// Tells of some concerns at once.
 fn news(telling: &Telling<'_>, occasion: Occasion, many: &str, concerns: &[&Concern]) -> Vec<Told> {
-    let lines: Vec<String> = concerns.iter().take(MOST).map(|concern| concern.text.clone()).collect();
+    let mut lines: Vec<String> = concerns.iter().take(MOST).map(|concern| concern.text.clone()).collect();
+    if concerns.len() > MOST {
+        lines.push(format!("and {} more; `hearth-backup hub watch --dry-run` shows them", concerns.len() - MOST));
+    }
     let title = match (concerns, occasion) {
         ([], _) => return Vec::new(),
         ([one], Occasion::Recovery) => format!("over: {}", one.text.split("; ").next().unwrap_or_default()),
