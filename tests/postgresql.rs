@@ -12,7 +12,7 @@ mod small_disk;
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use cli_common::{Bench, expect};
 use serde_json::{Value, json};
