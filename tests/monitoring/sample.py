@@ -24,7 +24,7 @@ def samples(now, today):
         labels = {"host": host, "kind": kind, "name": name}
         ended = last(now, today, every=7) if kind == "drill" else night
         for metric, value in {
-            "task_last_success_timestamp_seconds": ended, "task_last_run_success": 1, "task_last_run_duration_seconds": 600, "task_runs_failed_in_a_row": 0, "task_late": 0,
+            "task_last_success_timestamp_seconds": ended, "task_last_run_timestamp_seconds": ended, "task_last_run_success": 1, "task_last_run_duration_seconds": 600, "task_runs_failed_in_a_row": 0, "task_late": 0,
             "task_overdue_timestamp_seconds": ended + (8 if kind == "drill" else 1.5) * DAY,
         }.items():
             yield "hub", metric, labels, value
