@@ -9,6 +9,8 @@ mod full_host;
 mod mariadb;
 #[path = "drill/postgresql.rs"]
 mod postgresql;
+#[path = "servers/small_disk.rs"]
+mod small_disk;
 #[path = "drill/smoke.rs"]
 mod smoke;
 #[path = "drill/sqlite.rs"]
@@ -196,10 +198,7 @@ fn a_place_that_is_too_small_is_noticed_before_anything_is_restored() {
     }
     let bench = drilled(&json!({ "tmpfs": "100k" }));
     let error = bench.fails(&DRILL, 1);
-    assert!(
-        error.contains("has 100.0 KiB free, and the restore needs about") || error.contains("free, and the restore needs about"),
-        "{error}"
-    );
+    assert!(error.contains("has 100.0 KiB free, and ") && error.contains("are needed; give the drill a larger"), "{error}");
     assert_clean(&bench);
     configure(&bench, &json!({ "tmpfs": "2MiB" }));
     bench.ok(&DRILL);
@@ -209,6 +208,18 @@ fn a_place_that_is_too_small_is_noticed_before_anything_is_restored() {
     let document = bench.json_ends(&DRILL, 1);
     assert!(test(&document, "smoke").1.contains("No space left"), "{document:#}");
     assert_clean(&bench);
+}
+
+#[test]
+fn what_fills_the_disk_ends_the_drill() {
+    let fill = json!({ "command": ["sh", "-c", "cat /dev/zero > junk; exec sleep 1000"], "sandbox": false });
+    let bench = drilled(&json!({ "smoke": fill }));
+    let Some(_small) = small_disk::Small::mount(bench.path("scratch"), "8m") else { return };
+    let error = bench.fails(&DRILL, 1);
+    assert!(error.contains("free, and ") && error.contains("are needed"), "{error}");
+    assert_clean(&bench);
+    let report = &reports(&bench)[0];
+    assert_eq!((&report["outcome"], &report["drill"]["tests"][4]["name"]), (&json!("failure"), &json!("smoke")), "{report:#}");
 }
 
 #[test]

@@ -28,9 +28,9 @@ pub enum DrillError {
     /// There is no snapshot to restore.
     #[error("there is nothing to restore: {0}")]
     NoSnapshot(String),
-    /// The place does not take what is to be restored.
+    /// The place does not take what is to be restored, or what ran in it has nearly filled it.
     #[error(
-        "{place} has {} free, and the restore needs about {}; give the drill a larger `scratch` or `tmpfs`, or restore less with `amount`",
+        "{place} has {} free, and {} are needed; give the drill a larger `scratch` or `tmpfs`, or restore less with `amount`",
         human::size(*.free), human::size(*.needed)
     )]
     NoRoom {
@@ -38,7 +38,7 @@ pub enum DrillError {
         place: String,
         /// Bytes that are free.
         free: u64,
-        /// Bytes that are needed.
+        /// Bytes that must be free.
         needed: u64,
     },
     /// The place could not be made.

@@ -66,7 +66,7 @@ impl Run<'_> {
             false => Vec::new(),
         };
         let program = Program { environment, shown: Some("systemd-nspawn".into()), ..Program::new(command) };
-        let Timed { result, late, output, took } = run_timed(program, "systemd-nspawn", limit, &|| self.monitor.cancelled());
+        let Timed { result, late, output, took } = run_timed(program, "systemd-nspawn", limit, &|| self.is_to_stop());
         // It cannot remove this itself, as it sees `/run` as another mount.
         let _ = fs::remove_dir(Path::new(PROPAGATED).join(machine));
         let said = |name: &str| read(&folder.join("said").join(name));

@@ -152,9 +152,14 @@ impl Run<'_> {
     }
 
     /// # Errors
-    /// If the run is asked to stop, or its time is over.
+    /// If the run is asked to stop, its time is over, or what it runs has nearly filled the disk.
     fn go_on(&self) -> Result<(), DrillError> {
-        if self.monitor.cancelled() { Err(ContentError::Cancelled.into()) } else { Ok(()) }
+        if self.monitor.cancelled() { Err(ContentError::Cancelled.into()) } else { self.place.has_room(0) }
+    }
+
+    /// Whether what it runs is to be ended.
+    fn is_to_stop(&self) -> bool {
+        self.go_on().is_err()
     }
 
     /// The directory that stands for `/` of the snapshot.

@@ -34,6 +34,10 @@ const MARK: &str = ".hearth-drill";
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is tried again.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Bytes that a drill leaves free on a disk, on which others write too, whatever runs in it...
+const FREE: u64 = 256 << 20;
+/// ...or this part of a small one.
+const FREE_PART: u64 = 20;
 
 /// A fresh directory; removed with all that is in it when dropped.
 #[derive(Debug)]
@@ -79,11 +83,18 @@ impl Place {
     }
 
     /// # Errors
-    /// If less than so many bytes are free.
+    /// If less than so many bytes can be written. A tmpfs may be filled; of a disk a part is left to others.
     pub(super) fn has_room(&self, needed: u64) -> Result<(), DrillError> {
         let status = statvfs(&self.path).map_err(|error| DrillError::place("look at", &self.path, error))?;
-        let free = status.blocks_available().saturating_mul(status.fragment_size());
+        let bytes = |blocks: u64| blocks.saturating_mul(status.fragment_size());
+        let left = if self.mounted { 0 } else { FREE.min(bytes(status.blocks()) / FREE_PART) };
+        let (free, needed) = (bytes(status.blocks_available()), needed.saturating_add(left));
         if free < needed { Err(DrillError::NoRoom { place: self.path.display().to_string(), free, needed }) } else { Ok(()) }
+    }
+
+    /// Removes a directory in it before the end.
+    pub(super) fn clear_folder(&self, folder: &Path) -> Result<(), DrillError> {
+        remove_tree(folder).map_err(|error| DrillError::place("remove", folder, error))
     }
 
     /// Removes it; what stays is a warning, and for the next run.

@@ -31,7 +31,7 @@ impl Run<'_> {
         let program = if smoke.sandbox { self.boxed(smoke, tree)? } else { bare(smoke, &tree) };
         let name = smoke.command.first().map_or("", String::as_str);
         let program = Program { shown: Some(name.to_owned()), ..program };
-        let Timed { result, output, took, .. } = run_timed(program, &smoke.command.join(" "), limit, &|| self.monitor.cancelled());
+        let Timed { result, output, took, .. } = run_timed(program, &smoke.command.join(" "), limit, &|| self.is_to_stop());
         let said = last(&output);
         match result {
             Ok(()) if said.is_empty() => Ok(format!("succeeded in {}", seconds(took))),

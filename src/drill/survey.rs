@@ -47,13 +47,15 @@ pub(super) fn survey(drill: &Drill, snapshot: &OpenSnapshot<'_>, random: &mut Ra
     if super::options_restore_files(drill) {
         walk(snapshot, &selection, monitor, &mut |_, entry| room = room.saturating_add(ENTRY).saturating_add(stored(entry)))?;
     }
+    let mut servers = 0_u64;
     for (kind, server) in [(DatabaseKind::Postgresql, &drill.postgresql), (DatabaseKind::Mariadb, &drill.mariadb)] {
         if let Some(server) = server {
-            let dumps: u64 = wanted(kind, server, snapshot)?.iter().map(|(_, bytes)| *bytes).fold(0, u64::saturating_add);
-            room = room.saturating_add(SERVER).saturating_add(dumps.saturating_mul(GROWTH));
+            // One is gone before the next one is loaded.
+            let largest = wanted(kind, server, snapshot)?.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
+            servers = servers.max(SERVER.saturating_add(largest.saturating_mul(GROWTH)));
         }
     }
-    Ok(Survey { selection, room })
+    Ok(Survey { selection, room: room.saturating_add(servers) })
 }
 
 /// The databases that a drill loads, with the bytes of their dumps; one without a dump has none.

@@ -24,6 +24,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::{Pid, User, geteuid};
 
+use super::confined::{Confined, Held};
 use super::stream::StreamSource;
 
 /// Bytes of what a program says on standard error that are kept, from the end.
@@ -58,6 +59,8 @@ pub struct Program {
     pub shown: Option<String>,
     /// Whether its output ends with it, also if something that it has left running holds it open. Otherwise what that writes belongs to it.
     pub leaves_others: bool,
+    /// How it is shut in; not at all if absent.
+    pub confined: Option<Confined>,
 }
 
 impl Program {
@@ -73,6 +76,7 @@ impl Program {
             directory: None,
             shown: None,
             leaves_others: false,
+            confined: None,
         }
     }
 
@@ -112,6 +116,7 @@ impl Program {
         let (mut command, name) = self.command()?;
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| not_started(name, &error))?;
+        let held = self.hold(&child);
         let complaints = child.stderr.take().map(Complaints::read);
         let mut input = Input { pipe: child.stdin.take(), refused: false };
         let given = give(&mut input);
@@ -120,6 +125,7 @@ impl Program {
             child.kill()?;
         }
         drop(input);
+        held.map_or(Ok(()), Held::until_ended)?;
         let status = child.wait()?;
         // A program that ends early refuses the rest of its input; why it ended is what matters.
         if refused {
@@ -132,14 +138,20 @@ impl Program {
 
     /// The command, ready to be started, and the program's name.
     fn command(&self) -> io::Result<(Command, &str)> {
-        let (name, arguments) = self.command.split_first().ok_or_else(|| io::Error::other("no program was given"))?;
+        let outer = self.confined.as_ref().map_or(&[][..], |confined| &confined.words);
+        let mut words = outer.iter().chain(&self.command);
+        let name = words.next().ok_or_else(|| io::Error::other("no program was given"))?;
         let mut command = Command::new(name);
-        command.args(arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.args(words).envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.switch_user(&mut command)?;
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }
         Ok((command, self.title()))
+    }
+
+    fn hold(&self, child: &Child) -> Option<Held> {
+        self.confined.as_ref().map(|confined| confined.leash.hold(Pid::from_raw(child.id().cast_signed())))
     }
 
     /// What it said if it ended well, else that as an error.
@@ -149,6 +161,9 @@ impl Program {
             return Ok(said);
         }
         let name = self.title();
+        if self.confined.as_ref().is_some_and(|confined| confined.leash.has_ended()) {
+            return Err(io::Error::other(format!("`{name}` was stopped{}", after_colon(&said))));
+        }
         Err(io::Error::other(format!("`{name}` ended with {status}{}", after_colon(&said))))
     }
 }
@@ -235,10 +250,11 @@ impl StreamSource for CommandSource {
         }
         let mut child = command.spawn().map_err(|error| not_started(name, &error))?;
         let pid = Pid::from_raw(child.id().cast_signed());
+        let held = self.program.hold(&child);
         lock(&self.running).push(Started { pid, asked: None });
         let output = child.stdout.take();
         let complaints = child.stderr.take().map(Complaints::read);
-        let running = Running { source: self.clone(), child, pid, output, complaints, read: 0 };
+        let running = Running { source: self.clone(), child, pid, held, output, complaints, read: 0 };
         if let Some(pipe) = &running.output {
             // Dumps come in pieces of 4 KiB; with more room both sides are woken less often. Without it, it is slower and no more.
             let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(PIPE));
@@ -315,6 +331,7 @@ struct Running {
     source: CommandSource,
     child: Child,
     pid: Pid,
+    held: Option<Held>,
     output: Option<ChildStdout>,
     complaints: Option<Complaints>,
     read: u64,
@@ -368,6 +385,7 @@ impl Running {
             let place = running.iter().position(|started| started.pid == self.pid);
             place.is_some_and(|place| running.swap_remove(place).asked.is_some())
         };
+        self.held = None;
         Ok((self.child.wait()?, asked))
     }
 

@@ -4,6 +4,7 @@
 
 pub mod archive;
 pub mod command;
+pub mod confined;
 pub mod container;
 pub mod database;
 pub mod device;

@@ -278,6 +278,60 @@ fn what_a_hostile_dump_runs_stays_in_the_sandbox() {
 }
 
 #[test]
+fn what_one_dump_leaves_behind_is_not_there_for_the_next_one() {
+    let Some(source) = Source::start() else { return };
+    let bench = Bench::with_repository();
+    let victim = bench.path("source/victim");
+    fs::create_dir(&victim).unwrap();
+    source.sql("postgres", "create database a");
+    source.sql("postgres", "create database b");
+    // What the server runs when it fills the view: it reads what it can, and puts links where the next dump could be written to.
+    let places = ["/drill/dumps", "/drill/../postgresql-own/dumps", "/drill/data/base/evil"];
+    let links: String = places.map(|place| format!("rm -rf {place}; ln -s {} {place}; ", victim.display())).concat();
+    let program = format!(
+        "cat >/dev/null; test -d /drill || exit 0; {{ cat /etc/shadow; ls /root {}; }} >/drill/seen 2>&1; {links}",
+        victim.display()
+    );
+    source.sql(
+        "a",
+        &format!(
+            "create function evil() returns int language plpgsql as $f$ begin \
+             execute $c$copy (select 1) to program '{program} true'$c$; return 1; end $f$; \
+             create materialized view v as select evil() as n"
+        ),
+    );
+    source.sql("b", "create table t (n int); insert into t values (7)");
+    fs::write(victim.join("mine"), "mine").unwrap();
+    let seen = "select coalesce((pg_stat_file('/drill/seen', true)).size, 0)";
+    let assertions = json!({
+        "a": [format!("{seen} > 0"), "select pg_read_file('/drill/seen') !~ '(root:|mine)'", "select pg_stat_file('/drill/dumps', true) is null"],
+        "b": [format!("{seen} = 0"), "select n = 7 from t"],
+    });
+    let wanted = json!({ "postgresql": { "databases": ["a", "b"], "assertions": assertions } });
+    configure(&bench, &source, &json!({ "format": "directory", "directoryFrom": 0 }), &wanted);
+    save(&bench);
+    let tests = drill(&bench, 0);
+    assert_eq!(tests.iter().filter(|(name, _)| name.contains("assertion")).count(), 5, "{tests:#?}");
+    let there: Vec<_> = fs::read_dir(&victim).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!((there, fs::read_to_string(victim.join("mine")).unwrap()), (vec!["mine".into()], "mine".to_owned()));
+}
+
+#[test]
+fn a_dump_that_hangs_is_ended_when_the_time_of_the_drill_is_over() {
+    let Some(source) = Source::start() else { return };
+    let bench = Bench::with_repository();
+    let place = source.folder.path().join("app.dump");
+    source.ok("pg_dump", &["--format=custom", "--compress=0", "--file", place.to_str().unwrap(), "postgres"]);
+    let dump = fs::read(&place).unwrap();
+    // Neither what the client runs nor the client itself has anything to do with the server.
+    let files = [("app.dump", &dump[..]), ("globals.sql", b"\\! sleep 1000\n")];
+    save_as_dumps(&bench, &files, &json!({ "timeLimit": "4s" }));
+    let error = bench.fails(&DRILL, 1);
+    assert!(error.contains("took longer than its `timeLimit` of 4s"), "{error}");
+    assert!(servers(&bench).is_empty() && fs::read_dir(bench.path("scratch")).unwrap().next().is_none());
+}
+
+#[test]
 fn a_drill_without_what_it_needs_says_so() {
     let Some(source) = Source::start() else { return };
     let bench = Bench::with_repository();

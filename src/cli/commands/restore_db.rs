@@ -219,7 +219,7 @@ impl RestoreDb {
                     username: at.username,
                     password_file: at.password_file,
                     through: at.through,
-                    sandbox: Vec::new(),
+                    confined: None,
                 };
                 let scratch = self.scratch.map_or_else(|| context.state_base().map(|base| base.join("scratch")), Ok)?;
                 let restore = PostgresqlRestore { wanted, server, parallel: self.jobs.unwrap_or(PARALLEL), scratch, tablespaces: true };
@@ -238,7 +238,7 @@ impl RestoreDb {
             username: at.username,
             password_file: at.password_file,
             through: at.through,
-            sandbox: Vec::new(),
+            confined: None,
         })?;
         MariadbRestore { wanted, kind, server, trial: !self.no_trial }.run(snapshot, monitor)?;
         Ok(())

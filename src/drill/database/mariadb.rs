@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::server::Throwaway;
-use super::{Loader, Run};
+use super::{Home, Loader, Run};
 use crate::config::DrillServer;
 use crate::drill::sandbox::{INSIDE, find};
 use crate::job::{DatabaseKind, DatabaseRestore, JobError, MariadbRestore, RowCheck, run_timed};
@@ -21,11 +21,8 @@ const SETTINGS: [&str; 4] = ["--innodb-flush-log-at-trx-commit=0", "--innodb-flu
 pub(super) struct Mariadb(Server);
 
 /// Starts a server.
-pub(super) fn start(run: &Run<'_>, wanted: &DrillServer) -> Result<(Throwaway, Mariadb), String> {
-    let folder = run.place.folder("mariadb").map_err(|error| error.to_string())?;
-    // Its log is not where a hostile dump could put a link in its place.
-    let own_folder = run.place.folder("mariadb-own").map_err(|error| error.to_string())?;
-    let mut sandbox = run.server_sandbox(folder, wanted.programs.as_ref())?;
+pub(super) fn start(run: &Run<'_>, wanted: &DrillServer, home: &Home) -> Result<(Throwaway, Mariadb), String> {
+    let mut sandbox = run.server_sandbox(home, wanted.programs.as_deref())?;
     sandbox.path = format!("{}:{SERVERS}", sandbox.path);
     for program in ["mariadb-install-db", "mariadbd", "mariadb"] {
         if find(program, &sandbox.path).is_none() {
@@ -43,22 +40,22 @@ pub(super) fn start(run: &Run<'_>, wanted: &DrillServer) -> Result<(Throwaway, M
     let install =
         ["mariadb-install-db", "--no-defaults", &data, "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"];
     let program = Program { shown: Some("mariadb-install-db".into()), ..Program::new(own(&install)) };
-    let made = run_timed(program, "mariadb-install-db", MAKING, &|| run.monitor.cancelled());
+    let made = run_timed(program, "mariadb-install-db", MAKING, &|| run.is_to_stop());
     made.result.map_err(|error| format!("{error} {}", made.output.trim()).trim().to_owned())?;
     let socket = format!("{INSIDE}/socket");
     let mut command = own(&["mariadbd", "--no-defaults", &data, &temporary, &format!("--socket={socket}")]);
     command.extend(SETTINGS.map(str::to_owned));
     command.extend(wanted.settings.iter().map(|(name, value)| format!("--{name}={value}")));
-    let throwaway = Throwaway::start(&command, own_folder.join("log"))?;
+    let throwaway = Throwaway::start(&command, home.own.join("log"))?;
     let address = Address {
         flavour: Flavour::Mariadb,
         socket: Some(socket.into()),
         username: Some("root".into()),
-        sandbox: words,
+        confined: Some(home.confine(words)),
         ..Address::default()
     };
     let server = Server::find(address).map_err(|error| error.to_string())?;
-    throwaway.wait(&|| server.ask(None, "select 1").map(drop), run.monitor)?;
+    throwaway.wait(&|| server.ask(None, "select 1").map(drop), &|| run.is_to_stop())?;
     Ok((throwaway, Mariadb(server)))
 }
 

@@ -1,12 +1,14 @@
 //! Databases: a dump proves nothing until a server has loaded it.
 //!
 //! ```text
-//!   programs of this machine --> server: its own data directory, its own socket, in a sandbox without network
-//!   dump --> restore_database --> rows compared with those that were counted while it was dumped
-//!                             --> the user's assertions
+//!   for each dump:
+//!     programs of this machine --> server: its own data directory, its own socket, in a sandbox without network
+//!     dump --> restore_database --> rows compared with those that were counted while it was dumped
+//!                               --> the user's assertions
 //! ```
 //!
-//! The clients run in the sandbox too: what they load may have them start programs.
+//! The clients run in the sandbox too: what they load may have them start programs. Each dump has a server of its own, as it is loaded by whom no
+//! server refuses anything, and shall not see or change what another one brought.
 
 mod assertion;
 mod mariadb;
@@ -14,7 +16,7 @@ mod postgresql;
 mod server;
 mod sqlite;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::sandbox::{Rights, Sandbox};
@@ -23,6 +25,7 @@ use super::{DrillError, Run, note};
 use crate::config::DrillServer;
 use crate::job::{DatabaseKind, DatabaseRestore, JobError, RowCheck};
 use crate::model::report::{DrillFigures, TestOutcome};
+use crate::source::confined::{Confined, Leash};
 
 use server::Throwaway;
 
@@ -35,6 +38,16 @@ trait Loader {
     fn ask(&self, database: &str, query: &str) -> std::io::Result<Vec<String>>;
 }
 
+/// Where one throw-away server lives.
+struct Home {
+    /// What it and its clients write to, whatever they are told to do.
+    inside: PathBuf,
+    /// What we write and read ourselves: not where a hostile dump could put links in its place.
+    own: PathBuf,
+    /// Ends its clients.
+    leash: Leash,
+}
+
 impl Run<'_> {
     /// Tries all databases that the drill names.
     pub(super) fn databases(&self, figures: &mut DrillFigures) -> Result<(), DrillError> {
@@ -44,21 +57,21 @@ impl Run<'_> {
             self.go_on()?;
         }
         if let Some(server) = &drill.postgresql {
-            self.server(DatabaseKind::Postgresql, server, figures, &|| postgresql::start(self, server))?;
+            self.server(DatabaseKind::Postgresql, server, figures, &|home| postgresql::start(self, server, home))?;
         }
         if let Some(server) = &drill.mariadb {
-            self.server(DatabaseKind::Mariadb, server, figures, &|| mariadb::start(self, server))?;
+            self.server(DatabaseKind::Mariadb, server, figures, &|home| mariadb::start(self, server, home))?;
         }
         Ok(())
     }
 
-    /// Loads the dumps of a server. That it does not start is a test that failed.
+    /// Loads the dumps of a server, each into one of its own. That it does not start is a test that failed.
     fn server<L: Loader>(
         &self,
         kind: DatabaseKind,
         wanted_of: &DrillServer,
         figures: &mut DrillFigures,
-        start: &dyn Fn() -> Result<(Throwaway, L), String>,
+        start: &dyn Fn(&Home) -> Result<(Throwaway, L), String>,
     ) -> Result<(), DrillError> {
         self.go_on()?;
         self.tell("database");
@@ -67,28 +80,37 @@ impl Run<'_> {
             note(figures, kind.to_string(), Err("the snapshot has no dump of any database".into()));
             return Ok(());
         }
-        let (server, loader) = match start() {
-            Ok(started) => started,
-            Err(why) => {
-                self.go_on()?;
-                note(figures, kind.to_string(), Err(why));
-                return Ok(());
-            }
-        };
-        server.while_watched(self.monitor, || {
-            for (database, bytes) in &databases {
-                self.go_on()?;
+        let none = Vec::new();
+        for (database, bytes) in &databases {
+            let home = self.home(kind)?;
+            let (server, loader) = match start(&home) {
+                Ok(started) => started,
+                Err(why) => {
+                    self.go_on()?;
+                    note(figures, kind.to_string(), Err(why));
+                    return Ok(());
+                }
+            };
+            server.while_watched(&home.leash, &|| self.is_to_stop(), || {
                 self.database(kind, database, *bytes, &loader, figures);
-                let none = Vec::new();
                 let queries = wanted_of.assertions.get(database).unwrap_or(&none);
                 for (rank, query) in queries.iter().enumerate() {
                     self.go_on()?;
                     let answer = loader.ask(database, query).map_err(|error| error.to_string());
                     note(figures, format!("{kind} {database}: assertion {}", rank + 1), assertion::judge_lines(query, answer));
                 }
-            }
-            self.go_on()
-        })
+                self.go_on()
+            })?;
+            drop(server);
+            self.place.clear_folder(&home.inside)?;
+            self.place.clear_folder(&home.own)?;
+        }
+        Ok(())
+    }
+
+    fn home(&self, kind: DatabaseKind) -> Result<Home, DrillError> {
+        let (inside, own) = (self.place.folder(&kind.to_string())?, self.place.folder(&format!("{kind}-own"))?);
+        Ok(Home { inside, own, leash: Leash::default() })
     }
 
     fn database(&self, kind: DatabaseKind, database: &str, bytes: u64, loader: &impl Loader, figures: &mut DrillFigures) {
@@ -119,8 +141,8 @@ impl Run<'_> {
         }
     }
 
-    /// The sandbox of a server and its clients, which writes to `folder`; `programs` are looked for first.
-    fn server_sandbox(&self, folder: PathBuf, programs: Option<&PathBuf>) -> Result<Sandbox, String> {
+    /// The sandbox of a server and its clients; `programs` are looked for first.
+    fn server_sandbox(&self, home: &Home, programs: Option<&Path>) -> Result<Sandbox, String> {
         let mut path = self.options.path.clone();
         if let Some(programs) = programs {
             let programs = programs.to_str().ok_or_else(|| format!("{} is not text", programs.display()))?;
@@ -128,13 +150,20 @@ impl Run<'_> {
         }
         let sandbox = Sandbox {
             rights: Rights::Nobody,
-            writable: folder,
-            readable: programs.cloned().into_iter().collect(),
+            writable: home.inside.clone(),
+            readable: programs.map(Path::to_owned).into_iter().collect(),
             secrets: self.options.secrets.clone(),
             path,
             environment: Vec::new(),
         };
         sandbox.try_out()?;
         Ok(sandbox)
+    }
+}
+
+impl Home {
+    /// Clients in the sandbox, on the leash.
+    fn confine(&self, words: Vec<String>) -> Confined {
+        Confined { words, leash: self.leash.clone() }
     }
 }

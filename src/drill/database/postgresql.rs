@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::server::Throwaway;
-use super::{Loader, Run};
+use super::{Home, Loader, Run};
 use crate::config::DrillServer;
 use crate::drill::sandbox::{INSIDE, find};
 use crate::job::{DatabaseRestore, JobError, PostgresqlRestore, RowCheck, run_timed};
@@ -31,13 +31,9 @@ pub(super) struct Postgresql {
 }
 
 /// Starts a server.
-pub(super) fn start(run: &Run<'_>, wanted: &DrillServer) -> Result<(Throwaway, Postgresql), String> {
+pub(super) fn start(run: &Run<'_>, wanted: &DrillServer, home: &Home) -> Result<(Throwaway, Postgresql), String> {
     let programs = programs(wanted.programs.as_deref(), &run.options.path)?;
-    let folder = run.place.folder("postgresql").map_err(|error| error.to_string())?;
-    // What we write and read ourselves is not where a hostile dump could put links in its place.
-    let own_folder = run.place.folder("postgresql-own").map_err(|error| error.to_string())?;
-    let sandbox = run.server_sandbox(folder, Some(&programs))?;
-    let words = sandbox.words()?;
+    let words = run.server_sandbox(home, Some(&programs))?.words()?;
     let data = format!("{INSIDE}/data");
     let own = |words: &[String], arguments: &[&str]| -> Vec<String> {
         words.iter().cloned().chain(arguments.iter().map(|argument| (*argument).to_owned())).collect()
@@ -57,16 +53,17 @@ pub(super) fn start(run: &Run<'_>, wanted: &DrillServer) -> Result<(Throwaway, P
         ],
     );
     let program = Program { shown: Some("initdb".into()), ..Program::new(make) };
-    let made = run_timed(program, "initdb", MAKING, &|| run.monitor.cancelled());
+    let made = run_timed(program, "initdb", MAKING, &|| run.is_to_stop());
     made.result.map_err(|error| error.to_string())?;
     let mut command = own(&words, &["postgres", "-D", &data, "-k", INSIDE]);
     let settings = SETTINGS.iter().chain([&NO_SENDERS]).map(|setting| (*setting).to_owned());
     let settings = settings.chain(wanted.settings.iter().map(|(name, value)| format!("{name}={value}")));
     command.extend(settings.flat_map(|setting| ["-c".to_owned(), setting]));
-    let throwaway = Throwaway::start(&command, own_folder.join("log"))?;
-    let server = Server { host: Some(INSIDE.into()), username: Some("postgres".into()), sandbox: words, ..Server::default() };
-    throwaway.wait(&|| server.ask("postgres", "select 1").map(drop), run.monitor)?;
-    Ok((throwaway, Postgresql { server, scratch: own_folder.join("dumps") }))
+    let throwaway = Throwaway::start(&command, home.own.join("log"))?;
+    let server =
+        Server { host: Some(INSIDE.into()), username: Some("postgres".into()), confined: Some(home.confine(words)), ..Server::default() };
+    throwaway.wait(&|| server.ask("postgres", "select 1").map(drop), &|| run.is_to_stop())?;
+    Ok((throwaway, Postgresql { server, scratch: home.own.join("dumps") }))
 }
 
 /// The directory of the server's programs: the one that is configured, one of the path, else the newest that Debian has.

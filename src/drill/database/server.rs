@@ -8,7 +8,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::model::event::Monitor;
+use crate::source::confined::Leash;
 
 /// How long a server may take until it answers.
 const START: Duration = Duration::from_secs(120);
@@ -35,7 +35,7 @@ impl Throwaway {
     }
 
     /// Waits until it answers.
-    pub(super) fn wait(&self, answers: &dyn Fn() -> io::Result<()>, monitor: &dyn Monitor) -> Result<(), String> {
+    pub(super) fn wait(&self, answers: &dyn Fn() -> io::Result<()>, stops: &dyn Fn() -> bool) -> Result<(), String> {
         let begun = Instant::now();
         loop {
             let answer = answers();
@@ -44,7 +44,7 @@ impl Throwaway {
             if let Some(status) = ended {
                 return Err(format!("the throw-away server does not start ({status}): {}", self.last_words()));
             }
-            if monitor.cancelled() {
+            if stops() {
                 return Err("the drill is asked to stop".into());
             }
             if begun.elapsed() >= START {
@@ -55,13 +55,14 @@ impl Throwaway {
         }
     }
 
-    /// Works with it; as soon as the run is to stop the server is ended, so that its clients end too.
-    pub(super) fn while_watched<R>(&self, monitor: &dyn Monitor, work: impl FnOnce() -> R) -> R {
+    /// Works with it; as soon as the run is to stop its clients are ended, and the server.
+    pub(super) fn while_watched<R>(&self, clients: &Leash, stops: &(dyn Fn() -> bool + Sync), work: impl FnOnce() -> R) -> R {
         let (done, ended) = channel::<()>();
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
-                    if monitor.cancelled() {
+                    if stops() {
+                        clients.end();
                         self.end();
                         return;
                     }
@@ -106,7 +107,6 @@ impl Drop for Throwaway {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::event::Silent;
 
     fn start(script: &str, folder: &Path) -> Throwaway {
         Throwaway::start(&["sh", "-c", script].map(str::to_owned), folder.join("log")).unwrap()
@@ -116,22 +116,15 @@ mod tests {
     fn a_server_that_ends_early_is_told_with_its_last_words() {
         let folder = tempfile::tempdir().unwrap();
         let server = start("echo no room for shared memory >&2; exit 7", folder.path());
-        let error = server.wait(&|| Err(io::Error::other("no socket")), &Silent).unwrap_err();
+        let error = server.wait(&|| Err(io::Error::other("no socket")), &|| false).unwrap_err();
         assert!(error.contains("exit status: 7") && error.contains("no room for shared memory"), "{error}");
     }
 
     #[test]
     fn a_server_ends_when_the_run_is_to_stop() {
-        struct Stop;
-        impl Monitor for Stop {
-            fn event(&self, _: crate::model::event::Event) {}
-            fn cancelled(&self) -> bool {
-                true
-            }
-        }
         let folder = tempfile::tempdir().unwrap();
         let server = start("exec sleep 1000", folder.path());
-        assert!(server.wait(&|| Err(io::Error::other("not yet")), &Stop).is_err());
-        server.while_watched(&Stop, || while lock(&server.process).try_wait().unwrap().is_none() {});
+        assert!(server.wait(&|| Err(io::Error::other("not yet")), &|| true).is_err());
+        server.while_watched(&Leash::default(), &|| true, || while lock(&server.process).try_wait().unwrap().is_none() {});
     }
 }

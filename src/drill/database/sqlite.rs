@@ -32,36 +32,36 @@ impl Run<'_> {
             self.go_on()?;
             let name = format!("sqlite {}", path.display());
             let lies = tree.join(path.strip_prefix("/").unwrap_or(&path));
-            let checked = check(&lies, &tree);
+            let checked = self.check(&lies, &tree);
             let sound = checked.is_ok();
             note(figures, &name, checked);
             for (rank, query) in wanted.assertions.get(&*path.to_string_lossy()).into_iter().flatten().enumerate().filter(|_| sound) {
                 self.go_on()?;
-                let answer = sqlite::ask(&lies, query, &|| self.monitor.cancelled()).map_err(|error| error.to_string());
+                let answer = sqlite::ask(&lies, query, &|| self.is_to_stop()).map_err(|error| error.to_string());
                 note(figures, format!("{name}: assertion {}", rank + 1), judge_lines(query, answer));
             }
         }
         Ok(())
     }
-}
 
-/// Whether a restored file is a sound database.
-fn check(path: &Path, tree: &Path) -> Result<String, String> {
-    if !path.symlink_metadata().is_ok_and(|metadata| metadata.is_file()) {
-        return Err("the snapshot has no such file".into());
-    }
-    // A directory on the way may be a link that leads out of what was restored.
-    let within = path.canonicalize().ok().zip(tree.canonicalize().ok()).is_some_and(|(path, tree)| path.starts_with(tree));
-    if !within {
-        return Err("a link on its way leads elsewhere; give its path without links".into());
-    }
-    if !begins_like_one(path) {
-        return Err("is not a SQLite database".into());
-    }
-    match sqlite::check(path, Depth::Full) {
-        Ok(Integrity::Failed { findings }) => Err(files::named(&findings)),
-        Ok(_) => Ok("integrity_check finds nothing".into()),
-        Err(error) => Err(error.to_string()),
+    /// Whether a restored file is a sound database.
+    fn check(&self, path: &Path, tree: &Path) -> Result<String, String> {
+        if !path.symlink_metadata().is_ok_and(|metadata| metadata.is_file()) {
+            return Err("the snapshot has no such file".into());
+        }
+        // A directory on the way may be a link that leads out of what was restored.
+        let within = path.canonicalize().ok().zip(tree.canonicalize().ok()).is_some_and(|(path, tree)| path.starts_with(tree));
+        if !within {
+            return Err("a link on its way leads elsewhere; give its path without links".into());
+        }
+        if !begins_like_one(path) {
+            return Err("is not a SQLite database".into());
+        }
+        match sqlite::check(path, Depth::Full, &|| self.is_to_stop()) {
+            Ok(Integrity::Failed { findings }) => Err(files::named(&findings)),
+            Ok(_) => Ok("integrity_check finds nothing".into()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 }
 

@@ -72,7 +72,7 @@ impl SqliteRestore {
             .tempdir_in(self.folder())
             .map_err(|error| self.failed("make a directory beside", error))?;
         let fresh = place.path().join(COPY);
-        self.write(snapshot, &entry, there.as_ref(), &fresh)?;
+        self.write(snapshot, &entry, there.as_ref(), &fresh, monitor)?;
         self.swap(&fresh, monitor)
     }
 
@@ -86,11 +86,19 @@ impl SqliteRestore {
     }
 
     /// Writes the copy and checks it.
-    fn write(&self, snapshot: &OpenSnapshot<'_>, entry: &Entry, there: Option<&fs::Metadata>, fresh: &Path) -> Result<(), JobError> {
+    fn write(
+        &self,
+        snapshot: &OpenSnapshot<'_>,
+        entry: &Entry,
+        there: Option<&fs::Metadata>,
+        fresh: &Path,
+        monitor: &dyn Monitor,
+    ) -> Result<(), JobError> {
         let failed = |error| JobError::from(ContentError::file("write", fresh, error));
         let mut file = File::options().write(true).create_new(true).mode(0o600).open(fresh).map_err(failed)?;
         snapshot.dump(entry, &mut file)?;
-        let integrity = sqlite::check(fresh, Depth::Full).map_err(|error| self.failed("restore", io::Error::other(error.to_string())))?;
+        let integrity = sqlite::check(fresh, Depth::Full, &|| monitor.cancelled())
+            .map_err(|error| self.failed("restore", io::Error::other(error.to_string())))?;
         if let Integrity::Failed { findings } = integrity {
             let why = format!("the saved database is damaged: {}; `restore` brings the file back as it is", findings.join("; "));
             return Err(self.failed("restore", io::Error::other(why)));

@@ -28,7 +28,7 @@ impl Streams {
             username: options.username.clone(),
             password_file: password(options.password_file.as_ref(), credentials)?,
             through: options.through.clone(),
-            sandbox: Vec::new(),
+            confined: None,
         })?;
         let databases = chosen(&options.databases, &options.exclude, || server.databases())?;
         self.files.extend(server.shared(options.users)?);

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::tap::{Counted, CountsFile, Ledger};
 use super::{Dump, counts_name, file_name};
 use crate::source::command::{CommandSource, Program};
+use crate::source::confined::Confined;
 use crate::source::stream::{StreamSource, Text, VirtualFile};
 use statements::Statements;
 pub use users::{Missing, missing_users};
@@ -96,8 +97,8 @@ pub struct Address {
     pub password_file: Option<PathBuf>,
     /// Words before each of the tools, such as `docker exec -i NAME`.
     pub through: Vec<String>,
-    /// Words before those, of a program that shuts the tools in.
-    pub sandbox: Vec<String>,
+    /// How the tools are shut in on this machine, if they are.
+    pub confined: Option<Confined>,
 }
 
 /// A server, and the tools that were found for it.
@@ -127,7 +128,7 @@ impl Server {
     /// `--defaults-extra-file` would stay behind if we are killed.
     fn program(&self, name: &str, arguments: &[&str]) -> io::Result<Program> {
         let address = &self.address;
-        let mut command = [address.sandbox.as_slice(), &address.through, &[name.to_owned()]].concat();
+        let mut command = [address.through.as_slice(), &[name.to_owned()]].concat();
         let options = [
             ("--host", address.host.clone()),
             ("--port", address.port.map(|port| port.to_string())),
@@ -136,8 +137,7 @@ impl Server {
         ];
         command.extend(options.into_iter().filter_map(|(option, value)| value.map(|value| format!("{option}={value}"))));
         command.extend(arguments.iter().map(|argument| (*argument).to_owned()));
-        let shown = (!address.sandbox.is_empty()).then(|| name.to_owned());
-        let mut program = Program { user: address.user.clone(), shown, ..Program::new(command) };
+        let mut program = Program { user: address.user.clone(), confined: address.confined.clone(), ..Program::new(command) };
         if let Some(file) = &address.password_file {
             let named = |error: io::Error| io::Error::new(error.kind(), format!("the password file {}: {error}", file.display()));
             let password = std::fs::read_to_string(file).map_err(named)?;
@@ -273,8 +273,8 @@ impl Address {
     /// The first of these tools that is there, and what it says of its version.
     fn tool(&self, names: [&'static str; 2]) -> io::Result<(&'static str, String)> {
         let version = |name: &str| {
-            let words = [self.sandbox.as_slice(), &self.through, &[name.to_owned(), "--version".to_owned()]].concat();
-            Program { user: self.user.clone(), ..Program::new(words) }.output(ANSWER)
+            let words = [self.through.as_slice(), &[name.to_owned(), "--version".to_owned()]].concat();
+            Program { user: self.user.clone(), confined: self.confined.clone(), ..Program::new(words) }.output(ANSWER)
         };
         let [best, other] = names;
         match version(best) {

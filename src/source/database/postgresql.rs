@@ -24,6 +24,7 @@ use archive::Archive;
 use super::tap::{Counted, CountsFile, Ledger};
 use super::{Dump, counts_name, file_name};
 use crate::source::command::{CommandSource, Program};
+use crate::source::confined::Confined;
 use crate::source::stream::{StreamSource, Text, VirtualFile};
 
 /// The directory of the dumps in a snapshot.
@@ -62,8 +63,8 @@ pub struct Server {
     pub password_file: Option<PathBuf>,
     /// Words before each of the tools, such as `docker exec -i NAME`.
     pub through: Vec<String>,
-    /// Words before those, of a program that shuts the tools in and leaves them on this machine.
-    pub sandbox: Vec<String>,
+    /// How the tools are shut in on this machine, if they are.
+    pub confined: Option<Confined>,
 }
 
 impl Server {
@@ -72,15 +73,14 @@ impl Server {
     /// # Errors
     /// If the password cannot be read.
     pub fn program(&self, name: &str, arguments: &[&str]) -> io::Result<Program> {
-        let mut command = [self.sandbox.as_slice(), &self.through].concat();
+        let mut command = self.through.clone();
         command.push(name.to_owned());
         let options =
             [("--host", self.host.clone()), ("--port", self.port.map(|port| port.to_string())), ("--username", self.username.clone())];
         command.extend(options.into_iter().filter_map(|(option, value)| value.map(|value| format!("{option}={value}"))));
         command.push("--no-password".into());
         command.extend(arguments.iter().map(|argument| (*argument).to_owned()));
-        let shown = (!self.sandbox.is_empty()).then(|| name.to_owned());
-        let mut program = Program { user: self.user.clone(), shown, ..Program::new(command) };
+        let mut program = Program { user: self.user.clone(), confined: self.confined.clone(), ..Program::new(command) };
         if let Some(file) = &self.password_file {
             let named = |error: io::Error| io::Error::new(error.kind(), format!("the password file {}: {error}", file.display()));
             let password = std::fs::read_to_string(file).map_err(named)?;
@@ -224,7 +224,7 @@ mod tests {
             username: Some("backup".into()),
             password_file: Some(password.clone()),
             through: Vec::new(),
-            sandbox: Vec::new(),
+            confined: None,
         };
         let source = server.program("pg_dump", &["--format=custom"]).unwrap();
         assert_eq!(source.command, ["pg_dump", "--host=/run/pg", "--port=5433", "--username=backup", "--no-password", "--format=custom"]);

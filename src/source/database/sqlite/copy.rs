@@ -15,6 +15,7 @@ use nix::unistd::{AccessFlags, faccessat};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags, ffi};
 
+use super::query::while_wanted;
 use super::{Databases, Depth, HEADER, Integrity, Version, open_beside, path_in};
 use crate::source::metadata::{self, Stat};
 
@@ -109,7 +110,7 @@ impl Databases {
                 }
             }
         }
-        let integrity = check(&target, self.depth)?;
+        let integrity = check(&target, self.depth, &|| false)?;
         let file = File::open(&target).map_err(|error| failed(&target, error))?;
         Ok(Copied { file, integrity, _folder: folder })
     }
@@ -315,8 +316,8 @@ fn online(source: &Connection, target: &Path, wanted: &dyn Fn() -> bool) -> Resu
 /// What SQLite says of a database that nobody else has open.
 ///
 /// # Errors
-/// If it cannot be opened.
-pub fn check(path: &Path, depth: Depth) -> Result<Integrity, CopyError> {
+/// If it cannot be opened, or `unwanted` says that nobody wants to know any more.
+pub fn check(path: &Path, depth: Depth, unwanted: &(dyn Fn() -> bool + Sync)) -> Result<Integrity, CopyError> {
     let pragma = match depth {
         Depth::Off => return Ok(Integrity::NotChecked),
         Depth::Quick => "quick_check",
@@ -328,7 +329,7 @@ pub fn check(path: &Path, depth: Depth) -> Result<Integrity, CopyError> {
         let mut statement = copy.prepare(&format!("PRAGMA {pragma}({FINDINGS})"))?;
         statement.query_map([], |row| row.get(0))?.collect()
     };
-    Ok(match look() {
+    Ok(match while_wanted(&copy, unwanted, look)? {
         Ok(said) if said == ["ok"] => Integrity::Ok,
         Ok(findings) => Integrity::Failed { findings },
         Err(error) => Integrity::Failed { findings: vec![error.to_string()] },

@@ -1,4 +1,4 @@
-//! A question to a database that nobody else has open.
+//! A question to a database that nobody else has open, and whoever asks may lose interest.
 
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -23,6 +23,15 @@ pub fn ask(path: &Path, query: &str, unwanted: &(dyn Fn() -> bool + Sync)) -> Re
     let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW)?;
     database.execute_batch(GUARD)?;
     database.execute_batch("PRAGMA query_only = ON;")?;
+    Ok(while_wanted(&database, unwanted, || lines(&database, query))??)
+}
+
+/// Works with a database until `unwanted` says that nobody wants the result any more.
+pub(super) fn while_wanted<R>(
+    database: &Connection,
+    unwanted: &(dyn Fn() -> bool + Sync),
+    work: impl FnOnce() -> R,
+) -> Result<R, CopyError> {
     let interrupt = database.get_interrupt_handle();
     let (done, ended) = channel::<()>();
     std::thread::scope(|scope| {
@@ -33,9 +42,9 @@ pub fn ask(path: &Path, query: &str, unwanted: &(dyn Fn() -> bool + Sync)) -> Re
                 }
             }
         });
-        let lines = lines(&database, query);
+        let result = work();
         drop(done);
-        if unwanted() { Err(CopyError::Unwanted) } else { Ok(lines?) }
+        if unwanted() { Err(CopyError::Unwanted) } else { Ok(result) }
     })
 }
 
@@ -66,6 +75,7 @@ fn shown(value: ValueRef<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Depth, check};
     use super::*;
 
     fn database(folder: &Path) -> std::path::PathBuf {
@@ -97,6 +107,8 @@ mod tests {
     fn a_query_without_end_is_given_up_when_nobody_wants_it() {
         let folder = tempfile::tempdir().unwrap();
         let endless = "with recursive n(x) as (select 1 union all select x + 1 from n) select count(*) from n";
-        assert!(matches!(ask(&database(folder.path()), endless, &|| true), Err(CopyError::Unwanted)));
+        let path = database(folder.path());
+        assert!(matches!(ask(&path, endless, &|| true), Err(CopyError::Unwanted)));
+        assert!(matches!(check(&path, Depth::Full, &|| true), Err(CopyError::Unwanted)));
     }
 }
