@@ -221,6 +221,34 @@ fn who_looks_without_being_able_to_tell_anybody_takes_nothing_from_others() {
 }
 
 #[test]
+fn two_at_once_tell_only_once() {
+    let hub = Watched::new(|_| {});
+    let released = hub.bench.path("released");
+    let wait = format!("echo told >> {}; until test -e {}; do sleep 0.05; done", hub.bench.path("heard").display(), released.display());
+    let mut config: Value = serde_json::from_str(&fs::read_to_string(hub.bench.path("hub.json")).unwrap()).unwrap();
+    config["hub"]["notify"]["command"] = json!(["sh", "-c", wait]);
+    hub.bench.write("hub.json", config.to_string().as_bytes());
+    hub.reports(1, 20, |_| {});
+    let mut first = hub.bench.command(&WATCH).spawn().unwrap();
+    while !hub.bench.path("heard").exists() {
+        std::thread::yield_now();
+    }
+    let mut second = hub.bench.command(&WATCH).spawn().unwrap();
+    let lock = fs::canonicalize(hub.bench.path("data/own/watch.lock")).unwrap();
+    let waits = |process: &std::process::Child| {
+        let files = fs::read_dir(format!("/proc/{}/fd", process.id())).into_iter().flatten().flatten();
+        files.filter_map(|file| fs::read_link(file.path()).ok()).any(|file| file == lock)
+    };
+    while !waits(&second) {
+        assert!(second.try_wait().unwrap().is_none(), "it has ended");
+        std::thread::yield_now();
+    }
+    hub.bench.write("released", b"");
+    assert!(first.wait().unwrap().success() && second.wait().unwrap().success());
+    assert_eq!(fs::read_to_string(hub.bench.path("heard")).unwrap(), "told\n");
+}
+
+#[test]
 fn what_nobody_heard_is_not_forgotten_because_an_end_was_heard() {
     let hub = Watched::new(|config| {
         config["hub"]["notify"]["timeout"] = json!("1s");

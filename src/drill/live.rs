@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Take};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -73,9 +74,13 @@ impl Run<'_> {
     }
 }
 
-/// A file that is opened without following a link in its place, and without waiting for whoever took it.
+/// A file that is opened without following a link in its place. What it is, is known before: to open a device may do something.
 fn open(path: &Path) -> io::Result<File> {
-    File::options().read(true).custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK).open(path)
+    let found = File::options().read(true).custom_flags(nix::libc::O_PATH | nix::libc::O_NOFOLLOW).open(path)?;
+    if metadata::stat_fd(&found)?.kind != FileType::File {
+        return Err(io::Error::other("it is no file any more"));
+    }
+    File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(format!("/proc/self/fd/{}", found.as_raw_fd()))
 }
 
 fn compare(live: &Path, restored: &Path, entry: &Entry, made: Option<Timestamp>) -> io::Result<Compared> {
@@ -163,6 +168,18 @@ mod tests {
         assert_eq!(Pair::new(&long, &other).compare(60), Compared::Differs);
         assert_eq!(Pair::new(&long, &long[..long.len() - 1]).compare(60), Compared::Differs);
         assert_eq!(Pair::new(b"", b"").compare(60), Compared::Same);
+    }
+
+    #[test]
+    fn what_is_no_file_any_more_is_not_opened() {
+        let pair = Pair::new(b"file", b"file");
+        let live = pair.folder.path().join("live");
+        std::fs::remove_file(&live).unwrap();
+        nix::unistd::mkfifo(&live, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(open(&live).unwrap_err().to_string().contains("no file any more"));
+        std::fs::remove_file(&live).unwrap();
+        std::os::unix::fs::symlink(pair.folder.path().join("restored"), &live).unwrap();
+        assert!(open(&live).is_err());
     }
 
     #[test]

@@ -111,8 +111,8 @@ pub fn of_host(job: &JobStatus, jobs: &[JobStatus]) -> Vec<CopyStatus> {
 }
 
 /// The mirrors that hosts make of a repository.
-pub fn by_mirrors(repository: Option<RepositoryId>, jobs: &[JobStatus]) -> impl Iterator<Item = CopyStatus> {
-    let mirrors = jobs.iter().filter(move |other| other.kind == Kind::Mirror && repository.is_some());
+pub fn by_mirrors<'j>(repository: Option<RepositoryId>, jobs: impl IntoIterator<Item = &'j JobStatus>) -> impl Iterator<Item = CopyStatus> {
+    let mirrors = jobs.into_iter().filter(move |other| other.kind == Kind::Mirror && repository.is_some());
     let places = mirrors.flat_map(|mirror| mirror.repositories.iter().map(move |to| (mirror, to)));
     let of_it = places.filter(move |(_, to)| to.id == repository);
     of_it.map(|(mirror, to)| CopyStatus::new(CopyPlace::Host, format!("{}/{}", mirror.host, to.name), to.copy.as_ref(), to.last_success))

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Entry, History, enough};
 use crate::model::report::{Kind, LARGEST, Outcome, Report, slot};
@@ -23,6 +23,8 @@ use crate::store::durable;
 const MOST: usize = 400;
 /// How long they do unless the configuration says otherwise, in days.
 const DAYS: u32 = 400;
+/// How far ahead of the clock a report may be and still count as new. Others are of a time when the clock was wrong.
+const AHEAD: SignedDuration = SignedDuration::from_hours(24);
 
 /// The reports of a machine's own runs.
 #[derive(Debug, Clone)]
@@ -130,6 +132,7 @@ impl Reports {
             entries => entries?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>()?,
         };
         slots.sort_unstable();
+        let now = Timestamp::now();
         let mut found = Vec::new();
         for folder in slots.iter().filter(|path| path.is_dir()) {
             let files = names(folder)?;
@@ -137,7 +140,7 @@ impl Reports {
             let runs = enough(entries.map(|report| {
                 let report =
                     if report.outcome == Outcome::Running && !is_held(&lock_of(folder, &report.id)) { killed(report) } else { report };
-                Arc::new(Entry::new(report.ended.unwrap_or(report.started), String::new(), report))
+                Arc::new(Entry::new(report.ended.unwrap_or(report.started).min(now), String::new(), report))
             }));
             if let Some(newest) = runs.first() {
                 found.push(History { host: newest.report.host.clone(), runs });
@@ -186,7 +189,8 @@ fn is_held(path: &Path) -> bool {
     }
 }
 
-/// The names of the reports in a folder, oldest first; one that another run is writing is called otherwise.
+/// The names of the reports in a folder, oldest first; one that another run is writing is called otherwise. What claims to be of the future is not
+/// newer than what is known to be of today.
 fn names(folder: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -196,7 +200,8 @@ fn names(folder: &Path) -> io::Result<Vec<String>> {
     for entry in entries {
         names.extend(entry?.file_name().into_string().ok().filter(|name| name.ends_with(".json") && !name.starts_with('.')));
     }
-    names.sort_unstable();
+    let latest = stamp(Timestamp::now().saturating_add(AHEAD).unwrap_or(Timestamp::MAX));
+    names.sort_unstable_by(|one, other| (*one <= latest, one).cmp(&(*other <= latest, other)));
     Ok(names)
 }
 
@@ -218,7 +223,6 @@ fn stamp(time: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jiff::SignedDuration;
 
     fn report(started: &str, outcome: Outcome) -> Report {
         let text = serde_json::json!({
@@ -271,6 +275,24 @@ mod tests {
         reports.close(&killed(running)).unwrap();
         assert_eq!((abandoned().len(), lock.exists()), (0, false));
         assert_eq!(reports.newest(Kind::Backup, "state", 9).unwrap().len(), 1, "it is the same report");
+    }
+
+    #[test]
+    fn reports_of_the_future_hide_none_of_today_and_are_the_first_to_go() {
+        let state = tempfile::tempdir().unwrap();
+        let reports = Reports::new(state.path(), None);
+        reports.write(&report("2099-01-01T00:00:00Z", Outcome::Success)).unwrap();
+        let only = &reports.histories().unwrap()[0].runs[0];
+        assert!(only.received <= Timestamp::now(), "nothing has succeeded in the future");
+        let now = Timestamp::now();
+        reports.write(&report(&now.to_string(), Outcome::Failure)).unwrap();
+        let outcomes = |found: &[Report]| found.iter().map(|report| report.outcome).collect::<Vec<_>>();
+        assert_eq!(outcomes(&reports.newest(Kind::Backup, "state", 9).unwrap()), [Outcome::Failure, Outcome::Success]);
+        assert_eq!(reports.histories().unwrap()[0].runs[0].report.outcome, Outcome::Failure);
+        for minute in 1..MOST as i64 {
+            reports.write(&report(&(now - SignedDuration::from_mins(minute)).to_string(), Outcome::Success)).unwrap();
+        }
+        assert!(!files(state.path()).iter().any(|name| name.starts_with("2099")));
     }
 
     #[test]

@@ -84,16 +84,16 @@ pub fn never(host: String, repository: String) -> JobStatus {
 }
 
 /// When a restore of a repository was last tried, and worked.
-pub fn last_drill(jobs: &[JobStatus], repository: Option<RepositoryId>) -> Option<Timestamp> {
+pub fn last_drill<'j>(jobs: impl IntoIterator<Item = &'j JobStatus>, repository: Option<RepositoryId>) -> Option<Timestamp> {
     let of_it = |there: &&JobRepository| repository.is_some() && there.id == repository;
-    let drills = jobs.iter().filter(|job| job.kind == Kind::Drill);
+    let drills = jobs.into_iter().filter(|job| job.kind == Kind::Drill);
     drills.flat_map(|job| &job.repositories).filter(of_it).filter_map(|there| there.last_success).max()
 }
 
 /// How long everything in a repository would take to come back, in seconds, by the newest drill that could tell.
-pub fn recovery(jobs: &[JobStatus], repository: Option<RepositoryId>) -> Option<u64> {
+pub fn recovery<'j>(jobs: impl IntoIterator<Item = &'j JobStatus>, repository: Option<RepositoryId>) -> Option<u64> {
     let of_it = |job: &&JobStatus| repository.is_some() && job.repositories.iter().any(|there| there.id == repository);
-    let drills = jobs.iter().filter(|job| job.kind == Kind::Drill).filter(of_it);
+    let drills = jobs.into_iter().filter(|job| job.kind == Kind::Drill).filter(of_it);
     let newest = drills.filter_map(|job| Some((job.last_run.as_ref()?.started, job.drill.as_ref()?.recovery_seconds?))).max()?;
     Some(newest.1)
 }

@@ -35,6 +35,14 @@ impl<T> Step<T> {
         }
     }
 
+    /// Why it could not be done.
+    pub fn error(&self) -> Option<&str> {
+        match self {
+            Step::Failed { error } => Some(error),
+            Step::Done(_) | Step::Skipped { .. } => None,
+        }
+    }
+
     /// For people; `step` names it.
     pub fn text(&self, step: &str, text: impl FnOnce(&T) -> String) -> String {
         match self {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::MirrorUpkeep;
+use super::belief::Believed;
 use crate::history::copies::by_mirrors;
 use crate::history::{Copies, CopyPlace, CopyStatus, JobStatus};
 use crate::model::id::RepositoryId;
@@ -17,7 +18,7 @@ pub(super) struct AtHub {
 }
 
 /// The copies of what a job saves: its repositories, their mirrors by hosts, and those by the hub.
-pub(super) fn of_job(job: &JobStatus, jobs: &[JobStatus], at_hub: &[AtHub]) -> Vec<CopyStatus> {
+pub(super) fn of_job(job: &JobStatus, jobs: &[JobStatus], at_hub: &[AtHub], believed: &Believed) -> Vec<CopyStatus> {
     let mut found = Vec::new();
     for there in &job.repositories {
         let hub = there.id.and_then(|id| at_hub.iter().find(|hub| hub.id == Some(id)));
@@ -28,17 +29,20 @@ pub(super) fn of_job(job: &JobStatus, jobs: &[JobStatus], at_hub: &[AtHub]) -> V
             None => (CopyPlace::Host, format!("{}/{}", job.host, there.name), there.last_success),
         };
         found.push(CopyStatus::new(place, name, there.copy.as_ref(), newest));
-        let mirrors = by_mirrors(there.id, jobs).chain(hub.into_iter().flat_map(|hub| &hub.mirrors).map(of_mirror));
+        let through = hub.map_or(&job.repository, |hub| &hub.name);
+        let mirrors =
+            by_mirrors(there.id, believed.about(through, jobs)).chain(hub.into_iter().flat_map(|hub| &hub.mirrors).map(of_mirror));
         found.extend(mirrors.map(|copy| CopyStatus { newest: copy.newest.filter(|_| saved.is_some()), ..copy }));
     }
     found
 }
 
 /// The copies of a repository at the hub: itself, its mirrors, and the other copies of the jobs that go to it.
-pub(super) fn of_repository(hub: &AtHub, jobs: &[JobStatus], at_hub: &[AtHub]) -> Copies {
+pub(super) fn of_repository(hub: &AtHub, jobs: &[JobStatus], at_hub: &[AtHub], believed: &Believed) -> Copies {
     let is_here =
         |job: &&JobStatus| job.kind == Kind::Backup && job.repositories.iter().any(|there| there.id.is_some() && there.id == hub.id);
-    let others: Vec<CopyStatus> = jobs.iter().filter(is_here).flat_map(|job| of_job(job, jobs, at_hub)).collect();
+    let here = believed.about(&hub.name, jobs).filter(is_here);
+    let others: Vec<CopyStatus> = here.flat_map(|job| of_job(job, jobs, at_hub, believed)).collect();
     let own = [CopyStatus::new(CopyPlace::Hub, hub.name.clone(), None, hub.newest)];
     // What a host says of the kind of copy is known better than nothing.
     let own = own.into_iter().filter(|own| !others.iter().any(|other| (other.place, &other.name) == (own.place, &own.name)));

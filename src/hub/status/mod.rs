@@ -10,6 +10,7 @@
 //! What a host says of itself is its word, and whoever has broken into it can lie: that its snapshots are there, signed, and when they came, the hub knows by itself.
 
 mod agents;
+mod belief;
 mod copies;
 mod metrics;
 mod repositories;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use nix::sys::statvfs::statvfs;
 
+use super::belief::Believed;
 use super::copies::{self, AtHub};
 use super::{Disk, JobStatus, RepositoryStatus, Severity, Status, Warning, upkeep};
 use crate::history::{Copies, job, warning};
@@ -60,18 +61,19 @@ impl Hub {
                 Err(refusal) => broken.push((name.clone(), refusal.message)),
             }
         }
+        let believed = Believed::new(&tokens);
         let at_hub: Vec<AtHub> = found.iter().map(at_hub).collect();
         let of_jobs: Vec<Option<Copies>> = jobs
             .iter()
-            .map(|job| (job.kind == Kind::Backup && job.job.is_some()).then(|| Copies::of(copies::of_job(job, &jobs, &at_hub))))
+            .map(|job| (job.kind == Kind::Backup && job.job.is_some()).then(|| Copies::of(copies::of_job(job, &jobs, &at_hub, &believed))))
             .collect();
         for (job, copies) in jobs.iter_mut().zip(of_jobs) {
             job.copies = copies;
         }
         for (repository, hub) in found.iter_mut().zip(&at_hub) {
-            repository.copies = copies::of_repository(hub, &jobs, &at_hub);
-            repository.last_drill = job::last_drill(&jobs, repository.id);
-            repository.recovery_seconds = job::recovery(&jobs, repository.id);
+            repository.copies = copies::of_repository(hub, &jobs, &at_hub, &believed);
+            repository.last_drill = job::last_drill(believed.about(&hub.name, &jobs), repository.id);
+            repository.recovery_seconds = job::recovery(believed.about(&hub.name, &jobs), repository.id);
         }
         jobs.sort_by(|one, other| (one.state, &one.host, one.kind, &one.job).cmp(&(other.state, &other.host, other.kind, &other.job)));
         let disk = (*view == View::All).then(|| self.disk()).flatten();

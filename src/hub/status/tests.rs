@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 
+use super::belief::Believed;
 use super::copies::{AtHub, of_job, of_repository};
 use super::*;
 use crate::history::{Entry, History, job as jobs};
@@ -109,6 +110,11 @@ fn a_run_that_fails_in_one_repository_fails_and_one_that_did_nothing_is_no_succe
     assert_eq!((status.state, status.last_success), (State::Warnings, Some(at(1))), "outside of its window");
 }
 
+/// No reader has a token.
+fn nobody() -> Believed {
+    Believed::new(&[])
+}
+
 fn hub(newest: Option<Timestamp>) -> AtHub {
     AtHub { name: "nas".into(), id: Some(id(1)), newest, mirrors: Vec::new() }
 }
@@ -123,21 +129,21 @@ fn copies_are_counted_with_the_live_data_and_only_where_something_is() {
         report.repositories.push(cloud);
     });
     let jobs = [job(vec![ran], 2)];
-    let copies = |at_hub: &[AtHub]| Copies::of(of_job(&jobs[0], &jobs, at_hub));
+    let copies = |at_hub: &[AtHub]| Copies::of(of_job(&jobs[0], &jobs, at_hub, &nobody()));
     let all = copies(&[hub(Some(at(1)))]);
     assert_eq!((all.count, all.media, all.offsite, all.enough), (3, 3, true, true), "{all:?}");
     assert_eq!((all.list[0].place, all.list[1].place), (CopyPlace::Hub, CopyPlace::Host));
     let failing = entry(0, Outcome::Failure, |_| {});
     let others = [job(vec![failing], 2)];
     assert_eq!(
-        Copies::of(of_job(&others[0], &others, &[hub(Some(at(1)))])).count,
+        Copies::of(of_job(&others[0], &others, &[hub(Some(at(1)))], &nobody())).count,
         1,
         "what others have in that repository is no copy of it"
     );
     let claimed = copies(&[hub(None)]);
     assert_eq!((claimed.count, claimed.enough), (2, false), "the hub has no snapshot, whatever the host says");
     assert_eq!(claimed.missing(), ["2 of 3 copies"]);
-    assert_eq!(of_repository(&hub(Some(at(1))), &jobs, &[hub(Some(at(1)))]), all);
+    assert_eq!(of_repository(&hub(Some(at(1))), &jobs, &[hub(Some(at(1)))], &nobody()), all);
 }
 
 #[test]
@@ -151,7 +157,8 @@ fn mirrors_count_for_what_they_mirror_and_each_place_once() {
         |last_success| MirrorUpkeep { name: "friend".into(), media: Some("disk".into()), offsite: true, last_success, error: None };
     let count = |last_success| {
         let at_hub = [AtHub { mirrors: vec![of_hub(last_success)], ..hub(Some(at(1))) }];
-        let [job, repository] = [Copies::of(of_job(&jobs[0], &jobs, &at_hub)), of_repository(&at_hub[0], &jobs, &at_hub)];
+        let [job, repository] =
+            [Copies::of(of_job(&jobs[0], &jobs, &at_hub, &nobody())), of_repository(&at_hub[0], &jobs, &at_hub, &nobody())];
         assert_eq!(job, repository);
         (job.count, job.media, job.offsite, job.enough)
     };

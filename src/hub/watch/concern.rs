@@ -1,5 +1,7 @@
 //! What is wrong now, as far as the hub sees it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -10,8 +12,10 @@ use crate::hub::status::{RepositoryStatus, Status};
 use crate::model::human;
 use crate::model::report::{Kind, Outcome};
 
-/// What only the hub's own runs have in their names.
-const OWN: &str = " hub/";
+/// What the names of the hub's own runs begin with.
+const OWN: &str = "hub/";
+/// The hub's own run that was not for one mirror.
+const ALL: &str = "all";
 /// Letters of a concern: hosts write some of them.
 const LONGEST: usize = 600;
 /// Concerns of one host: it may make up jobs.
@@ -36,10 +40,18 @@ pub struct Concern {
     pub text: String,
 }
 
-/// Everything that is wrong and of which people want to know, the worst first.
-pub(super) fn of(status: &Status, watch: &Watch) -> Vec<Concern> {
+/// What a look has found.
+pub(super) struct Found {
+    /// Everything that is wrong and of which people want to know, the worst first.
+    pub(super) concerns: Vec<Concern>,
+    /// The names of those of which nobody need be told, as another one tells more.
+    pub(super) explained: BTreeSet<String>,
+}
+
+/// Everything that is wrong.
+pub(super) fn of(status: &Status, watch: &Watch) -> Found {
     let mut found: Vec<Concern> = Vec::new();
-    let mut of_hosts: std::collections::BTreeMap<&str, usize> = std::collections::BTreeMap::new();
+    let mut of_hosts: BTreeMap<&str, usize> = BTreeMap::new();
     for job in &status.jobs {
         for concern in of_job(job, status.now) {
             let count = of_hosts.entry(&job.host).or_default();
@@ -61,16 +73,33 @@ pub(super) fn of(status: &Status, watch: &Watch) -> Vec<Concern> {
         let text = format!("the hub's disk has {} free of {}", human::size(disk.free), human::size(disk.size));
         found.push(Concern { name: "disk".into(), cause: Cause::Disk, severity: Severity::Error, text });
     }
-    // What a repository or a mirror says tells more than that the hub's own run failed because of it.
-    let is_explained = found.iter().any(|concern| matches!(concern.cause, Cause::Mirror | Cause::Upkeep));
-    found.retain(|concern| watch.tells(concern.cause) && !(is_explained && concern.cause == Cause::Failing && concern.name.contains(OWN)));
+    found.retain(|concern| watch.tells(concern.cause));
     for concern in &mut found {
         concern.text = concern.text.chars().take(LONGEST).collect();
     }
     // Silence first: it is what nobody else tells.
     found.sort_by(|one, other| (one.severity, one.cause, &one.name).cmp(&(other.severity, other.cause, &other.name)));
     found.dedup_by(|one, other| one.name == other.name);
-    found
+    let explained = status.jobs.iter().filter_map(|job| explained(job, &found)).collect();
+    Found { concerns: found, explained }
+}
+
+/// The failure of one of the hub's own runs, if what a repository or a mirror says tells why.
+fn explained(job: &JobStatus, found: &[Concern]) -> Option<String> {
+    let name = job.job.as_ref().filter(|_| job.repository.is_empty())?;
+    let of = name.strip_prefix(OWN)?;
+    let mirror = format!("mirror {of} ");
+    let tells = |concern: &Concern| match (concern.cause, job.kind) {
+        (Cause::Mirror, _) => of == ALL || concern.name.starts_with(&mirror),
+        (Cause::Upkeep, Kind::Maintain) => true,
+        _ => false,
+    };
+    found.iter().any(tells).then(|| name_of("failing", job, name))
+}
+
+/// The name of a concern of a job.
+fn name_of(word: &str, job: &JobStatus, name: &str) -> String {
+    format!("{word} {} {} {name}", job.host, job.kind)
 }
 
 fn of_job(job: &JobStatus, now: Timestamp) -> Vec<Concern> {
@@ -80,7 +109,7 @@ fn of_job(job: &JobStatus, now: Timestamp) -> Vec<Concern> {
     let who = format!("{kind} {name} of {}", job.host);
     let mut found = Vec::new();
     let mut say = |cause: Cause, severity, word: &str, text: String| {
-        let name = format!("{word} {} {} {name}", job.host, job.kind);
+        let name = name_of(word, job, name);
         found.push(Concern { name, cause, severity, text: format!("{who}: {text}") });
     };
     let last =

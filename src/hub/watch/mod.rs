@@ -10,6 +10,7 @@
 mod concern;
 
 use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::concern::Concern;
+use self::concern::Found;
 use super::status::View;
 use super::{Hub, OWN};
 use crate::store::durable;
@@ -34,6 +36,14 @@ pub enum WatchError {
     /// What is written down cannot be used.
     #[error("{} cannot be used: {source}; if it is damaged remove it, and people are told of everything once more", path.display())]
     Memory {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It cannot be known whether somebody else is telling.
+    #[error("cannot lock {}: {source}", path.display())]
+    Lock {
         /// The file.
         path: PathBuf,
         /// Why.
@@ -70,15 +80,34 @@ pub struct Look {
     pub ended: Vec<Lasting>,
 }
 
+/// That nobody else looks and tells meanwhile.
+#[derive(Debug)]
+pub struct Turn {
+    _file: File,
+}
+
 impl Hub {
+    /// Waits until nobody else looks and tells.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn turn(&self) -> Result<Turn, WatchError> {
+        let path = self.settings.data_dir.join(OWN).join("watch.lock");
+        let taken = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| File::create(&path)).and_then(|file| {
+            file.lock()?;
+            Ok(Turn { _file: file })
+        });
+        taken.map_err(|source| WatchError::Lock { path, source })
+    }
+
     /// Looks how everything fares.
     ///
     /// # Errors
     /// If the hub cannot see it, or what it wrote down cannot be read.
     pub fn look(&self) -> Result<Look, WatchError> {
         let status = self.status(&View::All).map_err(WatchError::Status)?;
-        let concerns = concern::of(&status, &self.settings.watch);
-        let mut look = self.remembered()?.against(concerns, status.now);
+        let found = concern::of(&status, &self.settings.watch);
+        let mut look = self.remembered()?.against(found, status.now);
         // Of a repository that cannot be read it is not known whether anything is right again.
         let is_unknown = |lasting: &Lasting| status.unreadable.keys().any(|name| lasting.concern.name.ends_with(&format!(" {name}")));
         let (unknown, ended): (Vec<Lasting>, Vec<Lasting>) = std::mem::take(&mut look.ended).into_iter().partition(is_unknown);
@@ -115,12 +144,13 @@ impl Hub {
 }
 
 impl Memory {
-    fn against(mut self, concerns: Vec<Concern>, now: Timestamp) -> Look {
+    fn against(mut self, found: Found, now: Timestamp) -> Look {
         let (mut began, mut lasting) = (Vec::new(), Vec::new());
-        for concern in concerns {
+        for concern in found.concerns {
             match self.concerns.remove(&concern.name) {
                 // What is said of it may have changed meanwhile, such as an age.
                 Some(known) => lasting.push(Lasting { concern, ..known }),
+                None if found.explained.contains(&concern.name) => {}
                 None => began.push(concern),
             }
         }
@@ -138,13 +168,28 @@ mod tests {
         Concern { name: name.into(), cause: Cause::Silent, severity: Severity::Error, text: text.into() }
     }
 
+    fn found(concerns: Vec<Concern>, explained: &[&str]) -> Found {
+        Found { concerns, explained: explained.iter().map(ToString::to_string).collect() }
+    }
+
+    #[test]
+    fn what_another_concern_explains_is_not_told_and_not_over_either() {
+        let at = Timestamp::from_second(1).unwrap();
+        let run = || concern("failing hub", "");
+        let first = Memory::default().against(found(vec![run(), concern("mirror", "")], &["failing hub"]), at);
+        assert_eq!((first.began, first.lasting.len()), (vec![concern("mirror", "")], 0));
+        let known = || Memory { concerns: [(run().name, Lasting { since: at, concern: run() })].into() };
+        let second = known().against(found(vec![run(), concern("mirror", "")], &["failing hub"]), at);
+        assert_eq!((second.began, second.lasting.len(), second.ended.len()), (vec![concern("mirror", "")], 1, 0));
+    }
+
     #[test]
     fn people_are_told_once_of_what_begins_and_once_of_what_ends() {
         let at = |second| Timestamp::from_second(second).unwrap();
-        let first = Memory::default().against(vec![concern("a", "1 hour"), concern("b", "")], at(1));
+        let first = Memory::default().against(found(vec![concern("a", "1 hour"), concern("b", "")], &[]), at(1));
         assert_eq!((first.began.len(), first.lasting.len(), first.ended.len()), (2, 0, 0));
         let known = first.began.iter().map(|concern| (concern.name.clone(), Lasting { since: at(1), concern: concern.clone() }));
-        let second = Memory { concerns: known.collect() }.against(vec![concern("a", "2 hours"), concern("c", "")], at(2));
+        let second = Memory { concerns: known.collect() }.against(found(vec![concern("a", "2 hours"), concern("c", "")], &[]), at(2));
         assert_eq!(second.began, [concern("c", "")]);
         assert_eq!(second.lasting, [Lasting { since: at(1), concern: concern("a", "2 hours") }]);
         assert_eq!(second.ended, [Lasting { since: at(1), concern: concern("b", "") }]);

@@ -138,6 +138,8 @@ struct MirrorRecord {
     url: String,
     #[serde(flatten)]
     figures: Copied,
+    #[serde(skip)]
+    failed: bool,
     /// In a dry run: how many snapshots would be brought.
     wanted: u64,
     /// What is not as it should be, such as packs that were read back.
@@ -245,13 +247,19 @@ fn done<T>(step: &Option<Step<T>>) -> Option<&T> {
     }
 }
 
+fn failure<T>(step: &Option<Step<T>>) -> Option<String> {
+    step.as_ref().and_then(Step::error).map(str::to_owned)
+}
+
 impl RepositoryReport {
     /// What failed, each with its repository.
     fn failures(&self) -> Vec<String> {
-        let text = self.text();
-        // The lines that people see say it best.
-        let lines = text.lines().skip(1).map(str::trim).filter(|line| line.contains("failed") || line.starts_with("Failed"));
-        lines.map(|line| format!("{}: {}", self.repository, line.split_whitespace().collect::<Vec<_>>().join(" "))).collect()
+        let refused = done(&self.forget).filter(|record| record.figures.refused > 0);
+        let forget = failure(&self.forget).or(refused.map(ForgetRecord::refusal));
+        let steps = [("forget", forget), ("prune", failure(&self.prune)), ("verify", failure(&self.verify))];
+        let steps = steps.into_iter().filter_map(|(name, error)| Some(format!("{name}: {}", error?)));
+        let mirrors = self.mirrors.iter().filter_map(|mirror| Some(format!("mirror {}: {}", mirror.mirror, mirror.failure()?)));
+        self.error.iter().cloned().chain(steps).chain(mirrors).map(|what| format!("{}: {what}", self.repository)).collect()
     }
 
     fn of(repository: String, kept: Result<Kept, UpkeepError>) -> Self {
@@ -353,6 +361,11 @@ impl ForgetRecord {
         }
     }
 
+    /// Why not all was forgotten that should have been.
+    fn refusal(&self) -> String {
+        format!("{} refused: {}", count(self.figures.refused, "group"), self.objections.join("; "))
+    }
+
     fn text(&self) -> String {
         let figures = &self.figures;
         if self.groups == 0 && self.chosen == 0 {
@@ -363,6 +376,17 @@ impl ForgetRecord {
         let went = if figures.forgotten == self.chosen { String::new() } else { format!(", {} were chosen", self.chosen) };
         let objections: String = self.objections.iter().map(|objection| format!("\n           {objection}")).collect();
         format!("{} of {all} in {groups} forgotten{went}{objections}", figures.forgotten)
+    }
+}
+
+impl MirrorReport {
+    /// Why it does not have all that it should.
+    fn failure(&self) -> Option<String> {
+        match &self.step {
+            Step::Failed { error } => Some(error.clone()),
+            Step::Done(record) if record.failed => Some(record.problems.join("; ")),
+            Step::Done(_) | Step::Skipped { .. } => None,
+        }
     }
 }
 
@@ -385,6 +409,6 @@ impl MirrorRecord {
     fn of(mirrored: &Mirrored) -> Self {
         let figures = mirrored.figures();
         let (_, problems) = mirrored.summary();
-        Self { url: mirrored.url.clone(), figures, wanted: mirrored.copy.wanted, problems }
+        Self { url: mirrored.url.clone(), figures, failed: mirrored.failed(), wanted: mirrored.copy.wanted, problems }
     }
 }

@@ -39,6 +39,8 @@ impl Watch {
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let settings = self.which.hub()?;
         let hub = Hub::open(&settings, &Which::credentials(context, &format!("{SERVICE}watch")))?;
+        // Another one at the same time would tell the same once more.
+        let _turn = if self.dry_run { None } else { Some(hub.turn()?) };
         let look = hub.look()?;
         context.say(&text(&look))?;
         context.document(&look)?;
