@@ -141,4 +141,4 @@ pub struct MirrorUpkeep {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
