@@ -2,7 +2,7 @@
 #
 #   hearth-backup-hub.socket --> hearth-backup-hub.service: has no network but the connections that systemd hands to it
 #   hearth-backup-hub-maintain.timer --> .service: forget, prune, verify; no network at all      --ends--> hearth-backup-notify-hub@UNIT.service
-#   hearth-backup-hub-mirror-NAME.timer --> .service: copies to one place, with its secrets only --fails--> the same
+#   hearth-backup-hub-mirror-NAME.timer --> .service: copies to one place, with its secrets only --ends--> the same
 #   hearth-backup-hub-watch.timer --> .service: tells by itself what has become wrong
 #
 # All run as the user `hearth-backup-hub`. The sockets are systemd's: so what speaks with strangers can itself reach nobody, a new version loses no connection,
@@ -98,6 +98,7 @@ let
   secretsOf = wanted: credentialsOf (entry: (entry.hub or null) == wanted);
   told = unit: parts.notifications unit "hub" cfg;
   told' = parts.inForce "hub" cfg;
+  begins = unit: parts.beginningOf unit "hub" cfg;
   confined =
     needs: writable: serviceConfig:
     {
@@ -160,6 +161,7 @@ let
     description = "Forget, prune and verify at the hub";
     documentation = [ "man:hearth-backup-hub-maintain(1)" ];
     after = unitsOf (lib.attrNames mirrors);
+    wants = begins "hearth-backup-hub-maintain";
     inherit (told "hearth-backup-hub-maintain") onFailure onSuccess;
     restartIfChanged = false;
     unitConfig = mounts [ ];
@@ -190,7 +192,7 @@ let
       description = "Copy the hub's backups to ${name}";
       documentation = [ "man:hearth-backup-hub-maintain(1)" ];
       after = network.after ++ unitsOf (lib.filter (other: other < name) (lib.attrNames mirrors));
-      inherit (network) wants;
+      wants = network.wants ++ begins "hearth-backup-hub-mirror-${name}";
       inherit (told "hearth-backup-hub-mirror-${name}") onFailure onSuccess;
       restartIfChanged = false;
       unitConfig = mounts (optional isLocal directory);
@@ -233,10 +235,8 @@ let
     );
   };
 
-  notify =
-    let
-      unit = parts.notifier file "hub" [ "--hub" ] cfg;
-    in
+  notifier =
+    unit:
     unit
     // {
       serviceConfig = confined {
@@ -306,8 +306,11 @@ in
       }
       // lib.mapAttrs' (name: mirror: lib.nameValuePair "hearth-backup-hub-mirror-${name}" (copy name mirror)) mirrors
       // lib.optionalAttrs (parts.tells cfg) {
-        "hearth-backup-notify-hub@" = notify;
+        "hearth-backup-notify-hub@" = notifier (parts.notifier file "hub" [ "--hub" ] cfg);
         hearth-backup-hub-watch = watch;
+      }
+      // lib.optionalAttrs (parts.wantsStart cfg) {
+        "hearth-backup-notify-start-hub@" = notifier (parts.announcer file "hub" [ "--hub" ] cfg "%i");
       };
       systemd.timers = {
         hearth-backup-hub-maintain = timer { inherit (cfg.maintenance) schedule randomizedDelay; };
