@@ -227,6 +227,9 @@ let
       parts.common
       // {
         ExecStart = command [ "hub" "watch" ];
+        # That people know that nobody can watch: also where the hub's own disk is full.
+        RuntimeDirectory = "hearth-backup-hub-watch";
+        RuntimeDirectoryPreserve = true;
         # Who may come, as it looks for those of whom nothing is heard; and what receivers ask for.
         LoadCredential = secretsOf "hosts" ++ credentialsOf (entry: (entry.notifies or null) == told'.name);
         # Longer than any `timeout`.
@@ -281,11 +284,14 @@ in
         useDefaultShell = isReachedBySsh;
       };
       users.groups.${user} = { };
-      systemd.tmpfiles.settings."10-hearth-backup-hub".${cfg.dataDir}.d = {
-        mode = "0700";
-        inherit user;
-        group = user;
-      };
+      # In the second its services see that this is a hub, and no place where its disk is not mounted.
+      systemd.tmpfiles.settings."10-hearth-backup-hub" = lib.genAttrs [ cfg.dataDir "${cfg.dataDir}/repositories" ] (_: {
+        d = {
+          mode = "0700";
+          inherit user;
+          group = user;
+        };
+      });
 
       systemd.sockets.hearth-backup-hub = {
         description = "Where hosts reach the hub";
