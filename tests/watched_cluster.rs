@@ -149,6 +149,17 @@ impl Scene {
         for (name, config) in [("hub", hub), ("quince", quince), ("rowan", rowan), ("vault", vault)] {
             self.bench.write(&format!("{name}.json"), config.to_string().as_bytes());
         }
+        // Whoever can read a repository can read the friend's copy of it, and tells the hub that it was that one.
+        for host in ["quince", "rowan"] {
+            let mut of_mirror = drill("friend");
+            (of_mirror["key"], of_mirror["mirror"]) = (json!(self.path(&format!("{host}.restore"))), json!("friend"));
+            let config = json!({
+                "host": "vault", "stateDir": self.path("state-vault"), "repositories": { "friend": { "url": self.path(&format!("friend/{host}")) } },
+                "drills": { format!("friend-{host}"): of_mirror },
+                "reportTo": { "url": format!("{base}/{host}"), "token": self.path(&format!("vault-{host}.token")) },
+            });
+            self.bench.write(&format!("friend-{host}.json"), config.to_string().as_bytes());
+        }
     }
 
     fn command(&self, when: When, arguments: &[&str]) -> Command {
@@ -286,6 +297,9 @@ fn whatever_becomes_wrong_in_a_cluster_is_noticed_by_what_is_there_for_it_and_no
         drill(When::HoursAgo, name, 0);
     }
     maintain(When::HoursAgo, 0);
+    for host in ["quince", "rowan"] {
+        scene.ends(When::HoursAgo, &["drill", &format!("friend-{host}"), "--config", &format!("friend-{host}.json")], 0);
+    }
     drop(hub);
     // Since then quince is silent. Of rowan one job fails, photos have gone, and the index of a table needs what a restore does not have.
     let _hub = scene.hub(When::Now);
