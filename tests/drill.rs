@@ -176,7 +176,12 @@ fn the_oldest_a_random_or_the_newest_snapshot_is_taken() {
 
 #[test]
 fn a_part_is_restored_files_at_random_or_named_paths() {
-    let bench = drilled(&json!({ "amount": { "files": 2 } }));
+    let bench = drilled(&json!({ "amount": { "paths": ["a.txt"] } }));
+    let document = bench.json(&DRILL);
+    assert_eq!((&document["files"], document.get("recovery_seconds")), (&json!(1), None), "a few bytes tell nothing of everything");
+    let (outcome, text) = test(&document, "recovery time");
+    assert!(outcome == "inconclusive" && text.contains("too little was restored to tell"), "{text}");
+    configure(&bench, &json!({ "amount": { "files": 2 } }));
     let document = bench.json(&DRILL);
     assert_eq!(document["files"], 2);
     assert!(test(&document, "read back").1.starts_with("all 2 files"));
