@@ -212,6 +212,39 @@ fn a_repository_that_cannot_be_read_any_more_is_told_and_nothing_of_it_is_over()
 }
 
 #[test]
+fn a_drill_of_the_hubs_copy_says_nothing_of_a_mirror_and_one_of_a_mirror_nothing_of_the_hub() {
+    let hub = Watched::new(|config| {
+        config["hub"]["watch"] = json!({ "tell": ["untried"], "drillWithin": "35d" });
+        config["hub"]["mirrors"] =
+            json!({ "cloud": { "url": config["hub"]["dataDir"].as_str().unwrap().replace("/data", "/cloud/{repository}") } });
+    });
+    let bench = &hub.bench;
+    bench.write("source/file", b"content");
+    let repository = bench.path("data/repositories/q").to_str().unwrap().to_owned();
+    bench.ok(&["hub", "token", "add", "q", "--role", "writer", "--data", "data", "--output", "q.token"]);
+    let made = bench.json(&["init", "--repo", &repository, "--writer-key", "w", "--restore-key", "r"]);
+    bench.ok(&["backup", "--repo", &repository, "--key", "w", "--job", "state", "source"]);
+    bench.ok(&["hub", "maintain", "--config", "hub.json"]);
+    let own = "repository q: a restore of it was last tried never, and shall be within 5w";
+    let mirror = "mirror cloud of repository q: a restore of it was last tried never";
+    let heard = hub.looks();
+    assert!(heard.contains(own) && heard.contains(mirror), "{heard}");
+    let drill = |number: u8, figures: Value| {
+        hub.reports(number, 24 * 60, |report| {
+            (report["kind"], report["job"]) = (json!("drill"), json!(format!("weekly-{number}")));
+            (report["repositories"][0]["id"], report["drill"]) = (made["repository"].clone(), figures);
+        });
+    };
+    drill(1, json!({}));
+    let heard = hub.looks();
+    assert!(heard.contains("over: repository q: ") && !heard.contains("mirror cloud"), "{heard}");
+    drill(2, json!({ "mirror": "cloud" }));
+    assert!(hub.looks().contains("over: mirror cloud of repository q: "));
+    let look = bench.json(&["hub", "watch", "--config", "hub.json", "--dry-run"]);
+    assert_eq!(look["began"], json!([]));
+}
+
+#[test]
 fn who_looks_without_being_able_to_tell_anybody_takes_nothing_from_others() {
     let hub = Watched::new(|_| {});
     hub.reports(1, 20, |_| {});

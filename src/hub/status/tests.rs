@@ -153,8 +153,14 @@ fn mirrors_count_for_what_they_mirror_and_each_place_once() {
         (report.repositories[0].name, report.repositories[0].copy) = ("usb".into(), Some(CopyKind { media: "usb".into(), offsite: false }));
     });
     let jobs = [job(vec![entry(0, Outcome::Success, |_| {})], 4), job(vec![of_host], 4)];
-    let of_hub =
-        |last_success| MirrorUpkeep { name: "friend".into(), media: Some("disk".into()), offsite: true, last_success, error: None };
+    let of_hub = |last_success| MirrorUpkeep {
+        name: "friend".into(),
+        media: Some("disk".into()),
+        offsite: true,
+        last_success,
+        error: None,
+        last_drill: None,
+    };
     let count = |last_success| {
         let at_hub = [AtHub { mirrors: vec![of_hub(last_success)], ..hub(Some(at(1))) }];
         let [job, repository] =
@@ -200,15 +206,38 @@ fn a_drill_that_worked_counts_for_the_repository_that_it_was_of() {
     let drill = |started, outcome| entry(started, outcome, |report| report.kind = Kind::Drill);
     let backup = entry(40, Outcome::Success, |_| {});
     let jobs = [job(vec![drill(48, Outcome::Failure), drill(24, Outcome::Success)], 50), job(vec![backup], 50)];
-    assert_eq!(jobs::last_drill(&jobs, Some(id(1))), Some(at(25)));
-    assert_eq!((jobs::last_drill(&jobs, Some(id(2))), jobs::last_drill(&jobs, None)), (None, None));
-    assert_eq!(jobs::recovery(&jobs, Some(id(1))), None, "it was not measured");
-    let measured = |started, outcome, seconds| {
-        let figures = DrillFigures { bytes_per_second: Some(1), recovery_seconds: Some(seconds), ..DrillFigures::default() };
-        entry(started, outcome, |report| (report.kind, report.drill) = (Kind::Drill, Some(figures)))
+    assert_eq!(jobs::last_drill(&jobs, Some(id(1)), None), Some(at(25)));
+    assert_eq!((jobs::last_drill(&jobs, Some(id(2)), None), jobs::last_drill(&jobs, None, None)), (None, None));
+    assert_eq!(jobs::recovery(&jobs, Some(id(1)), None), None, "it was not measured");
+    let jobs = [job(vec![measured(48, Outcome::Failure, None, 70), measured(24, Outcome::Success, None, 60)], 50)];
+    assert_eq!((jobs::recovery(&jobs, Some(id(1)), None), jobs::recovery(&jobs, Some(id(2)), None)), (Some(60), None));
+}
+
+/// A drill of the repository, or of a mirror of it.
+fn measured(started: i64, outcome: Outcome, mirror: Option<&str>, seconds: u64) -> Arc<Entry> {
+    let figures = DrillFigures {
+        mirror: mirror.map(Into::into),
+        bytes_per_second: Some(1),
+        recovery_seconds: Some(seconds),
+        ..DrillFigures::default()
     };
-    let jobs = [job(vec![measured(48, Outcome::Failure, 70), measured(24, Outcome::Success, 60)], 50)];
-    assert_eq!((jobs::recovery(&jobs, Some(id(1))), jobs::recovery(&jobs, Some(id(2)))), (Some(70), None));
+    entry(started, outcome, |report| (report.kind, report.drill) = (Kind::Drill, Some(figures)))
+}
+
+#[test]
+fn a_drill_of_a_mirror_counts_for_that_mirror_only_though_it_has_the_id_of_what_it_mirrors() {
+    let jobs = [
+        job(vec![measured(30, Outcome::Success, Some("cloud"), 70)], 50),
+        job(vec![measured(20, Outcome::Success, None, 60)], 50),
+        job(vec![measured(40, Outcome::Failure, Some("friend"), 80)], 50),
+    ];
+    let of = |mirror| (jobs::last_drill(&jobs, Some(id(1)), mirror), jobs::recovery(&jobs, Some(id(1)), mirror));
+    assert_eq!(of(None), (Some(at(21)), Some(60)));
+    assert_eq!(of(Some("cloud")), (Some(at(31)), Some(70)));
+    assert_eq!(of(Some("friend")), (None, None), "it did not work");
+    // What was tried before the configuration said otherwise was another place.
+    let jobs = [job(vec![measured(40, Outcome::Failure, Some("cloud"), 1), measured(10, Outcome::Success, None, 2)], 50)];
+    assert_eq!((jobs::last_drill(&jobs, Some(id(1)), Some("cloud")), jobs::last_drill(&jobs, Some(id(1)), None)), (None, Some(at(11))));
 }
 
 /// A hub of which everything is known.
@@ -216,7 +245,8 @@ fn known() -> Status {
     let ran = entry(0, Outcome::Success, |report| report.repositories[0].disk = Some(Disk { free: 1, size: 2 }));
     let mut backup = job(vec![ran], 2);
     backup.copies = Some(Copies::default());
-    let mirror = MirrorUpkeep { name: "friend".into(), media: None, offsite: true, last_success: Some(at(1)), error: None };
+    let mirror =
+        MirrorUpkeep { name: "friend".into(), media: None, offsite: true, last_success: Some(at(1)), error: None, last_drill: Some(at(1)) };
     let repository = RepositoryStatus {
         name: "nas".into(),
         id: Some(id(1)),

@@ -63,6 +63,9 @@ pub struct DrillTest {
 /// What a drill found. Sizes in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DrillFigures {
+    /// Which of the hub's mirrors the repository is, as the hub calls it; absent if it is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<String>,
     /// The snapshot that was restored; absent if none was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<SnapshotId>,
@@ -134,6 +137,7 @@ impl DrillFigures {
         if self.tests.len() > TESTS {
             return wrong(format!("it has {} tests, and may have {TESTS}", self.tests.len()));
         }
+        self.mirror.iter().try_for_each(|mirror| check_name("mirror", mirror))?;
         self.tests.iter().try_for_each(|test| check_name("test", &test.name))?;
         check_lengths("test's text", self.tests.iter().map(|test| &test.text), LONGEST_TEXT)
     }
@@ -148,6 +152,7 @@ impl DrillFigures {
             }
         }
         self.tests.truncate(TESTS);
+        self.mirror.iter_mut().for_each(cut_name);
         for test in &mut self.tests {
             cut_name(&mut test.name);
             cut(&mut test.text, LONGEST_TEXT);
@@ -189,9 +194,13 @@ mod tests {
         };
         let (told, why) = took(4, 10_276_044);
         assert!(!told && why.as_ref().is_some_and(|why| why.contains("4 B of 9.8 MiB")), "{why:?}");
-        for (bytes, all, is_told) in
-            [(102_760, 10_276_044, false), (102_761, 10_276_044, true), (64 << 20, 1 << 50, true), ((64 << 20) - 1, 1 << 50, false), (5, 5, true)]
-        {
+        for (bytes, all, is_told) in [
+            (102_760, 10_276_044, false),
+            (102_761, 10_276_044, true),
+            (64 << 20, 1 << 50, true),
+            ((64 << 20) - 1, 1 << 50, false),
+            (5, 5, true),
+        ] {
             assert_eq!((is_told, took(bytes, all).1.is_none()), (took(bytes, all).0, is_told), "{bytes} of {all}");
         }
         assert_eq!(DrillFigures::default().no_recovery_time(), None, "nothing was measured");
@@ -208,7 +217,7 @@ mod tests {
 
     #[test]
     fn of_too_many_tests_those_that_failed_stay() {
-        let mut figures = DrillFigures::default();
+        let mut figures = DrillFigures { mirror: Some("cloud\n".repeat(20)), ..DrillFigures::default() };
         for number in 0..100 {
             let outcome = if number % 10 == 9 { TestOutcome::Failed } else { TestOutcome::Passed };
             figures.test(format!("test {number}\n{}", "x".repeat(100)), outcome, "y".repeat(5000));
@@ -216,6 +225,8 @@ mod tests {
         assert!(figures.check().is_err());
         figures.bound();
         figures.check().unwrap();
+        assert!(figures.mirror.as_ref().is_some_and(|name| name.starts_with("cloudcloud")));
+        assert!(DrillFigures { mirror: Some("a\nb".into()), ..DrillFigures::default() }.check().is_err());
         let failed = figures.tests.iter().filter(|test| test.outcome == TestOutcome::Failed).count();
         assert_eq!((figures.tests.len(), failed, figures.tests_failed, figures.tests_passed), (TESTS, 10, 10, 90));
     }
