@@ -24,6 +24,7 @@ use super::survey::{Survey, wanted};
 use super::{DrillError, Run, note};
 use crate::config::DrillServer;
 use crate::job::{DatabaseKind, DatabaseRestore, JobError, RowCheck};
+use crate::model::human;
 use crate::model::report::{DrillFigures, TestOutcome};
 use crate::source::confined::{Confined, Leash};
 
@@ -132,7 +133,16 @@ impl Run<'_> {
                 note(figures, &name, Ok(format!("its dump loads, in {}", super::seconds(took))));
                 match rows {
                     RowCheck::Equal { tables, rows } => {
-                        note(figures, format!("{name}: rows"), Ok(format!("{tables} tables hold the {rows} rows that were counted")));
+                        note(
+                            figures,
+                            format!("{name}: rows"),
+                            Ok(format!(
+                                "{} {} the {} counted",
+                                human::count(tables as u64, "table"),
+                                if tables == 1 { "holds" } else { "hold" },
+                                if rows == 1 { "row that was".to_owned() } else { format!("{rows} rows that were") },
+                            )),
+                        );
                     }
                     RowCheck::Unknown(why) => {
                         figures.test(format!("{name}: rows"), TestOutcome::Inconclusive, format!("not compared: {why}"));
