@@ -146,7 +146,19 @@ impl Scene {
             "host": "vault", "stateDir": self.path("state-vault"), "repositories": { "quince": read("quince"), "rowan": read("rowan") },
             "drills": { "quince": drill("quince"), "shop": of_databases },
         });
-        for (name, config) in [("hub", hub), ("quince", quince), ("rowan", rowan), ("vault", vault)] {
+        // What lies at the friend's is tried there.
+        let of_friend = |host: &str| {
+            let mut tried = drill(host);
+            (tried["mirror"], tried["scratch"]) = (json!("friend"), json!(self.path("scratch-friend")));
+            tried
+        };
+        let there = |host: &str| json!({ "url": self.path(&format!("friend/{host}")) });
+        let friend = json!({
+            "host": "vault", "stateDir": self.path("state-friend"), "repositories": { "quince": there("quince"), "rowan": there("rowan") },
+            "reportTo": { "url": format!("{base}/quince"), "token": self.path("vault-quince.token") },
+            "drills": { "friend-quince": of_friend("quince"), "friend-rowan": of_friend("rowan") },
+        });
+        for (name, config) in [("hub", hub), ("quince", quince), ("rowan", rowan), ("vault", vault), ("friend", friend)] {
             self.bench.write(&format!("{name}.json"), config.to_string().as_bytes());
         }
     }
@@ -286,6 +298,9 @@ fn whatever_becomes_wrong_in_a_cluster_is_noticed_by_what_is_there_for_it_and_no
         drill(When::HoursAgo, name, 0);
     }
     maintain(When::HoursAgo, 0);
+    for name in ["friend-quince", "friend-rowan"] {
+        scene.ends(When::HoursAgo, &["drill", name, "--config", "friend.json"], 0);
+    }
     drop(hub);
     // Since then quince is silent. Of rowan one job fails, photos have gone, and the index of a table needs what a restore does not have.
     let _hub = scene.hub(When::Now);
