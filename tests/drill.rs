@@ -316,7 +316,7 @@ fn any_entry_of_the_repositories_can_be_tried_also_a_mirror() {
         "host": "here",
         "repositories": { "main": { "url": bench.path("repo") }, "cloud": { "url": bench.path("cloud") } },
         "mirrors": { "cloud": { "from": "main", "to": "cloud" } },
-        "drills": { "weekly": { "repository": "cloud", "key": bench.path("hearth-restore.key"), "scratch": bench.path("scratch") } },
+        "drills": { "weekly": { "repository": "cloud", "mirror": "friend", "key": bench.path("hearth-restore.key"), "scratch": bench.path("scratch") } },
     });
     bench.write("config.json", config.to_string().as_bytes());
     bench.ok(&["mirror", "cloud", "--config", "config.json"]);
@@ -324,4 +324,13 @@ fn any_entry_of_the_repositories_can_be_tried_also_a_mirror() {
     let document = bench.json(&DRILL);
     assert_eq!((&document["repository"], &document["files"]), (&json!("cloud"), &json!(4)));
     assert_eq!(reports(&bench)[0]["repositories"][0]["name"], "cloud");
+    assert_eq!(reports(&bench)[0]["drill"]["mirror"], "friend", "the hub's name of it");
+    let status = bench.json(&["status", "--config", "config.json"]);
+    let known = |rank: usize| ["name", "last_drill", "recovery_seconds"].map(|key| !status["repositories"][rank][key].is_null());
+    assert_eq!((&status["repositories"][0]["name"], known(0)), (&json!("cloud"), [true, true, true]), "{status:#}");
+    assert_eq!(
+        (&status["repositories"][1]["name"], known(1)),
+        (&json!("main"), [true, false, false]),
+        "it has the same id and was not tried"
+    );
 }

@@ -26,8 +26,8 @@ use crate::notify::Subject;
 use crate::source::mapping::Mapping;
 use crate::store::{Folder, open};
 
-/// Bytes of what a test says that its report's error repeats.
-const SAID: usize = 400;
+/// Bytes of what a test says that its report's error repeats: a line of a message has room for it, and for what stands around it.
+const SAID: usize = 140;
 
 /// Try a restore as this host's configuration says, and test what came of it
 ///
