@@ -198,6 +198,119 @@ fn a_run_that_fills_the_disk_of_its_repository_fails_with_a_report_metrics_and_a
 }
 
 #[test]
+fn a_run_that_ends_on_a_full_state_disk_is_not_taken_for_a_killed_one() {
+    let bench = bench(|_| {});
+    let Some(small) = Small::mount(bench.path("state"), "2m") else { return };
+    let fill = format!("cat /dev/zero > {}/junk; true", small.0.display());
+    let mut config: Value = serde_json::from_slice(&fs::read(bench.path("config.json")).unwrap()).unwrap();
+    config["jobs"]["state"]["hooks"]["afterSuccess"] = json!([{ "command": ["sh", "-c", fill] }]);
+    bench.write("config.json", config.to_string().as_bytes());
+    let invocation = "cd".repeat(16);
+    expect(bench.command(&RUN).env("INVOCATION_ID", &invocation).output().unwrap(), 0, "run");
+    let report = reports(&bench, "backup-state").remove(0);
+    assert_eq!(
+        (&report["outcome"], &report["repositories"][0]["outcome"]),
+        (&json!("success"), &json!("success")),
+        "there was room for it"
+    );
+    let mut settle = bench.command(&["settle", "state", "--config", "config.json"]);
+    settle.env("SERVICE_RESULT", "success").env("EXIT_STATUS", "0").env("INVOCATION_ID", &invocation);
+    expect(settle.output().unwrap(), 0, "settle");
+    assert_eq!(bench.json_ends(&["status", "--config", "config.json"], 0)["jobs"][0]["state"], "ok");
+}
+
+#[test]
+fn of_a_run_that_ended_well_and_could_not_say_so_systemds_word_is_taken() {
+    let bench = bench_that_hangs();
+    for (result, status, outcome) in [("success", "0", "warnings"), ("exit-code", "1", "failure"), ("success", "143", "stopped")] {
+        Hanging::start(&bench).end(Signal::SIGKILL);
+        let mut settle = bench.command(&["settle", "state", "--config", "config.json"]);
+        settle.env("SERVICE_RESULT", result).env("EXIT_STATUS", status).env("INVOCATION_ID", "0123456789abcdef0123456789abcdef");
+        expect(settle.output().unwrap(), 0, "settle");
+        let report = reports(&bench, "backup-state").remove(0);
+        assert_eq!((&report["outcome"], &report["repositories"][0]["outcome"]), (&json!(outcome), &json!(outcome)));
+        assert!(report["error"].as_str().unwrap().contains("its last report could not be written"), "{report}");
+    }
+}
+
+#[test]
+fn a_run_that_finds_another_one_under_way_changes_nothing_of_how_that_fares() {
+    let bench = bench_that_hangs();
+    let mut config: Value = serde_json::from_slice(&fs::read(bench.path("config.json")).unwrap()).unwrap();
+    config["monitoring"] = json!({ "textfile": bench.path("hearth.prom") });
+    config["notify"] = json!({ "on": ["success", "failure", "recovery"], "command": ["sh", "-c", format!("echo $HEARTH_TITLE >> {}", bench.path("heard").display())] });
+    bench.write("config.json", config.to_string().as_bytes());
+    let (here, gate) = (bench.path("here"), bench.path("gate"));
+    let _ = (mkfifo(&here, Mode::S_IRWXU), mkfifo(&gate, Mode::S_IRWXU));
+    let mut first = bench.command(&[&RUN[..], &["--notify"]].concat()).stderr(Stdio::null()).spawn().unwrap();
+    File::open(&here).unwrap().read_to_string(&mut String::new()).unwrap();
+    let error = bench.fails(&RUN, 1);
+    assert!(error.contains("is being run by process"), "{error}");
+    let state = |code| bench.json_ends(&["status", "--config", "config.json"], code)["jobs"][0].clone();
+    assert_eq!((&state(0)["state"], &state(0)["failures"]), (&json!("running"), &json!(0)));
+    fs::write(&gate, b"on").unwrap();
+    assert!(first.wait().unwrap().success());
+    assert_eq!((&state(0)["state"], &state(0)["failures"]), (&json!("ok"), &json!(0)));
+    assert!(
+        fs::read_to_string(bench.path("hearth.prom")).unwrap().contains("hearth_backup_last_run_success{host=\"rex\",job=\"state\"} 1")
+    );
+    assert_eq!(fs::read_to_string(bench.path("heard")).unwrap(), "rex: backup state succeeded\n");
+    assert_eq!(reports(&bench, "backup-state").iter().filter(|report| report["refused"] == json!(true)).count(), 1);
+}
+
+#[test]
+fn of_a_run_that_was_killed_people_are_told_by_whoever_comes_next() {
+    let bench = bench_that_hangs();
+    let mut config: Value = serde_json::from_slice(&fs::read(bench.path("config.json")).unwrap()).unwrap();
+    config["notify"] =
+        json!({ "command": ["sh", "-c", format!("echo $HEARTH_RESULT: $HEARTH_TITLE >> {}", bench.path("heard").display())] });
+    bench.write("config.json", config.to_string().as_bytes());
+    let heard = || fs::read_to_string(bench.path("heard")).unwrap_or_default();
+    Hanging::start(&bench).end(Signal::SIGKILL);
+    bench.ok(&["settle", "state", "--notify", "--config", "config.json"]);
+    assert_eq!(heard(), "killed: rex: backup state failed\n");
+    Hanging::start(&bench).end(Signal::SIGKILL);
+    unhang(&bench);
+    bench.ok(&[&RUN[..], &["--notify"]].concat());
+    let line = "killed: rex: backup state failed\n";
+    assert_eq!(heard(), format!("{line}{line}success: rex: backup state works again\n"), "and then what became of the next one");
+    bench.ok(&["settle", "state", "--notify", "--config", "config.json"]);
+    assert_eq!(heard().lines().count(), 3, "nobody hears twice");
+}
+
+#[test]
+fn damage_that_a_check_finds_is_a_failure_wherever_somebody_looks() {
+    let bench = bench(|_| {});
+    let mut config: Value = serde_json::from_slice(&fs::read(bench.path("config.json")).unwrap()).unwrap();
+    config["repositories"]["main"]["check"] = json!({ "readPacks": 100 });
+    config["monitoring"] = json!({ "textfile": bench.path("hearth.prom") });
+    config["notify"] =
+        json!({ "command": ["sh", "-c", format!("(echo $HEARTH_EVENT: $HEARTH_TITLE; cat) > {}", bench.path("heard").display())] });
+    bench.write("config.json", config.to_string().as_bytes());
+    bench.ok(&RUN);
+    let packs = fs::read_dir(bench.path("repo/packs")).unwrap().flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap());
+    let pack = packs.map(|pack| pack.unwrap().path()).next().unwrap();
+    let mut bytes = fs::read(&pack).unwrap();
+    let middle = bytes.len() / 3;
+    bytes[middle] ^= 1;
+    fs::set_permissions(&pack, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&pack, bytes).unwrap();
+    bench.ends(&["maintain", "main", "--only", "check", "--notify", "--config", "config.json"], 3);
+    let status = bench.json_ends(&["status", "--config", "config.json"], 1);
+    let check = status["jobs"].as_array().unwrap().iter().find(|job| job["kind"] == "check").unwrap().clone();
+    assert_eq!((&check["state"], &check["failures"]), (&json!("failing"), &json!(1)), "{check:#}");
+    let warnings: Vec<&str> = status["warnings"].as_array().unwrap().iter().map(|warning| warning["text"].as_str().unwrap()).collect();
+    assert!(warnings.iter().any(|text| text.starts_with("check: the last run found damage: 1 thing is damaged")), "{warnings:?}");
+    let metrics = fs::read_to_string(bench.path("hearth.prom")).unwrap();
+    assert!(metrics.contains("hearth_backup_task_last_run_success{host=\"rex\",kind=\"check\",name=\"main\"} 0"), "{metrics}");
+    let heard = fs::read_to_string(bench.path("heard")).unwrap();
+    assert!(
+        heard.starts_with("failure: rex: keeping house in main found damage\n") && heard.contains("Why: 1 thing is damaged"),
+        "{heard}"
+    );
+}
+
+#[test]
 fn a_state_that_cannot_be_written_costs_the_report_and_not_the_backup() {
     let bench = bench(|_| {});
     fs::create_dir_all(bench.path("state")).unwrap();

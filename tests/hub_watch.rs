@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod cli_common;
+#[path = "servers/small_disk.rs"]
+mod small_disk;
 
 use std::fs;
 
@@ -32,6 +34,8 @@ impl Watched {
         });
         change(&mut config);
         bench.write("hub.json", config.to_string().as_bytes());
+        // As `hub serve` makes it.
+        fs::create_dir_all(bench.path("data/repositories")).unwrap();
         Self { bench }
     }
 
@@ -226,22 +230,31 @@ fn a_drill_of_the_hubs_copy_says_nothing_of_a_mirror_and_one_of_a_mirror_nothing
     let made = bench.json(&["init", "--repo", &repository, "--writer-key", "w", "--restore-key", "r"]);
     bench.ok(&["backup", "--repo", &repository, "--key", "w", "--job", "state", "source"]);
     bench.ok(&["hub", "maintain", "--config", "hub.json"]);
-    let own = "repository q: a restore of it was last tried never, and shall be within 5w";
-    let mirror = "mirror cloud of repository q: a restore of it was last tried never";
-    let heard = hub.looks();
-    assert!(heard.contains(own) && heard.contains(mirror), "{heard}");
+    assert_eq!(hub.looks(), "", "there was no time yet to try anything");
     let id = RepositoryId::from_bech32(made["repository"].as_str().unwrap()).unwrap();
-    let drill = |number: u8, figures: Value| {
+    let drill = |number: u8, days: i64, figures: Value| {
         hub.reports(number, 24 * 60, |report| {
             (report["kind"], report["job"]) = (json!("drill"), json!(format!("weekly-{number}")));
             (report["repositories"][0]["id"], report["drill"]) = (json!(id), figures);
+            let ago = |hours: i64| json!((Timestamp::now() - SignedDuration::from_hours(24 * days + hours)).to_string());
+            (report["started"], report["ended"]) = (ago(2), ago(1));
         });
     };
-    drill(1, json!({}));
+    drill(1, 40, json!({}));
     let heard = hub.looks();
-    assert!(heard.contains("over: repository q: ") && !heard.contains("mirror cloud"), "{heard}");
-    drill(2, json!({ "mirror": "cloud" }));
-    assert!(hub.looks().contains("over: mirror cloud of repository q: "));
+    assert!(heard.contains(": repository q: a restore of it was last tried 40 days ago, and shall be within 5w"), "{heard}");
+    assert!(!heard.contains("cloud"), "{heard}");
+    drill(2, 50, json!({ "mirror": "cloud" }));
+    let heard = hub.looks();
+    assert!(
+        heard.contains(": mirror cloud of repository q: a restore of it was last tried 50 days ago, and shall be within 5w"),
+        "{heard}"
+    );
+    drill(3, 0, json!({ "mirror": "cloud" }));
+    let heard = hub.looks();
+    assert!(heard.contains("over: mirror cloud of repository q: ") && !heard.contains("over: repository q: "), "{heard}");
+    drill(4, 0, json!({}));
+    assert!(hub.looks().contains("over: repository q: "));
     let look = bench.json(&["hub", "watch", "--config", "hub.json", "--dry-run"]);
     assert_eq!(look["began"], json!([]));
 }
@@ -253,6 +266,82 @@ fn who_looks_without_being_able_to_tell_anybody_takes_nothing_from_others() {
     let (_, error) = hub.bench.ends(&["hub", "watch", "--data", "data"], 0);
     assert!(error.contains("nobody is told"), "{error}");
     assert!(hub.looks().starts_with("failure: "), "the timer's look still tells");
+}
+
+#[test]
+fn a_disk_that_is_not_mounted_is_no_hub_on_which_all_is_well() {
+    let hub = Watched::new(|_| {});
+    hub.bench.ok(&["hub", "token", "add", "nas", "--role", "writer", "--data", "data", "--output", "nas.token"]);
+    assert_eq!(hub.looks(), "");
+    fs::rename(hub.bench.path("data/repositories/nas"), hub.bench.path("elsewhere")).unwrap();
+    let heard = hub.looks();
+    assert!(heard.starts_with("failure: ursula: repository nas: it cannot be read: its directory is gone"), "{heard}");
+    fs::rename(hub.bench.path("elsewhere"), hub.bench.path("data/repositories/nas")).unwrap();
+    assert!(hub.looks().starts_with("recovery: "));
+    fs::rename(hub.bench.path("data"), hub.bench.path("unmounted")).unwrap();
+    for command in [&["hub", "watch"], &["hub", "maintain"]] {
+        let error = hub.bench.fails(&[&command[..], &["--config", "hub.json"]].concat(), 1);
+        assert!(error.contains("is its disk mounted?") && !hub.bench.path("data").exists(), "{error}");
+    }
+}
+
+#[test]
+fn that_nobody_watches_is_told_once_and_so_is_that_somebody_does_again() {
+    let hub = Watched::new(|_| {});
+    hub.reports(1, 20, |_| {});
+    hub.looks();
+    let memory = hub.bench.path("data/own/watch.json");
+    let good = fs::read(&memory).unwrap();
+    fs::write(&memory, b"{").unwrap();
+    let heard = hub.ends(1);
+    assert!(heard.starts_with("failure: ursula: the hub is not watched\n") && heard.contains("watch.json cannot be used"), "{heard}");
+    assert_eq!(hub.ends(1), "", "once a day");
+    fs::write(&memory, good).unwrap();
+    assert!(hub.looks().starts_with("recovery: ursula: the hub is watched again\n"));
+    assert_eq!(hub.looks(), "");
+}
+
+#[test]
+fn what_one_host_makes_up_crowds_out_nobody_else() {
+    let hub = Watched::new(|_| {});
+    for number in 1..60 {
+        hub.reports(number, 20, |report| report["job"] = json!(format!("made-up-{number}")));
+    }
+    let folder = hub.bench.path("data/reports");
+    fs::rename(folder.join("q"), folder.join("a-evil")).unwrap();
+    hub.reports(60, 20, |_| {});
+    let heard = hub.looks();
+    assert!(heard.contains("job state of q: no run was reported"), "{heard}");
+    assert!(heard.contains("a-evil: and 39 more problems"), "{heard}");
+    assert_eq!(hub.looks(), "", "as many as are told of at once");
+}
+
+#[test]
+fn what_is_too_much_for_one_message_is_told_by_the_next_look() {
+    let hub = Watched::new(|_| {});
+    for number in 1..=35 {
+        hub.reports(number, 20, |_| {});
+        fs::rename(hub.bench.path("data/reports/q"), hub.bench.path(&format!("data/reports/h{number}"))).unwrap();
+    }
+    let count = |heard: &str| heard.lines().filter(|line| line.contains(": no run was reported")).count();
+    let heard = hub.looks();
+    assert!(count(&heard) == 30 && heard.contains("and 5 more, of which the next look tells"), "{heard}");
+    assert_eq!(count(&hub.looks()), 5);
+    assert_eq!(hub.looks(), "");
+}
+
+#[test]
+fn people_are_told_once_also_when_the_disk_is_full() {
+    let hub = Watched::new(|_| {});
+    let Some(_small) = small_disk::Small::mount(hub.bench.path("data"), "1m") else { return };
+    fs::create_dir(hub.bench.path("data/repositories")).unwrap();
+    hub.reports(1, 20, |_| {});
+    assert!(hub.looks().starts_with("failure: "));
+    hub.reports(2, 20, |report| report["job"] = json!("other"));
+    let mut junk = fs::File::create(hub.bench.path("data/junk")).unwrap();
+    while std::io::Write::write_all(&mut junk, &[0; 1024]).is_ok() {}
+    assert!(hub.looks().contains("job other of q"));
+    assert_eq!(hub.looks(), "");
 }
 
 #[test]

@@ -16,6 +16,8 @@ use super::logging;
 use super::process;
 use super::progress::Progress;
 use crate::config::{Config, Credentials};
+use crate::drill::DrillError;
+use crate::job::JobError;
 use crate::model::report::{Kind, Outcome};
 use crate::report::{Ending, Reporter, Witness, Work};
 
@@ -102,6 +104,7 @@ pub fn reported(
     running.end(Ending {
         outcome,
         exit_status: exit.code(),
+        refused: ended.as_ref().is_ok_and(|result| result.as_ref().err().is_some_and(is_refused)),
         error,
         work: told.work,
         warning_count: told.warning_count,
@@ -110,6 +113,13 @@ pub fn reported(
         log: logging::tail(),
     });
     ended.unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+/// Whether another run of the same was under way.
+fn is_refused(error: &anyhow::Error) -> bool {
+    error.chain().any(|error| {
+        matches!(error.downcast_ref(), Some(JobError::Running { .. })) || matches!(error.downcast_ref(), Some(DrillError::Running { .. }))
+    })
 }
 
 #[cfg(test)]

@@ -8,17 +8,18 @@
 //! Whatever comes of telling, the run's exit status stays.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-
-use jiff::Timestamp;
 
 use super::commands::backup::host_name;
 use super::context::Context;
 use super::exit::{Exit, UsageError};
 use super::progress::Progress;
 use crate::config::{Config, Credentials, Notify, Occasion};
+use crate::model::report::Report;
 use crate::notify::{Ending, Journal, Outcome, Run, Search, Subject, Telling, Tries};
+use crate::report::{Reporter, Verdict, close};
 
 /// Who is told of something, and as whom.
 #[derive(Clone)]
@@ -54,6 +55,15 @@ impl Audience {
         Ok(Self { host, subject, notify, credentials })
     }
 
+    /// Tells of runs that ended without a word.
+    pub fn tell_of(&self, killed: Vec<Report>, state: &Path, monitor: &Progress) {
+        // The newest was closed first.
+        for report in killed.into_iter().rev() {
+            let run = Run::of_report(&self.subject, report, state);
+            self.with(monitor, |telling| telling.end(&run, state));
+        }
+    }
+
     /// Does something with it.
     pub fn with<T>(&self, monitor: &Progress, tell: impl FnOnce(&Telling<'_>) -> T) -> T {
         let Self { host, subject, notify, credentials } = self;
@@ -61,7 +71,7 @@ impl Audience {
     }
 }
 
-/// Runs something and tells of it, if `started` says that that is wanted: from then on there may be a report of it.
+/// Runs something and tells of it, if a reporter says that that is wanted; first of an earlier run of it that was killed.
 ///
 /// # Errors
 /// Those of the run.
@@ -69,17 +79,20 @@ pub fn telling(
     context: &Context,
     config: &Config,
     subject: Subject,
-    started: Option<Timestamp>,
+    reporter: Option<&Reporter<'_>>,
     run: impl FnOnce() -> anyhow::Result<Exit>,
 ) -> anyhow::Result<Exit> {
-    let Some(started) = started else { return run() };
+    let Some(reporter) = reporter else { return run() };
+    let started = reporter.started;
     let audience = Audience::of(context, config, subject)?;
     let state = context.state_base_of(config)?;
     // With a course of its own: what becomes of telling is not part of the run.
     let monitor = || Progress::start(&context.console, &context.interrupt, &Arc::default(), false);
+    let killed = close(reporter, &Verdict::default());
     let beginning = {
-        let (audience, monitor) = (audience.clone(), monitor());
+        let (audience, monitor, state) = (audience.clone(), monitor(), state.clone());
         thread::spawn(move || {
+            audience.tell_of(killed, &state, &monitor);
             audience.with(&monitor, |telling| if telling.anybody_for(Occasion::Start) { telling.start(None) } else { Vec::new() })
         })
     };

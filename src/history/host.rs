@@ -5,8 +5,9 @@
 //!   STATE/reports/KIND-NAME/ID.lock           held by the run; of a report that says `running` and whose lock is free the process is dead
 //! ```
 
+use std::cmp::Reverse;
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -23,6 +24,8 @@ use crate::store::durable;
 const MOST: usize = 400;
 /// How long they do unless the configuration says otherwise, in days.
 const DAYS: u32 = 400;
+/// Bytes that a run that is under way keeps for its last word.
+const ROOM: usize = 64 << 10;
 /// How far ahead of the clock a report may be and still count as new. Others are of a time when the clock was wrong.
 const AHEAD: SignedDuration = SignedDuration::from_hours(24);
 
@@ -37,7 +40,18 @@ pub struct Reports {
 #[derive(Debug)]
 pub struct Hold {
     path: PathBuf,
-    _file: File,
+    file: File,
+}
+
+impl Hold {
+    /// Gives back the room that is kept for the last word of the run, on a disk that is full.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn give_room(&self) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.sync_all()
+    }
 }
 
 /// A report that says `running`, of a run that is not.
@@ -78,9 +92,11 @@ impl Reports {
         let folder = self.slot(report.kind, &report.job);
         fs::create_dir_all(&folder)?;
         let path = lock_of(&folder, &report.id);
-        let file = File::create(&path)?;
+        let mut file = File::create(&path)?;
         file.lock()?;
-        Ok(Hold { path, _file: file })
+        // Best effort: the less there is, the less it matters that there was none.
+        let _ = file.write_all(&vec![0; ROOM]);
+        Ok(Hold { path, file })
     }
 
     /// Reports of one name that say `running` while no process does; newest first.
@@ -137,11 +153,12 @@ impl Reports {
         for folder in slots.iter().filter(|path| path.is_dir()) {
             let files = names(folder)?;
             let entries = files.iter().rev().filter_map(|file| read(&folder.join(file)));
-            let runs = enough(entries.map(|report| {
+            let mut runs = enough(entries.map(|report| {
                 let report =
                     if report.outcome == Outcome::Running && !is_held(&lock_of(folder, &report.id)) { killed(report) } else { report };
                 Arc::new(Entry::new(report.ended.unwrap_or(report.started).min(now), String::new(), report))
             }));
+            runs.sort_by_key(|entry| Reverse(order(entry, now)));
             if let Some(newest) = runs.first() {
                 found.push(History { host: newest.report.host.clone(), runs });
             }
@@ -174,6 +191,16 @@ fn killed(mut report: Report) -> Report {
     report.outcome = Outcome::Killed;
     report.ended = Some(report.started);
     report
+}
+
+/// Of two at once that which ended last knows best, whenever it began; at a hub reports lie in that order. What is of the future is none of today.
+fn order(entry: &Entry, now: Timestamp) -> Timestamp {
+    let is_of_today = entry.report.started <= now.saturating_add(AHEAD).unwrap_or(Timestamp::MAX);
+    match entry.report.outcome {
+        _ if !is_of_today => Timestamp::MIN,
+        Outcome::Running => Timestamp::MAX,
+        _ => entry.received,
+    }
 }
 
 fn lock_of(folder: &Path, id: &str) -> PathBuf {

@@ -11,6 +11,13 @@ use crate::model::report::{DrillFigures, INTEGRITY_FAILURES, Kind, Outcome, Repo
 /// The shortest and the longest time that a run may be overdue before it is late; between them it is a quarter of the time between two runs.
 const GRACE: (SignedDuration, SignedDuration) = (SignedDuration::from_mins(15), SignedDuration::from_hours(24));
 
+/// How many times longer than the last run one may take...
+const LONGER: i32 = 4;
+/// ...and how long any may.
+const SHORT: SignedDuration = SignedDuration::from_hours(1);
+/// How long a run may take of which nobody knows when the next one is due.
+const LONGEST: SignedDuration = SignedDuration::from_hours(7 * 24);
+
 /// How a job fares at a moment.
 pub fn of(history: &History, now: Timestamp) -> Option<JobStatus> {
     let newest = history.runs.first()?;
@@ -20,7 +27,10 @@ pub fn of(history: &History, now: Timestamp) -> Option<JobStatus> {
     // A run that is under way says nothing yet of how the job fares.
     let last = history.runs.iter().find(|entry| entry.report.outcome != Outcome::Running).unwrap_or(newest);
     let report = &last.report;
-    let overdue_at = due(report);
+    let overdue_at = match running_since {
+        Some(since) => Some(due_while_running(report, since)),
+        None => due(report),
+    };
     let late_since = overdue_at.filter(|due| *due < now);
     let count = |name: &str| report.counts.get(name).copied().unwrap_or(0);
     let state = match running_since {
@@ -42,12 +52,13 @@ pub fn of(history: &History, now: Timestamp) -> Option<JobStatus> {
         next_by: report.next_by,
         overdue_at,
         late_since,
+        awaited_since: None,
         sqlite_copies: count(SQLITE_COPIES),
         integrity_failures: count(INTEGRITY_FAILURES),
         clock_ahead: clock_ahead(last),
         failures: in_a_row(&history.runs, |report| !was_done(report)),
         warnings: in_a_row(&history.runs, |report| was_done(report) && report.outcome == Outcome::Warnings),
-        repositories: report.repositories.iter().map(|there| repository(there, &history.runs)).collect(),
+        repositories: concerned(&history.runs, last).iter().map(|there| repository(there, &history.runs)).collect(),
         drill: drill_of(&history.runs),
         copies: None,
         trend: history.runs.iter().take(RUNS).rev().map(|entry| point(entry)).collect(),
@@ -71,6 +82,7 @@ pub fn never(host: String, repository: String) -> JobStatus {
         next_by: None,
         overdue_at: None,
         late_since: None,
+        awaited_since: None,
         sqlite_copies: 0,
         integrity_failures: 0,
         clock_ahead: None,
@@ -119,6 +131,7 @@ fn state(report: &Report, late: bool) -> State {
         Outcome::Running => State::Running,
         Outcome::Failure | Outcome::Stopped | Outcome::Killed => State::Failing,
         Outcome::Success | Outcome::Warnings if somewhere(&[Outcome::Failure, Outcome::Killed]) => State::Failing,
+        Outcome::Success | Outcome::Warnings if report.problems() > 0 => State::Failing,
         Outcome::Warnings => State::Warnings,
         Outcome::Success => State::Ok,
     }
@@ -127,10 +140,38 @@ fn state(report: &Report, late: bool) -> State {
 /// Until when the next run should have been reported: when it is due, as long as the last one took, and a grace.
 fn due(report: &Report) -> Option<Timestamp> {
     let next = report.next?;
-    let between = next.duration_since(report.started);
-    let grace = (between / 4).clamp(GRACE.0, GRACE.1);
-    let takes = SignedDuration::try_from(report.duration().unwrap_or(Duration::ZERO)).unwrap_or(SignedDuration::MAX);
-    Some(next.saturating_add(grace).unwrap_or(Timestamp::MAX).saturating_add(takes).unwrap_or(Timestamp::MAX))
+    Some(later(later(next, grace(report, next)), takes(report)))
+}
+
+/// Until when a run that is under way should have ended: it may take longer than the last one, but not for ever.
+fn due_while_running(last: &Report, since: Timestamp) -> Timestamp {
+    let Some(next) = last.next else { return later(since, LONGEST) };
+    let ends = later(later(since, takes(last).saturating_mul(LONGER).max(SHORT)), grace(last, next));
+    due(last).map_or(ends, |due| due.max(ends))
+}
+
+fn grace(report: &Report, next: Timestamp) -> SignedDuration {
+    (next.duration_since(report.started) / 4).clamp(GRACE.0, GRACE.1)
+}
+
+fn takes(report: &Report) -> SignedDuration {
+    SignedDuration::try_from(report.duration().unwrap_or(Duration::ZERO)).unwrap_or(SignedDuration::MAX)
+}
+
+fn later(time: Timestamp, by: SignedDuration) -> Timestamp {
+    time.saturating_add(by).unwrap_or(Timestamp::MAX)
+}
+
+/// The repositories that the last run was about. One that came to nothing early, or was killed, may not say: then it was those of the one before.
+fn concerned(runs: &[std::sync::Arc<Entry>], last: &Entry) -> Vec<RepositoryRun> {
+    let Some(named) = runs.iter().find(|entry| entry.report.outcome != Outcome::Running && !entry.report.repositories.is_empty()) else {
+        return last.report.repositories.clone();
+    };
+    let mut there = named.report.repositories.clone();
+    if named.report.id != last.report.id && last.report.outcome != Outcome::Running {
+        there.iter_mut().for_each(|run| (run.outcome, run.error) = (last.report.outcome, last.report.error.clone()));
+    }
+    there
 }
 
 /// When a run ended: by the host's clock, but not after the hub heard of it.
@@ -159,6 +200,8 @@ fn run(entry: &Entry) -> Run {
         error: report.error.clone(),
         seconds: report.duration().map(|duration| duration.as_secs()),
         warnings: report.warning_count,
+        first_warning: report.warnings.first().cloned(),
+        problems: report.problems(),
         files: most(report, |run| run.files),
         bytes: most(report, |run| run.bytes),
         bytes_read: most(report, |run| run.bytes_read),

@@ -132,8 +132,8 @@ fn tasks(jobs: &[JobStatus], page: &mut Page) {
         ("task_last_run_timestamp_seconds", "When its last run ended, or began if it still runs.", |job| {
             job.last_run.as_ref().map(|run| run.ended.unwrap_or(run.started).as_second() as f64)
         }),
-        ("task_last_run_success", "Whether the last run of a check, mirror or the like was done.", |job| {
-            job.last_run.as_ref().map(|run| truth(run.outcome.is_success()))
+        ("task_last_run_success", "Whether the last run of a check, mirror or the like was done, and found nothing damaged.", |job| {
+            job.last_run.as_ref().map(|run| truth(run.outcome.is_success() && run.problems == 0))
         }),
         ("task_last_run_duration_seconds", "How long that took.", |job| Some(job.last_run.as_ref()?.seconds? as f64)),
         ("task_late", "Whether it should have been reported and was not.", |job| Some(truth(job.late_since.is_some()))),

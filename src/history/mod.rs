@@ -23,12 +23,14 @@ pub use self::copies::{Copies, CopyPlace, CopyStatus};
 pub use self::page::Page;
 pub use self::status::{JobRepository, JobStatus, Point, Run, State};
 pub use self::warning::{Severity, Warning};
-use crate::model::report::{INTEGRITY_FAILURES, Outcome, Report, SQLITE_COPIES};
+use crate::model::report::{INTEGRITY_FAILURES, Outcome, PROBLEMS, Report, SQLITE_COPIES};
 
 /// Runs of a job that its history has at least, if there are so many.
 pub const RUNS: usize = 30;
+/// Letters of a warning that are kept in memory.
+const WARNING: usize = 200;
 
-/// A report as it is kept in memory: without its log, warnings, phases, most counts and the tests of a drill.
+/// A report as it is kept in memory: without its log, phases, all warnings but the first, most counts and the tests of a drill.
 #[derive(Debug, Clone)]
 pub struct Entry {
     /// When it came; on the host itself when the run ended.
@@ -42,8 +44,10 @@ pub struct Entry {
 impl Entry {
     /// Keeps of a report what histories need.
     pub fn new(received: Timestamp, repository: String, mut report: Report) -> Self {
-        (report.log, report.warnings, report.phases) = (Vec::new(), Vec::new(), Vec::new());
-        report.counts.retain(|name, _| [SQLITE_COPIES, INTEGRITY_FAILURES].contains(&name.as_str()));
+        (report.log, report.phases) = (Vec::new(), Vec::new());
+        report.warnings.truncate(1);
+        report.warnings.iter_mut().for_each(|warning| *warning = warning.chars().take(WARNING).collect());
+        report.counts.retain(|name, _| [SQLITE_COPIES, INTEGRITY_FAILURES, PROBLEMS].contains(&name.as_str()));
         if let Some(drill) = &mut report.drill {
             drill.tests.clear();
         }
@@ -66,9 +70,9 @@ pub fn enough(entries: impl Iterator<Item = Arc<Entry>>) -> Vec<Arc<Entry>> {
     // Repositories whose last success is not found yet.
     let mut sought: Option<Vec<String>> = None;
     let mut done = false;
-    for entry in entries {
+    for entry in entries.filter(|entry| !entry.report.refused) {
         let there = &entry.report.repositories;
-        if entry.report.outcome != Outcome::Running {
+        if entry.report.outcome != Outcome::Running && !there.is_empty() {
             let sought = sought.get_or_insert_with(|| there.iter().map(|run| run.name.clone()).collect());
             sought.retain(|name| !there.iter().any(|run| run.name == *name && run.outcome.is_success()));
         }
@@ -81,8 +85,11 @@ pub fn enough(entries: impl Iterator<Item = Arc<Entry>>) -> Vec<Arc<Entry>> {
     runs
 }
 
-/// Whether a run says of itself that it was done, and was in a repository if it was to save something.
+/// Whether a run says of itself that it was done, was in a repository if it was to save something, and found nothing damaged.
 pub fn was_done(report: &Report) -> bool {
     let somewhere = report.repositories.is_empty() || report.repositories.iter().any(|run| run.outcome.is_success());
-    report.outcome.is_success() && report.outcome != Outcome::Running && somewhere
+    report.outcome.is_success() && somewhere && report.problems() == 0
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

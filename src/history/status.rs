@@ -88,6 +88,9 @@ pub struct JobStatus {
     /// Since when it should have been reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late_since: Option<Timestamp>,
+    /// Of a host that never reported anything: since when it could have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaited_since: Option<Timestamp>,
     /// How many of the last runs in a row failed.
     pub failures: u64,
     /// How many of the last runs in a row were done with warnings.
@@ -135,6 +138,12 @@ pub struct Run {
     pub seconds: Option<u64>,
     /// How many warnings there were.
     pub warnings: u64,
+    /// The first of them, shortened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_warning: Option<String>,
+    /// How much was found that is damaged or missing.
+    #[serde(default)]
+    pub problems: u64,
     /// Files of the source.
     pub files: u64,
     /// Content of the source.

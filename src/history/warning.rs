@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{JobStatus, State};
+use super::{JobStatus, Run, State};
 use crate::model::human;
 use crate::model::report::Kind;
 
@@ -61,6 +61,19 @@ pub fn of_job(job: &JobStatus, now: Timestamp) -> Vec<Warning> {
     found
 }
 
+/// What a run that takes too long is told as.
+pub fn endless(job: &JobStatus) -> String {
+    let begun = job.running_since.map(|since| format!(" since {since:.0}")).unwrap_or_default();
+    format!("a run is under way{begun}, and should have ended by now")
+}
+
+/// How many warnings the last run had, and the first of them.
+fn warned(last: Option<&Run>) -> String {
+    let (count, first) = last.map_or((0, None), |run| (run.warnings, run.first_warning.as_ref()));
+    let first = first.map(|first| format!("{}{first}", if count == 1 { ": " } else { ", the first: " })).unwrap_or_default();
+    format!("the last run had {count} {}{first}", if count == 1 { "warning" } else { "warnings" })
+}
+
 /// What its state says.
 fn of_state(job: &JobStatus, now: Timestamp) -> Option<(Severity, String)> {
     let what = match job.kind {
@@ -73,13 +86,18 @@ fn of_state(job: &JobStatus, now: Timestamp) -> Option<(Severity, String)> {
     let why = || last.and_then(|run| run.error.clone()).map(|why| format!(": {why}")).unwrap_or_default();
     let (severity, text) = match job.state {
         State::Ok | State::Running => return None,
+        State::Late if job.running_since.is_some() => (Severity::Error, format!("{}; {since}", endless(job))),
         State::Late => (Severity::Error, format!("no report since it was due; {since}")),
         State::Failing => {
             let outcome = last.map_or("failure", |run| run.outcome.as_str());
-            let outcome = if matches!(outcome, "success" | "warnings") { "failure in one of its repositories" } else { outcome };
-            (Severity::Error, format!("the last run ended with {outcome}{}; {since}", why()))
+            let text = match last.filter(|run| run.outcome.is_success()) {
+                Some(run) if run.problems > 0 => format!("the last run found damage{}", why()),
+                Some(_) => format!("the last run ended with failure in one of its repositories{}", why()),
+                None => format!("the last run ended with {outcome}{}", why()),
+            };
+            (Severity::Error, format!("{text}; {since}"))
         }
-        State::Warnings => (Severity::Warning, format!("the last run had {} warnings; {since}", last.map_or(0, |run| run.warnings))),
+        State::Warnings => (Severity::Warning, format!("{}; {since}", warned(last))),
         State::Never if job.repository.is_empty() => (Severity::Error, "it never ran".to_owned()),
         State::Never => (Severity::Note, "it has a token and never reported a run".to_owned()),
     };

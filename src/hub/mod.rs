@@ -81,7 +81,15 @@ pub struct Hub {
     checked: bool,
 }
 
+/// What a hub that was there once has in its directory: at least one of these.
+const SIGNS: [&str; 4] = ["repositories", "reports", OWN, "tokens.json"];
+
 impl Hub {
+    /// Whether there is one in a directory. In an empty one there may have been, on a disk that is not mounted now.
+    pub fn is_at(data: &std::path::Path) -> bool {
+        SIGNS.iter().any(|sign| data.join(sign).exists())
+    }
+
     /// A hub as a configuration has it; the repositories of its hosts are made if they are not there.
     ///
     /// # Errors
@@ -105,6 +113,14 @@ impl Hub {
             patience: Patience::default(),
             checked: true,
         })
+    }
+
+    /// Makes what it keeps repositories in, so that whoever looks after it sees that it is there.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn prepare(&self) -> std::io::Result<()> {
+        self.repositories.prepare()
     }
 
     /// What its configuration says of it.

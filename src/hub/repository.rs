@@ -90,6 +90,14 @@ impl Repositories {
         DirectoryStore::create(path).map(|_| ())
     }
 
+    /// Makes the place for all of them, by which it is seen that there is a hub.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn prepare(&self) -> io::Result<()> {
+        owner::make_folder(&self.folder)
+    }
+
     /// Opens one. This reads the disk.
     pub(super) fn get(&self, name: &str) -> Result<Arc<Kept>, Refusal> {
         let unknown = || refusal(Reason::NoRepository, "there is no such repository; the administrator makes it with `hub token add`");

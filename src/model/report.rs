@@ -49,6 +49,10 @@ pub const ANOMALIES: usize = 8;
 pub const SQLITE_COPIES: &str = "sqlite_copies";
 /// The count of those of them that are damaged.
 pub const INTEGRITY_FAILURES: &str = "integrity_failures";
+/// The count of what is damaged or missing in a repository or a mirror.
+pub const PROBLEMS: &str = "problems";
+/// What the names of a hub's own runs begin with.
+pub const HUB: &str = "hub/";
 /// Digits of an id.
 const ID: usize = 32;
 
@@ -276,6 +280,9 @@ pub struct Report {
     /// The program's exit status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_status: Option<u8>,
+    /// Whether it did not even begin, as another run of its name was under way: it says nothing of how things fare.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refused: bool,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -317,7 +324,23 @@ fn wrong<T>(why: impl Into<String>) -> Result<T, ReportError> {
     Err(ReportError(why.into()))
 }
 
+/// Takes out what moves a terminal's cursor, ends a string of other languages, or has letters run the other way.
+fn clean(text: &mut String) {
+    let is_odd = |letter: char| {
+        let turns = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        turns || letter.is_control() && !matches!(letter, '\n' | '\t')
+    };
+    if text.chars().any(is_odd) {
+        *text = text.chars().map(|letter| if is_odd(letter) { ' ' } else { letter }).collect();
+    }
+}
+
 impl Report {
+    /// How much of what it looked at is damaged or missing: whoever keeps house looks for that.
+    pub fn problems(&self) -> u64 {
+        self.counts.get(PROBLEMS).copied().unwrap_or(0)
+    }
+
     /// Reads a report and checks that it keeps all bounds.
     ///
     /// # Errors
@@ -326,9 +349,18 @@ impl Report {
         if bytes.len() > LARGEST {
             return wrong(format!("it has {} bytes, and may have {LARGEST}", bytes.len()));
         }
-        let report: Self = serde_json::from_slice(bytes).map_err(|error| ReportError(error.to_string()))?;
+        let mut report: Self = serde_json::from_slice(bytes).map_err(|error| ReportError(error.to_string()))?;
         report.check()?;
+        report.texts().for_each(clean);
         Ok(report)
+    }
+
+    /// What is written for people: it may be anything that a host makes up.
+    fn texts(&mut self) -> impl Iterator<Item = &mut String> {
+        let there =
+            self.repositories.iter_mut().flat_map(|run| run.error.iter_mut().chain(run.anomalies.iter_mut().map(|it| &mut it.text)));
+        let drill = self.drill.iter_mut().flat_map(|drill| drill.tests.iter_mut().map(|test| &mut test.text));
+        self.error.iter_mut().chain(&mut self.warnings).chain(&mut self.log).chain(there).chain(drill)
     }
 
     fn check(&self) -> Result<(), ReportError> {

@@ -32,6 +32,8 @@ pub enum Outcome {
     Succeeded,
     /// It was done, and something is to be looked at.
     Incomplete,
+    /// It was done, and found that something is damaged or missing.
+    Damage,
     /// Somebody stopped it.
     Stopped,
     /// With status 1, or nobody knows how.
@@ -124,6 +126,7 @@ impl Outcome {
         match self {
             Outcome::Succeeded => "success",
             Outcome::Incomplete => "incomplete",
+            Outcome::Damage => "damage",
             Outcome::Stopped => "stopped",
             Outcome::Failed | Outcome::Status(_) | Outcome::Other(_) => "failure",
             Outcome::Signal(_) => "signal",
@@ -136,7 +139,7 @@ impl Outcome {
     /// The exit status, if it is known and says something.
     pub(super) fn status(&self) -> Option<u8> {
         match self {
-            Self::Incomplete => u8::try_from(INCOMPLETE).ok(),
+            Self::Incomplete | Self::Damage => u8::try_from(INCOMPLETE).ok(),
             Self::Status(number) => u8::try_from(*number).ok(),
             _ => None,
         }
@@ -148,6 +151,7 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Outcome::Succeeded => f.write_str("succeeded"),
+            Outcome::Damage => f.write_str("found damage"),
             Outcome::Incomplete => f.write_str("finished, but something could not be read, or is not as it should be"),
             Outcome::Stopped => f.write_str("was stopped"),
             Outcome::Vanished => f.write_str("was killed, or the machine went down"),

@@ -71,7 +71,7 @@ impl Message {
     pub fn news(host: &str, subject: Subject, occasion: Occasion, title: &str, lines: &[String]) -> Self {
         let head = lines.iter().map(|line| super::journal::plain(line).chars().take(WIDTH).chain(['\n']).collect::<String>()).collect();
         let result = if occasion == Occasion::Recovery { "recovery" } else { "news" };
-        Self { title: format!("{host}: {title}"), head, ..Self::empty(host, subject, occasion, None, result) }
+        Self { title: format!("{host}: {}", super::journal::plain(title)), head, ..Self::empty(host, subject, occasion, None, result) }
     }
 
     /// What became of a run.
@@ -96,6 +96,7 @@ impl Message {
             Occasion::Recovery => "works again".to_owned(),
             Occasion::Warning => "finished with warnings".to_owned(),
             Occasion::Success | Occasion::Start => "succeeded".to_owned(),
+            Occasion::Failure if run.outcome == Outcome::Damage => "found damage".to_owned(),
             Occasion::Failure => "failed".to_owned(),
         };
         let mut lines = vec![sentence(&start, host, run, occasion)];
@@ -106,6 +107,7 @@ impl Message {
             .map(|error| super::journal::plain(error).chars().take(WIDTH).collect::<String>());
         lines.extend(error.as_ref().filter(|_| !run.outcome.is_good()).map(|error| format!("Why: {error}")));
         lines.extend(report.map(figures).filter(|figures| !figures.is_empty()));
+        lines.extend(report.map(suspicions).filter(|suspicions| !suspicions.is_empty()));
         lines.extend(report.map(warnings).filter(|warnings| !warnings.is_empty()));
         lines.extend(advice(&subject, run, occasion));
         lines.extend(report.and_then(|report| report.next).map(|next| format!("Next run: {}", moment(next))));
@@ -280,6 +282,15 @@ fn figures(report: &Report) -> String {
         lines.push(counts.join(", "));
     }
     lines.join("\n")
+}
+
+/// What looks suspicious in the snapshots.
+fn suspicions(report: &Report) -> String {
+    let of_repository = |there: &crate::model::report::RepositoryRun| {
+        let texts = there.anomalies.iter().map(|anomaly| format!("Suspicious in {}: {}", there.name, super::journal::plain(&anomaly.text)));
+        texts.collect::<Vec<_>>()
+    };
+    report.repositories.iter().flat_map(of_repository).collect::<Vec<_>>().join("\n")
 }
 
 fn warnings(report: &Report) -> String {

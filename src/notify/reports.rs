@@ -44,9 +44,14 @@ pub(super) fn find(state: &Path, wanted: &Wanted<'_>) -> Option<(Report, Before)
         Some(id) => of_invocation(&reports, &wanted.names, id).or_else(|| of_invocation(&reports, &all(state), id)),
         None => newest(&reports, wanted),
     }?;
-    let earlier = newest_of(&reports, report.kind, &report.job, BEFORE);
-    let before = fold(earlier.into_iter().filter(|other| other.started < report.started));
+    let before = before(state, &report);
     Some((report, before))
+}
+
+/// How things were before a run.
+pub(super) fn before(state: &Path, report: &Report) -> Before {
+    let earlier = newest_of(&Reports::new(state, None), report.kind, &report.job, BEFORE);
+    fold(earlier.into_iter().filter(|other| other.started < report.started && !other.refused))
 }
 
 /// How things were before, of a subject none of whose reports is that of the run.
@@ -83,9 +88,12 @@ fn of_invocation(reports: &Reports, names: &[(Kind, String)], invocation: &str) 
 }
 
 fn newest(reports: &Reports, wanted: &Wanted<'_>) -> Option<Report> {
-    let newest = wanted.names.iter().filter_map(|(kind, name)| newest_of(reports, *kind, name, 1).pop());
+    // Who does not know when the run began knows it only if none has begun since.
+    let most = if wanted.since.is_some() { NEWEST } else { 1 };
+    let newest = wanted.names.iter().flat_map(|(kind, name)| newest_of(reports, *kind, name, most));
     let ended = newest.filter(|report| report.outcome != Outcome::Running && wanted.since.is_none_or(|since| report.started >= since));
-    ended.max_by_key(|report| report.started)
+    // One that came to nothing because this one was under way is not this one.
+    ended.max_by_key(|report| (!report.refused, report.started))
 }
 
 /// Looks back until there is a good one.
@@ -95,11 +103,11 @@ fn fold(reports: impl Iterator<Item = Report>) -> Before {
         match report.outcome {
             // Neither says anything of whether it works.
             Outcome::Running | Outcome::Stopped => {}
-            Outcome::Success | Outcome::Warnings => {
+            Outcome::Success | Outcome::Warnings if report.problems() == 0 => {
                 before.last_good = report.ended;
                 break;
             }
-            Outcome::Failure | Outcome::Killed => {
+            Outcome::Success | Outcome::Warnings | Outcome::Failure | Outcome::Killed => {
                 before.failures += 1;
                 before.failing_since = Some(report.started);
             }

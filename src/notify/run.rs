@@ -63,11 +63,8 @@ impl Run {
             None => (None, Before::default()),
         };
         let outcome = Outcome::either(ending.outcome.clone(), report.as_ref().and_then(Outcome::reported));
-        let record = record(subject, ending.unit.as_deref(), state);
-        if let Some(since) = record.failing_since() {
-            before.failing_since = Some(before.failing_since.map_or(since, |other| other.min(since)));
-            before.failures = before.failures.max(1);
-        }
+        let outcome = report.as_ref().map_or(outcome.clone(), |report| in_earnest(outcome, report));
+        recall(&mut before, &record(subject, ending.unit.as_deref(), state));
         // Not first the invocation: all that cron starts has the one of cron.
         let id = report.as_ref().map(|report| report.id.clone()).or_else(|| invocation.map(str::to_owned));
         let log = match &report {
@@ -75,6 +72,15 @@ impl Run {
             _ => journal.end_of(invocation),
         };
         Self { unit: ending.unit.clone(), by_itself: since.is_some(), outcome, report, before, log, id }
+    }
+
+    /// Of a run that ended without a word, by its report.
+    pub fn of_report(subject: &Subject, report: Report, state: &Path) -> Self {
+        let mut before = reports::before(state, &report);
+        recall(&mut before, &record(subject, None, state));
+        let log = if report.log.is_empty() { Err("it was ended before it wrote any down".to_owned()) } else { Ok(shortened(&report.log)) };
+        let outcome = Outcome::reported(&report).unwrap_or_default();
+        Self { unit: None, by_itself: true, outcome, before, log, id: Some(report.id.clone()), report: Some(report) }
     }
 
     /// Of what one can be told who wants to hear of some things only, the most telling first.
@@ -99,6 +105,24 @@ impl Run {
     /// When it began.
     pub(super) fn started(&self) -> Option<Timestamp> {
         self.report.as_ref().map(|report| report.started)
+    }
+}
+
+/// How a run ended by what it found: damage is a failure, and what looks suspicious is to be looked at.
+fn in_earnest(outcome: Outcome, report: &Report) -> Outcome {
+    let suspicious = report.repositories.iter().any(|there| !there.anomalies.is_empty());
+    match outcome {
+        Outcome::Succeeded | Outcome::Incomplete if report.problems() > 0 => Outcome::Damage,
+        Outcome::Succeeded if suspicious => Outcome::Incomplete,
+        other => other,
+    }
+}
+
+/// Adds what is remembered of runs that had no report.
+fn recall(before: &mut Before, record: &Record) {
+    if let Some(since) = record.failing_since() {
+        before.failing_since = Some(before.failing_since.map_or(since, |other| other.min(since)));
+        before.failures = before.failures.max(1);
     }
 }
 
@@ -151,6 +175,20 @@ mod tests {
         assert_eq!(occasions(4), [Occasion::Success]);
         assert_eq!(occasions(5), [Occasion::Failure]);
         assert_eq!(occasions(6), [Occasion::Warning, Occasion::Recovery]);
+    }
+
+    #[test]
+    fn damage_is_a_failure_and_what_looks_suspicious_a_warning() {
+        let state = tempfile::tempdir().unwrap();
+        keep(state.path(), 1, "success", &json!({}));
+        let anomalies = json!([{ "kind": "shrunk", "text": "the source shrank from 2 GiB to 3 MiB" }]);
+        keep(state.path(), 2, "success", &json!({ "repositories": [{ "name": "disk", "outcome": "success", "anomalies": anomalies }] }));
+        keep(state.path(), 3, "warnings", &json!({ "counts": { "problems": 2 }, "error": "2 things are damaged" }));
+        keep(state.path(), 4, "success", &json!({}));
+        let run = |hour: u8| run(state.path(), Some(hour), None);
+        assert_eq!(run(2).occasions(), [Occasion::Warning]);
+        assert_eq!((run(3).occasions(), run(3).outcome().to_string()), (vec![Occasion::Failure], "found damage".to_owned()));
+        assert_eq!(run(4).occasions(), [Occasion::Recovery, Occasion::Success]);
     }
 
     #[test]

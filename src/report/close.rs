@@ -8,7 +8,7 @@
 use jiff::Timestamp;
 
 use super::{Reporter, publish};
-use crate::model::report::{Outcome, Report};
+use crate::model::report::{Outcome, Report, WARNINGS};
 
 /// What systemd says of a unit's run that has ended (systemd.exec(5)).
 #[derive(Debug, Clone, Default)]
@@ -34,17 +34,23 @@ impl Verdict {
             _ => return None,
         })
     }
+
+    /// The exit status of a run that ended by itself.
+    fn exit_status(&self) -> Option<u8> {
+        let by_itself = matches!(self.result.as_deref()?, "success" | "exit-code");
+        self.status.as_deref().filter(|_| by_itself)?.parse().ok()
+    }
 }
 
-/// Closes the reports of this name whose processes are dead, and tells of them; how many there were.
+/// Closes the reports of this name whose processes are dead, and tells the hub of them; what they say now.
 /// With what systemd says of the run that has just ended, the report of that says why too.
-pub fn close(reporter: &Reporter<'_>, verdict: &Verdict) -> usize {
+pub fn close(reporter: &Reporter<'_>, verdict: &Verdict) -> Vec<Report> {
     let reports = reporter.reports();
     let abandoned = match reports.abandoned(reporter.kind, &reporter.name) {
         Ok(abandoned) => abandoned,
         Err(error) => {
             tracing::warn!("it cannot be seen whether an earlier run was killed: {error}");
-            return 0;
+            return Vec::new();
         }
     };
     let is_meant = |report: &Report| verdict.invocation.is_some() && report.invocation == verdict.invocation;
@@ -52,8 +58,10 @@ pub fn close(reporter: &Reporter<'_>, verdict: &Verdict) -> usize {
     for abandoned in abandoned {
         let is_meant = is_meant(&abandoned.report);
         let ended = if is_meant { Timestamp::now() } else { abandoned.last_sign };
-        let why = verdict.why().filter(|_| is_meant);
-        closed.push(killed(abandoned.report, ended, why));
+        closed.push(match verdict.exit_status().filter(|_| is_meant) {
+            Some(status) => speechless(abandoned.report, ended, status),
+            None => killed(abandoned.report, ended, verdict.why().filter(|_| is_meant)),
+        });
     }
     if closed.is_empty()
         && let Some(why) = verdict.why()
@@ -72,13 +80,33 @@ pub fn close(reporter: &Reporter<'_>, verdict: &Verdict) -> usize {
             tracing::warn!("the report of a run that was killed is not kept: {error}");
         }
         let why = report.error.as_deref().unwrap_or_default();
-        tracing::warn!("the run of {} `{}` that began at {:.0} did not end by itself: {why}", report.kind, report.job, report.started);
+        tracing::warn!("the run of {} `{}` that began at {:.0} ended without a report: {why}", report.kind, report.job, report.started);
     }
     if !closed.is_empty() {
         publish::everywhere(reporter);
         closed.iter().for_each(|report| reporter.tell(report));
     }
-    closed.len()
+    closed
+}
+
+/// Of a run that ended by itself and could not say so.
+fn speechless(mut report: Report, ended: Timestamp, status: u8) -> Report {
+    report.outcome = match status {
+        0 | 3 => Outcome::Warnings,
+        130 | 143 => Outcome::Stopped,
+        _ => Outcome::Failure,
+    };
+    report.ended = Some(ended.max(report.started));
+    report.exit_status = Some(status);
+    let why = format!("it ended with status {status}, and its last report could not be written: is the disk of its state full?");
+    report.warning_count += 1;
+    report.warnings.insert(0, why.clone());
+    report.warnings.truncate(WARNINGS);
+    report.error = Some(why);
+    for run in report.repositories.iter_mut().filter(|run| run.outcome == Outcome::Running) {
+        run.outcome = report.outcome;
+    }
+    report
 }
 
 fn killed(mut report: Report, ended: Timestamp, why: Option<String>) -> Report {

@@ -33,11 +33,11 @@ pub use self::close::{Verdict, close};
 pub use self::publish::statuses;
 pub use self::running::{Running, SoFar, Witness};
 pub use self::status::{HostRepository, HostStatus, host_status};
-pub use self::subject::{of_maintain, of_mirror, of_run};
+pub use self::subject::{damage, of_maintain, of_mirror, of_run};
 use crate::config::{Config, Credentials, TimeSpan};
 use crate::content::keys::WriterKey;
 use crate::history::host::Reports;
-use crate::model::report::{CopyKind, Disk, DrillFigures, Kind, Outcome, Phase, Report, RepositoryRun, VERSION};
+use crate::model::report::{CopyKind, Disk, DrillFigures, HUB, Kind, Outcome, Phase, Report, RepositoryRun, VERSION};
 use crate::store::{Access, Address};
 
 /// How long systemd may take to say when a timer elapses.
@@ -73,6 +73,8 @@ pub struct Ending {
     pub outcome: Outcome,
     /// The program's exit status.
     pub exit_status: u8,
+    /// Whether it did not even begin, as another run of its name was under way.
+    pub refused: bool,
     /// Why it failed.
     pub error: Option<String>,
     /// What it did.
@@ -96,7 +98,7 @@ pub struct Work {
     pub counts: BTreeMap<String, u64>,
     /// What a drill found.
     pub drill: Option<DrillFigures>,
-    /// Why a step of it failed.
+    /// Why a step of it failed, or what is damaged.
     pub error: Option<String>,
 }
 
@@ -126,7 +128,7 @@ impl Reporter<'_> {
 
     /// What can be said of a run that has just begun.
     fn first_word(&self) -> Result<Report, getrandom::Error> {
-        // A run that dies with its machine shall be missed all the same. The timer is asked in the end: that takes a while.
+        // A run that dies with its machine shall be missed all the same. A timer is asked while it is under way: that takes a while.
         let (next, next_by) = self.every().and_then(|every| next::by_configuration(self.started, every)).unzip();
         let mut id = [0; 16];
         getrandom::fill(&mut id)?;
@@ -142,6 +144,7 @@ impl Reporter<'_> {
             outcome: Outcome::Running,
             invocation: self.invocation.clone(),
             exit_status: None,
+            refused: false,
             error: None,
             repositories: self.every_repository(Outcome::Running),
             phases: Vec::new(),
@@ -172,6 +175,7 @@ impl Reporter<'_> {
             ended: Some(ended),
             outcome: ending.outcome,
             exit_status: Some(ending.exit_status),
+            refused: ending.refused,
             error: ending.error.or(error),
             repositories,
             phases: ending.phases,
@@ -220,10 +224,15 @@ impl Reporter<'_> {
         match self.every() {
             Some(every) => next::by_configuration(self.started, every),
             None => {
-                let timer = format!("{}.timer", self.unit());
+                let timer = self.timer()?;
                 within(ASKING, move || next::by_timer(&timer)).flatten()
             }
         }
+    }
+
+    /// The timer that starts it, if systemd runs it and the configuration says nothing.
+    fn timer(&self) -> Option<String> {
+        self.every().is_none().then(|| format!("{}.timer", self.unit()))
     }
 
     /// How often it shall run, as the configuration says.
@@ -237,9 +246,11 @@ impl Reporter<'_> {
 
     /// The unit that the NixOS module and the documents give such a run.
     fn unit(&self) -> String {
-        match self.kind {
-            Kind::Backup => format!("hearth-backup-{}", self.name),
-            kind => format!("hearth-backup-{kind}-{}", self.name),
+        match (self.kind, self.name.strip_prefix(HUB)) {
+            (Kind::Mirror, Some(mirror)) => format!("hearth-backup-hub-mirror-{mirror}"),
+            (_, Some(_)) => "hearth-backup-hub-maintain".to_owned(),
+            (Kind::Backup, None) => format!("hearth-backup-{}", self.name),
+            (kind, None) => format!("hearth-backup-{kind}-{}", self.name),
         }
     }
 }

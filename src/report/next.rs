@@ -3,6 +3,7 @@
 //! While the service of a timer runs, systemd has no next time for it yet. So the timer's calendar is read, and `systemd-analyze` says when that comes next.
 
 use std::io;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -23,20 +24,38 @@ pub(super) fn by_configuration(started: Timestamp, every: TimeSpan) -> Option<(T
 
 /// By a timer of systemd; none if there is no such timer, or no systemd.
 pub(super) fn by_timer(timer: &str) -> Option<(Timestamp, NextBy)> {
-    let asked = ["systemctl", "show", "--timestamp=unix", "--property=NextElapseUSecRealtime", "--property=TimersCalendar", timer];
+    let asked = [
+        "systemctl",
+        "show",
+        "--timestamp=unix",
+        "--property=NextElapseUSecRealtime,TimersCalendar,RandomizedDelayUSec,AccuracyUSec",
+        timer,
+    ];
     let answer = output(&asked).ok()?;
     let value = |name: &str| answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
     let now = Timestamp::now();
     let next = value("NextElapseUSecRealtime").and_then(unix).filter(|next| *next > now);
     let next = next.or_else(|| {
         let calendars = answer.lines().filter_map(|line| calendar(line.strip_prefix("TimersCalendar=")?));
-        calendars.take(CALENDARS).filter_map(elapses).min()
+        // It may come later by chance, and is called late only after that.
+        let later = ["RandomizedDelayUSec", "AccuracyUSec"].into_iter().filter_map(value).filter_map(span).sum::<Duration>();
+        calendars.take(CALENDARS).filter_map(elapses).min().and_then(|next| next.checked_add(later).ok())
     });
     Some((next?, NextBy::Timer))
 }
 
 fn output(command: &[&str]) -> io::Result<String> {
     Program::new(command.iter().map(|&word| word.to_owned()).collect()).output(ANSWER)
+}
+
+/// A time as systemctl shows it: `1h 30min`. Weeks and months are more than anybody puts off a backup by.
+fn span(text: &str) -> Option<Duration> {
+    let units = [("d", 86_400.0), ("h", 3600.0), ("min", 60.0), ("ms", 0.001), ("us", 0.000_001), ("s", 1.0)];
+    let part = |part: &str| {
+        let (unit, seconds) = units.into_iter().find(|(unit, _)| part.ends_with(unit))?;
+        Duration::try_from_secs_f64(part.strip_suffix(unit)?.parse::<f64>().ok()? * seconds).ok()
+    };
+    text.split_whitespace().map(part).sum()
 }
 
 /// A time as `--timestamp=unix` has it: `@1764000000`.
@@ -80,6 +99,12 @@ mod tests {
     fn what_systemd_says_is_read() {
         assert_eq!(unix("@1764000000").unwrap().to_string(), "2025-11-24T16:00:00Z");
         assert_eq!((unix(""), unix("@0"), unix("n/a")), (None, None, None));
+        let seconds = |text| span(text).map(|span| span.as_secs_f64());
+        assert_eq!(
+            [seconds("1h 30min"), seconds("15min"), seconds("1min"), seconds("2d 500ms"), seconds("0")].map(Option::unwrap_or_default),
+            [5400.0, 900.0, 60.0, 172_800.5, 0.0]
+        );
+        assert_eq!((seconds("infinity"), seconds("1month")), (None, None));
         let line = "{ OnCalendar=*-*-* 02:00:00 ; next_elapse=Mon 2026-11-23 02:00:00 UTC }";
         assert_eq!(calendar(line), Some("*-*-* 02:00:00"));
         assert_eq!(calendar("{ OnUnitActiveUSec=1h ; next_elapse=0 }"), None);

@@ -1,5 +1,6 @@
 //! A run that is under way: what is known of it so far lies on the disk, so that a kill takes no more than the last moments.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
@@ -34,7 +35,7 @@ pub struct Running<'a> {
     report: Report,
     beat: Option<Beat>,
     told: Option<JoinHandle<()>>,
-    _hold: Option<Hold>,
+    hold: Option<Hold>,
 }
 
 impl<'a> Running<'a> {
@@ -45,8 +46,8 @@ impl<'a> Running<'a> {
         let hold = reports.hold(&report).and_then(|hold| reports.write(&report).map(|()| hold));
         let hold = hold.inspect_err(|error| tracing::warn!("the report of this run is not kept: {error}")).ok();
         let beat = hold.is_some().then(|| Beat::start(reports, report.clone(), Arc::clone(witness)));
-        let told = report.to_bytes().ok().map(|bytes| send::in_background(reporter, bytes));
-        Self { reporter, report, beat, told, _hold: hold }
+        let told = send::in_background(reporter, report.clone());
+        Self { reporter, report, beat, told, hold }
     }
 
     /// Ends: the report is kept, the hub is told, and metrics are brought up to date. What cannot be done of that is only said in the log.
@@ -57,11 +58,26 @@ impl<'a> Running<'a> {
             let _ = told.join();
         }
         let report = self.reporter.ended(self.report.clone(), ending);
-        if let Err(error) = self.reporter.reports().write(&report) {
+        if let Err(error) = self.keep(&report) {
             tracing::warn!("the report of this run is not kept: {error}");
         }
         publish::everywhere(self.reporter);
         self.reporter.tell(&report);
+    }
+}
+
+impl Running<'_> {
+    /// Writes the last word, on a full disk into the room that was kept for it.
+    fn keep(&self, report: &Report) -> io::Result<()> {
+        let reports = self.reporter.reports();
+        match (reports.write(report), &self.hold) {
+            (Err(error), Some(hold)) if error.kind() == io::ErrorKind::StorageFull => {
+                hold.give_room()?;
+                // The log is the longest of it, and systemd has it too.
+                reports.write(report).or_else(|_| reports.write(&Report { log: Vec::new(), warnings: Vec::new(), ..report.clone() }))
+            }
+            (written, _) => written,
+        }
     }
 }
 

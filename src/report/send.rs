@@ -3,9 +3,10 @@
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::{Reporter, within};
+use super::{ASKING, Reporter, next, within};
 use crate::config::Reporting;
 use crate::keep::reach::{ReachError, access_to};
+use crate::model::report::Report;
 use crate::store::hub::read_token;
 use crate::store::ssh::SshOptions;
 use crate::store::{Access, Address, HubStore, LocationError, Place};
@@ -24,10 +25,22 @@ pub(super) fn send(reporter: &Reporter<'_>, bytes: &[u8]) {
     tell_all(hubs(reporter), bytes);
 }
 
-/// The same, while the run goes on.
-pub(super) fn in_background(reporter: &Reporter<'_>, bytes: Vec<u8>) -> JoinHandle<()> {
+/// That a run has begun, while it goes on; and when the next one is due, as it may be the last word that is heard of this machine. None if there is
+/// nobody to tell.
+pub(super) fn in_background(reporter: &Reporter<'_>, mut report: Report) -> Option<JoinHandle<()>> {
     let hubs = hubs(reporter);
-    thread::spawn(move || tell_all(hubs, &bytes))
+    let timer = reporter.timer().filter(|_| report.next.is_none());
+    (!hubs.is_empty()).then(|| {
+        thread::spawn(move || {
+            if let Some(timer) = timer {
+                (report.next, report.next_by) = within(ASKING, move || next::by_timer(&timer)).flatten().unzip();
+            }
+            // It is one that is bounded already.
+            if let Ok(bytes) = report.to_bytes() {
+                tell_all(hubs, &bytes);
+            }
+        })
+    })
 }
 
 fn tell_all(hubs: Vec<Result<Hub, (String, String)>>, bytes: &[u8]) {

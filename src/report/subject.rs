@@ -10,7 +10,8 @@ use crate::job::{JobError, Outcome as JobOutcome};
 use crate::keep::Ended;
 use crate::keep::mirror::Mirrored;
 use crate::keep::prune::Pruned;
-use crate::model::report::{INTEGRITY_FAILURES, Outcome, RepositoryRun, SQLITE_COPIES};
+use crate::model::event::Severity;
+use crate::model::report::{INTEGRITY_FAILURES, Outcome, PROBLEMS, RepositoryRun, SQLITE_COPIES};
 use crate::sealed::verify;
 use crate::source::database::sqlite::Integrity;
 
@@ -124,21 +125,31 @@ fn pruned<E: Display>(step: &Ended<Pruned, E>, work: &mut Work, failures: &mut V
 fn checked<E: Display>(name: &str, step: &Ended<verify::Report, E>, work: &mut Work, failures: &mut Vec<String>) {
     match step {
         Ended::Done(report) => {
-            work.counts.insert("problems".into(), report.problems.len() as u64);
+            let lost = report.problems.iter().filter(|problem| problem.severity == Severity::Error);
+            let found: Vec<String> = lost.map(|problem| format!("{}: {}", problem.object, problem.what)).collect();
+            work.counts.insert(PROBLEMS.into(), found.len() as u64);
+            work.error = damage(&found);
         }
         Ended::Failed(error) => failures.push(format!("{name}: {error}")),
         Ended::NotAsked | Ended::Skipped(_) => {}
     }
 }
 
+/// What was found, in a sentence.
+pub fn damage(found: &[String]) -> Option<String> {
+    let first = found.first()?;
+    let (things, more) = if found.len() == 1 { ("thing is", "") } else { ("things are", ", the first") };
+    Some(format!("{} {things} damaged or missing{more}: {first}", found.len()))
+}
+
 fn finish(mut work: Work, name: &str, id: crate::model::id::RepositoryId, failures: Vec<String>) -> Work {
-    let problems = work.counts.get("problems").is_some_and(|problems| *problems > 0);
+    let problems = work.counts.get(PROBLEMS).is_some_and(|problems| *problems > 0);
     let outcome = match (failures.is_empty(), problems) {
         (false, _) => Outcome::Failure,
         (true, true) => Outcome::Warnings,
         (true, false) => Outcome::Success,
     };
-    work.error = (!failures.is_empty()).then(|| failures.join("; "));
+    work.error = failures.into_iter().chain(work.error).reduce(|all, one| format!("{all}; {one}"));
     work.repositories.push(RepositoryRun { id: Some(id), error: work.error.clone(), ..RepositoryRun::new(name, outcome) });
     work
 }

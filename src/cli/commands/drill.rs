@@ -65,8 +65,7 @@ impl DrillCommand {
         }
         let service = format!("hearth-backup-drill-{}", self.drill);
         let reporter = reporter(context, &config, (Kind::Drill, &self.drill), vec![wanted.repository.clone()], service)?;
-        let started = self.notify.then_some(reporter.started);
-        telling(context, &config, Subject::Drill(self.drill.clone()), started, || {
+        telling(context, &config, Subject::Drill(self.drill.clone()), self.notify.then_some(&reporter), || {
             reported(context, Some(&reporter), |told| self.tell(context, &config, &wanted, told))
         })
     }

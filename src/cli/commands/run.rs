@@ -80,7 +80,7 @@ impl Run {
         let repositories = job.repositories.iter().filter(only).cloned().collect();
         let service = format!("hearth-backup-{}", self.job);
         let reporter = reporter(context, &config, (Kind::Backup, &self.job), repositories, service)?;
-        telling(context, &config, Subject::Job(self.job.clone()), (self.notify && !self.dry_run).then_some(reporter.started), || {
+        telling(context, &config, Subject::Job(self.job.clone()), (self.notify && !self.dry_run).then_some(&reporter), || {
             reported(context, Some(&reporter).filter(|_| !self.dry_run), |told| self.attempt(context, &config, told))
         })
     }

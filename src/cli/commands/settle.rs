@@ -6,11 +6,13 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::process;
 use crate::cli::reporting::reporter;
+use crate::cli::telling::Audience;
 use crate::model::report::Kind;
+use crate::notify::Subject;
 use crate::report::close;
 use crate::{drill, job};
 
-/// Clear up after a run that was killed: close its report and tell of it, start what it stopped, remove its snapshots and what a drill restored
+/// Clear up after a run that was killed: close its report and tell the hub of it, start what it stopped, remove its snapshots and what a drill restored
 ///
 /// For the ExecStopPost of a unit, where systemd says how the run ended. Does nothing while a run is under way, or if the last one ended by itself.
 #[derive(Debug, Args)]
@@ -23,6 +25,10 @@ pub struct Settle {
     #[arg(long, value_name = "KIND", default_value = "backup", value_parser = kind)]
     kind: Kind,
 
+    /// Tell those whom the configuration names of a run that was killed; for units beside which no other one tells
+    #[arg(long)]
+    notify: bool,
+
     #[command(flatten)]
     file: super::config::ConfigFile,
 }
@@ -33,6 +39,17 @@ fn kind(word: &str) -> Result<Kind, String> {
 }
 
 impl Settle {
+    /// What its runs are of, for those who are told of them.
+    fn subject(&self) -> Subject {
+        let name = self.name.clone();
+        match self.kind {
+            Kind::Backup => Subject::Job(name),
+            Kind::Mirror => Subject::Mirror(name),
+            Kind::Drill => Subject::Drill(name),
+            Kind::Forget | Kind::Prune | Kind::Check | Kind::Maintain => Subject::Maintain(name),
+        }
+    }
+
     /// Runs the command.
     ///
     /// # Errors
@@ -52,8 +69,11 @@ impl Settle {
             Kind::Drill => (vec![config.drill(&self.name)?.repository.clone()], format!("hearth-backup-drill-{}", self.name)),
         };
         let reporter = reporter(context, &config, (self.kind, &self.name), repositories, service)?;
-        close(&reporter, &process::verdict());
+        let killed = close(&reporter, &process::verdict());
         let progress = context.progress()?;
+        if self.notify {
+            Audience::of(context, &config, self.subject())?.tell_of(killed, &reporter.state, &progress);
+        }
         if self.kind == Kind::Drill {
             drill::settle(&self.name, config.drill(&self.name)?, &reporter.state, &progress)?;
         }

@@ -23,7 +23,7 @@ use self::shelf::Shelf;
 use super::Role;
 use super::repository::{disk_failed, refusal};
 use crate::history::{History, enough};
-use crate::model::report::{Kind, LARGEST, Report, slot};
+use crate::model::report::{Kind, LARGEST, Outcome, Report, slot};
 use crate::model::span::Span;
 use crate::store::durable;
 use crate::store::hub::is_name;
@@ -94,6 +94,12 @@ impl Reports {
         let kept = Kept { received: now, host: host.to_owned(), repository: repository.to_owned(), report };
         let text = serde_json::to_vec(&kept).map_err(|error| refusal(Reason::Failed, error.to_string()))?;
         let folder = self.folder.join(host).join(&slot);
+        // Whoever closes what it takes for dead may know less than the run, which had told the hub and could not write it down.
+        if kept.report.outcome == Outcome::Killed
+            && let Some(earlier) = self.ended(host, &slot, &kept.report.id)
+        {
+            return Ok(Reported { received: earlier });
+        }
         // Nobody waits meanwhile: disks are slow, and hosts are many.
         durable::replace(&folder.join(&name), &text).map_err(|error| disk_failed(&folder, &error))?;
         let mut shelves = self.lock();
@@ -106,6 +112,17 @@ impl Reports {
         self.bound(own);
         tracing::debug!("{host} reports of {slot} in {repository}: {}", kept.report.outcome);
         Ok(Reported { received: now })
+    }
+
+    /// When a run told how it ended, if it did.
+    fn ended(&self, host: &str, slot: &str, id: &str) -> Option<Timestamp> {
+        let mut shelves = self.lock();
+        let own = shelves.entry(host.to_owned()).or_default();
+        self.look(host, own).ok()?;
+        let shelf = own.get(slot)?;
+        let mut known = shelf.names().filter(|name| id_of(name).is_some_and(|other| other.trim_end_matches(".json") == id));
+        let entry = known.find_map(|name| shelf.entry(name).filter(|entry| entry.report.outcome != Outcome::Running))?;
+        Some(entry.received)
     }
 
     /// Removes what is too much: the oldest go.

@@ -51,6 +51,24 @@ fn who_reads_a_repository_reports_drills_and_nothing_else() {
 }
 
 #[test]
+fn who_is_taken_for_dead_has_not_unsaid_how_it_ended() {
+    let (reports, _folder) = reports();
+    let outcome = || reports.read(&Wanted::default(), 10, u64::MAX).unwrap().0.remove(0).report.outcome;
+    let killed = |value: &mut serde_json::Value| value["outcome"] = json!("killed");
+    let running = |value: &mut serde_json::Value| {
+        value["outcome"] = json!("running");
+        value.as_object_mut().unwrap().remove("ended");
+    };
+    receive(&reports, "nas", &report("state", 1, running), 0);
+    receive(&reports, "nas", &report("state", 1, |_| {}), 1);
+    receive(&reports, "nas", &report("state", 1, killed), 2);
+    assert_eq!(outcome(), Outcome::Success, "its host could not write it down, and did not know");
+    receive(&reports, "nas", &report("state", 2, running), 3);
+    receive(&reports, "nas", &report("state", 2, killed), 4);
+    assert_eq!(outcome(), Outcome::Killed);
+}
+
+#[test]
 fn a_report_belongs_to_whose_token_brought_it_and_came_when_the_hub_says() {
     let (reports, folder) = reports();
     receive(&reports, "nas", &report("state", 1, |_| {}), 0);

@@ -85,6 +85,9 @@ pub struct RepositoryStatus {
     /// What the hub's own housekeeping did; none before it first ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upkeep: Option<Upkeep>,
+    /// When its directory was made, if its filesystem knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Timestamp>,
     /// In which time each of its bytes shall be read once, in seconds; none if that is not wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify_within: Option<u64>,

@@ -15,6 +15,8 @@ use crate::model::human;
 use crate::model::report::Kind;
 use crate::store::hub::protocol::{Reason, Refusal};
 
+/// What is said of a repository that has tokens and no directory.
+const GONE: &str = "its directory is gone: is a disk not mounted? If it was removed on purpose, revoke the tokens for it";
 /// How much of the disk shall be free, in percent.
 const FREE: u64 = 10;
 
@@ -62,6 +64,8 @@ impl Hub {
             }
         }
         let believed = Believed::new(&tokens);
+        let gone = named(&tokens, view).into_iter().filter(|name| !names.contains(name));
+        broken.extend(gone.map(|name| (name, GONE.to_owned())));
         let at_hub: Vec<AtHub> = found.iter().map(at_hub).collect();
         let of_jobs: Vec<Option<Copies>> = jobs
             .iter()
@@ -100,7 +104,9 @@ impl Hub {
         for (repository, names) in hosts {
             // It may report through another repository, which is not seen from here.
             let silent = names.iter().filter(|host| !self.reports.knows(host));
-            all.extend(silent.map(|host| job::never(host.clone(), repository.clone())).collect::<Vec<_>>());
+            let since = self.made(repository);
+            let never = |host: &String| JobStatus { awaited_since: since, ..job::never(host.clone(), repository.clone()) };
+            all.extend(silent.map(never).collect::<Vec<_>>());
         }
         Ok(all)
     }
@@ -122,10 +128,16 @@ impl Hub {
             newest_snapshot: counted.newest.map(|(_, id)| id),
             copies: Copies::default(),
             upkeep: upkeep::of(&self.settings, name),
+            made: self.made(name),
             verify_within: upkeep::verify_within(&self.settings),
             last_drill: None,
             recovery_seconds: None,
         })
+    }
+
+    /// When a repository was made, if its filesystem knows.
+    fn made(&self, name: &str) -> Option<Timestamp> {
+        Timestamp::try_from(std::fs::metadata(self.repositories.path(name)).ok()?.created().ok()?).ok()
     }
 
     fn disk(&self) -> Option<Disk> {
@@ -133,6 +145,11 @@ impl Hub {
         let bytes = |blocks: u64| blocks.saturating_mul(status.fragment_size());
         Some(Disk { free: bytes(status.blocks_available()), size: bytes(status.blocks()) })
     }
+}
+
+/// The repositories that are seen, by the tokens for them.
+fn named(tokens: &[Token], view: &View) -> BTreeSet<String> {
+    tokens.iter().filter_map(|token| token.repository.clone()).filter(|name| view.shows(name)).collect()
 }
 
 /// The hosts that add to each repository that is seen.

@@ -7,16 +7,18 @@ use crate::hub::upkeep::{Outcome, Record, Step, within};
 /// Of a repository; none before it first ran there.
 pub(super) fn of(settings: &config::Hub, repository: &str) -> Option<Upkeep> {
     let record = match Record::read(&settings.data_dir, repository) {
-        Ok(record) if record == Record::default() => return None,
         Ok(record) => record,
         Err(error) => {
             return Some(Upkeep { problems: vec![format!("what housekeeping wrote down cannot be read: {error}")], ..Upkeep::default() });
         }
     };
-    let steps = [problem("forget", &record.forget), problem("prune", &record.prune), problem("verify", &record.verify)];
     // One that the configuration no longer has is no copy to count on.
-    let configured = settings.mirrors.iter().filter(|(_, mirror)| mirror.takes(repository));
-    let mirrors = configured.map(|(name, mirror)| {
+    let configured: Vec<_> = settings.mirrors.iter().filter(|(_, mirror)| mirror.takes(repository)).collect();
+    if record == Record::default() && configured.is_empty() {
+        return None;
+    }
+    let steps = [problem("forget", &record.forget), problem("prune", &record.prune), problem("verify", &record.verify)];
+    let mirrors = configured.into_iter().map(|(name, mirror)| {
         let step = record.mirrors.get(name);
         MirrorUpkeep {
             name: name.clone(),

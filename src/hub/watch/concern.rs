@@ -7,15 +7,16 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Cause, Watch};
-use crate::history::{JobStatus, Severity, State};
+use crate::history::{JobStatus, Severity, State, warning};
 use crate::hub::status::{RepositoryStatus, Status};
 use crate::model::human;
-use crate::model::report::{Kind, Outcome};
+use crate::model::report::{HUB, Kind, Outcome};
 
-/// What the names of the hub's own runs begin with.
-const OWN: &str = "hub/";
 /// The hub's own run that was not for one mirror.
 const ALL: &str = "all";
+/// How long a mirror of which no timer is known may stay behind, and the first report of a host may take.
+const BEHIND: SignedDuration = SignedDuration::from_hours(35 * 24);
+const FIRST: SignedDuration = SignedDuration::from_hours(3 * 24);
 /// Letters of a concern: hosts write some of them.
 const LONGEST: usize = 600;
 /// Concerns of one host: it may make up jobs.
@@ -50,44 +51,67 @@ pub(super) struct Found {
 
 /// Everything that is wrong.
 pub(super) fn of(status: &Status, watch: &Watch) -> Found {
-    let mut found: Vec<Concern> = Vec::new();
-    let mut of_hosts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut of_hosts: BTreeMap<&str, Vec<Concern>> = BTreeMap::new();
     for job in &status.jobs {
-        for concern in of_job(job, status.now) {
-            let count = of_hosts.entry(&job.host).or_default();
-            *count += 1;
-            // Silence is never crowded out.
-            if *count <= OF_A_HOST || concern.cause == Cause::Silent {
-                found.push(concern);
-            }
-        }
+        of_hosts.entry(&job.host).or_default().extend(of_job(job, status.now));
     }
+    // With the rank among those of the same host: of what a host makes up nobody else's is crowded out.
+    let mut ranked: Vec<(usize, Concern)> = Vec::new();
+    for (host, concerns) in of_hosts {
+        ranked.extend(bounded(host, concerns, watch).into_iter().enumerate());
+    }
+    let mut of_hub: Vec<Concern> = Vec::new();
     for (name, why) in &status.unreadable {
         let text = format!("repository {name}: it cannot be read: {why}");
-        found.push(Concern { name: format!("unreadable {name}"), cause: Cause::Upkeep, severity: Severity::Error, text });
+        of_hub.push(Concern { name: format!("unreadable {name}"), cause: Cause::Upkeep, severity: Severity::Error, text });
     }
+    let own = || status.jobs.iter().filter(|job| job.repository.is_empty());
     for repository in &status.repositories {
-        found.extend(of_repository(repository, watch, status.now));
+        of_hub.extend(of_repository(repository, watch, status.now, &|mirror| is_timed(own(), mirror)));
     }
     if let Some(disk) = status.disk.filter(|disk| disk.free < disk.size / 100 * FREE) {
         let text = format!("the hub's disk has {} free of {}", human::size(disk.free), human::size(disk.size));
-        found.push(Concern { name: "disk".into(), cause: Cause::Disk, severity: Severity::Error, text });
+        of_hub.push(Concern { name: "disk".into(), cause: Cause::Disk, severity: Severity::Error, text });
     }
-    found.retain(|concern| watch.tells(concern.cause));
+    ranked.extend(of_hub.into_iter().filter(|concern| watch.tells(concern.cause)).map(|concern| (0, concern)));
+    // Silence first: it is what nobody else tells.
+    ranked.sort_by(|(rank, one), (other_rank, other)| {
+        (one.severity, rank, one.cause, &one.name).cmp(&(other.severity, other_rank, other.cause, &other.name))
+    });
+    let mut found: Vec<Concern> = ranked.into_iter().map(|(_, concern)| concern).collect();
+    let mut seen = BTreeSet::new();
+    found.retain(|concern| seen.insert(concern.name.clone()));
     for concern in &mut found {
         concern.text = concern.text.chars().take(LONGEST).collect();
     }
-    // Silence first: it is what nobody else tells.
-    found.sort_by(|one, other| (one.severity, one.cause, &one.name).cmp(&(other.severity, other.cause, &other.name)));
-    found.dedup_by(|one, other| one.name == other.name);
     let explained = status.jobs.iter().filter_map(|job| explained(job, &found)).collect();
     Found { concerns: found, explained }
+}
+
+/// Those of one host of which people are told, the worst first, and how many there are besides.
+fn bounded(host: &str, mut concerns: Vec<Concern>, watch: &Watch) -> Vec<Concern> {
+    concerns.retain(|concern| watch.tells(concern.cause));
+    concerns.sort_by(|one, other| (one.severity, one.cause, &one.name).cmp(&(other.severity, other.cause, &other.name)));
+    let more = concerns.len().saturating_sub(OF_A_HOST);
+    if let Some(worst) = concerns.first().filter(|_| more > 0) {
+        let text = format!("{host}: and {more} more problems, which `hearth-backup status` shows");
+        let more = Concern { name: format!("more {host}"), cause: worst.cause, severity: worst.severity, text };
+        concerns.truncate(OF_A_HOST);
+        concerns.push(more);
+    }
+    concerns
+}
+
+/// Whether it is known when the hub next brings a mirror up to date, so that its silence is noticed.
+fn is_timed<'j>(mut own: impl Iterator<Item = &'j JobStatus>, mirror: &str) -> bool {
+    let name = format!("{HUB}{mirror}");
+    own.any(|job| job.kind == Kind::Mirror && job.job.as_deref() == Some(&name) && job.overdue_at.is_some())
 }
 
 /// The failure of one of the hub's own runs, if what a repository or a mirror says tells why.
 fn explained(job: &JobStatus, found: &[Concern]) -> Option<String> {
     let name = job.job.as_ref().filter(|_| job.repository.is_empty())?;
-    let of = name.strip_prefix(OWN)?;
+    let of = name.strip_prefix(HUB)?;
     let mirror = format!("mirror {of} ");
     let tells = |concern: &Concern| match (concern.cause, job.kind) {
         (Cause::Mirror, _) => of == ALL || concern.name.starts_with(&mirror),
@@ -103,8 +127,7 @@ fn name_of(word: &str, job: &JobStatus, name: &str) -> String {
 }
 
 fn of_job(job: &JobStatus, now: Timestamp) -> Vec<Concern> {
-    // Of a host that never reported anything it is not known whether it is there yet.
-    let Some(name) = &job.job else { return Vec::new() };
+    let Some(name) = &job.job else { return unheard(job, now).into_iter().collect() };
     let kind = if job.kind == Kind::Backup { "job".to_owned() } else { job.kind.to_string() };
     let who = format!("{kind} {name} of {}", job.host);
     let mut found = Vec::new();
@@ -123,6 +146,9 @@ fn of_job(job: &JobStatus, now: Timestamp) -> Vec<Concern> {
         _ => job.state,
     };
     match state {
+        State::Late if job.running_since.is_some() => {
+            say(Cause::Silent, Severity::Error, "silent", format!("{}; {last}", warning::endless(job)));
+        }
         State::Late => {
             let since = job.late_since.map(|since| format!(" since {since:.0}")).unwrap_or_default();
             say(Cause::Silent, Severity::Error, "silent", format!("no run was reported{since}, when one should have been; {last}"));
@@ -130,9 +156,13 @@ fn of_job(job: &JobStatus, now: Timestamp) -> Vec<Concern> {
         State::Failing => {
             let run = job.last_run.as_ref();
             let outcome = run.map_or("failure", |run| run.outcome.as_str());
-            let outcome = if matches!(outcome, "success" | "warnings") { "failure in one of its repositories" } else { outcome };
+            let ended = match run.filter(|run| run.outcome.is_success()) {
+                Some(run) if run.problems > 0 => "found damage".to_owned(),
+                Some(_) => "ended with failure in one of its repositories".to_owned(),
+                None => format!("ended with {outcome}"),
+            };
             let why = run.and_then(|run| run.error.as_ref()).map(|why| format!(": {why}")).unwrap_or_default();
-            say(Cause::Failing, Severity::Error, "failing", format!("the last run ended with {outcome}{why}; {last}"));
+            say(Cause::Failing, Severity::Error, "failing", format!("the last run {ended}{why}; {last}"));
         }
         State::Warnings if job.warnings >= WARNED => {
             say(Cause::Warnings, Severity::Warning, "warnings", format!("the last {} runs had warnings", job.warnings));
@@ -152,7 +182,14 @@ fn of_job(job: &JobStatus, now: Timestamp) -> Vec<Concern> {
     found
 }
 
-fn of_repository(repository: &RepositoryStatus, watch: &Watch, now: Timestamp) -> Vec<Concern> {
+/// A host that never reported anything, and could have for a while.
+fn unheard(job: &JobStatus, now: Timestamp) -> Option<Concern> {
+    let since = job.awaited_since.filter(|since| now.duration_since(*since) > FIRST)?;
+    let text = format!("{}: it has a token for {} since {}, and never reported a run", job.host, job.repository, human::age(since, now));
+    Some(Concern { name: format!("unheard {} {}", job.host, job.repository), cause: Cause::Silent, severity: Severity::Warning, text })
+}
+
+fn of_repository(repository: &RepositoryStatus, watch: &Watch, now: Timestamp, is_timed: &dyn Fn(&str) -> bool) -> Vec<Concern> {
     let mut found = Vec::new();
     let mut say = |cause, severity, word: String, text: String| {
         let name = format!("{word} {}", repository.name);
@@ -168,6 +205,13 @@ fn of_repository(repository: &RepositoryStatus, watch: &Watch, now: Timestamp) -
         for mirror in &upkeep.mirrors {
             if let Some(error) = &mirror.error {
                 say(Cause::Mirror, Severity::Error, format!("mirror {}", mirror.name), format!("mirror {}: {error}", mirror.name));
+            } else if let Some(since) = mirror.last_success.or(repository.made).filter(|since| now.duration_since(*since) > BEHIND)
+                && repository.newest.is_some()
+                && !is_timed(&mirror.name)
+            {
+                let last = mirror.last_success.map_or_else(|| "never".to_owned(), |_| human::age(since, now));
+                let text = format!("mirror {}: it was last brought up to date {last}; is there a timer for it?", mirror.name);
+                say(Cause::Mirror, Severity::Error, format!("behind {}", mirror.name), text);
             }
         }
         let within = repository.verify_within.map(|seconds| SignedDuration::from_secs_f64(seconds as f64 * LATER));
@@ -179,7 +223,7 @@ fn of_repository(repository: &RepositoryStatus, watch: &Watch, now: Timestamp) -
     }
     if let Some(within) = watch.drill_within.filter(|_| repository.newest.is_some()) {
         let oldest = within.0.before(now, &TimeZone::UTC);
-        let untried = |last: Option<Timestamp>| last.is_none_or(|last| last < oldest);
+        let untried = |last: Option<Timestamp>| last.or(repository.made).is_none_or(|last| last < oldest);
         let text = |last: Option<Timestamp>| {
             let last = last.map_or_else(|| "never".to_owned(), |last| human::age(last, now));
             format!("a restore of it was last tried {last}, and shall be within {}", within.0)

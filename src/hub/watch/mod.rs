@@ -27,6 +27,9 @@ use crate::store::hub::protocol::Refusal;
 /// Bytes of what is written down that are read.
 const LARGEST: u64 = 16 << 20;
 
+/// Bytes that are kept for a disk that is full.
+const SPARE: usize = 64 << 10;
+
 /// Why the hub cannot be watched.
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
@@ -126,7 +129,19 @@ impl Hub {
         let path = self.memory();
         let text =
             serde_json::to_vec(&Memory { concerns }).map_err(|error| WatchError::Memory { path: path.clone(), source: error.into() })?;
-        durable::replace(&path, &text).map_err(|source| WatchError::Memory { path, source })
+        let spare = path.with_extension("spare");
+        let written = match durable::replace(&path, &text) {
+            // Whoever cannot write down that people know would tell them again and again.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                durable::remove(&spare).and_then(|()| durable::replace(&path, &text))
+            }
+            written => written,
+        };
+        // Best effort, for the next time that the disk is full.
+        if written.is_ok() && !spare.exists() {
+            let _ = durable::replace(&spare, &vec![0; text.len().max(SPARE)]);
+        }
+        written.map_err(|source| WatchError::Memory { path, source })
     }
 
     fn memory(&self) -> PathBuf {

@@ -80,6 +80,15 @@ fn what_is_too_long_is_cut_where_it_is_written_and_the_end_of_the_log_stays() {
     assert!(read.log.last().unwrap().starts_with("499 ") && read.log.len() > 100);
 }
 
+#[test]
+fn what_a_host_says_moves_no_cursor_and_ends_no_string() {
+    let mut value = good();
+    value["error"] = json!("a\u{0}b\u{1b}[2J\u{202e}c\nd\te");
+    value["warnings"] = json!(["\u{7}bell\u{9b}2J"]);
+    let report = Report::parse(value.to_string().as_bytes()).unwrap();
+    assert_eq!((report.error.as_deref(), report.warnings[0].as_str()), (Some("a b [2J c\nd\te"), " bell 2J"));
+}
+
 proptest! {
     #[test]
     fn any_bytes_give_a_report_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {

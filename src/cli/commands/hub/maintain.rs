@@ -16,8 +16,8 @@ use crate::hub::OWN;
 use crate::hub::upkeep::{Copied, Forgotten, Freed, Kept, Mirrored, Task, Thinned, UpkeepError, UpkeepOptions, upkeep};
 use crate::model::event::Severity;
 use crate::model::human;
-use crate::model::report::Kind;
-use crate::report::{Work, close};
+use crate::model::report::{HUB, Kind, PROBLEMS};
+use crate::report::{Work, close, damage};
 use crate::sealed::verify;
 
 /// Keep house in the repositories of a hub: forget, prune, verify, mirror
@@ -124,6 +124,9 @@ struct VerifyRecord {
     #[serde(flatten)]
     counts: verify::Counts,
     problems: Vec<String>,
+    /// Those by which something is lost.
+    #[serde(skip)]
+    damaged: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -153,7 +156,7 @@ impl Maintain {
     /// # Errors
     /// If the hub's directory cannot be used, or a repository or mirror is asked for that it does not have.
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let hub = self.which.hub()?;
+        let hub = self.which.hub_that_is_there()?;
         // What it does is the hub's own affair: its metrics and its status show it.
         let config = Config {
             host: self.which.config()?.and_then(|config| config.host),
@@ -173,9 +176,9 @@ impl Maintain {
     /// those of hosts.
     fn subject(&self) -> (Kind, String) {
         match (self.only.as_slice(), self.mirrors.as_slice()) {
-            ([TaskName::Mirror], [mirror]) => (Kind::Mirror, format!("hub/{mirror}")),
-            ([TaskName::Mirror], _) => (Kind::Mirror, "hub/all".to_owned()),
-            _ => (Kind::Maintain, "hub/all".to_owned()),
+            ([TaskName::Mirror], [mirror]) => (Kind::Mirror, format!("{HUB}{mirror}")),
+            ([TaskName::Mirror], _) => (Kind::Mirror, format!("{HUB}all")),
+            _ => (Kind::Maintain, format!("{HUB}all")),
         }
     }
 
@@ -224,19 +227,20 @@ impl Maintain {
 /// What was done, as its report says it.
 fn work(reports: &[RepositoryReport]) -> Work {
     let sum = |of: fn(&RepositoryReport) -> u64| reports.iter().map(of).sum::<u64>();
+    let damaged: Vec<String> = reports.iter().flat_map(RepositoryReport::damaged).collect();
     let counts = [
         ("repositories", reports.len() as u64),
         ("snapshots_forgotten", sum(|it| done(&it.forget).map_or(0, |record| record.figures.forgotten))),
         ("bytes_freed", sum(|it| done(&it.prune).map_or(0, |freed| freed.freed))),
         ("bytes_read", sum(|it| done(&it.verify).map_or(0, |record| record.counts.bytes_read))),
-        ("problems", sum(RepositoryReport::problems)),
+        (PROBLEMS, damaged.len() as u64),
     ];
     let failed: Vec<String> = reports.iter().flat_map(RepositoryReport::failures).collect();
     Work {
         repositories: Vec::new(),
         counts: counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
         drill: None,
-        error: (!failed.is_empty()).then(|| failed.join("; ")),
+        error: failed.into_iter().chain(damage(&damaged)).reduce(|all, one| format!("{all}; {one}")),
     }
 }
 
@@ -286,6 +290,17 @@ impl RepositoryReport {
                 ..none(None)
             },
         }
+    }
+
+    /// What is damaged or missing, here and in mirrors, each with its repository.
+    fn damaged(&self) -> Vec<String> {
+        let here = done(&self.verify).into_iter().flat_map(|record| &record.damaged).cloned();
+        let there = self.mirrors.iter().filter_map(|mirror| match &mirror.step {
+            Step::Done(record) if !record.failed => Some((&mirror.mirror, &record.problems)),
+            _ => None,
+        });
+        let there = there.flat_map(|(mirror, problems)| problems.iter().map(move |problem| format!("mirror {mirror}: {problem}")));
+        here.chain(there).map(|what| format!("{}: {what}", self.repository)).collect()
     }
 
     fn is_damaged(&self) -> bool {
@@ -392,9 +407,11 @@ impl MirrorReport {
 
 impl VerifyRecord {
     fn of(report: &verify::Report) -> Self {
-        let matter = report.problems.iter().filter(|problem| problem.severity > Severity::Info);
-        let problems: Vec<String> = matter.map(|problem| format!("{}: {}", problem.object, problem.what)).collect();
-        Self { counts: report.counts, problems }
+        let of = |least: Severity| {
+            let matter = report.problems.iter().filter(|problem| problem.severity >= least);
+            matter.map(|problem| format!("{}: {}", problem.object, problem.what)).collect()
+        };
+        Self { counts: report.counts, problems: of(Severity::Warning), damaged: of(Severity::Error) }
     }
 
     fn text(&self) -> String {

@@ -72,13 +72,30 @@ impl Which {
     /// # Errors
     /// If neither a directory is given nor a configuration with a hub, or the directory cannot be made.
     fn hub(&self) -> anyhow::Result<Hub> {
-        let hub = match &self.data {
-            Some(data) => Hub::at(std::path::absolute(data)?),
-            None => self.configured()?,
-        };
+        let hub = self.named()?;
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&hub.data_dir);
         made.map_err(|error| anyhow::anyhow!("cannot make the hub's directory {}: {error}", hub.data_dir.display()))?;
         Ok(hub)
+    }
+
+    /// The same, of a hub that has been at work before.
+    ///
+    /// # Errors
+    /// As [`Self::hub`], or if there is none in its directory.
+    fn hub_that_is_there(&self) -> anyhow::Result<Hub> {
+        let hub = self.named()?;
+        if !crate::hub::Hub::is_at(&hub.data_dir) {
+            let data = hub.data_dir.display();
+            anyhow::bail!("there is no hub in {data}: is its disk mounted? A new one begins with `hub serve`, or `hub token add`");
+        }
+        Ok(hub)
+    }
+
+    fn named(&self) -> anyhow::Result<Hub> {
+        Ok(match &self.data {
+            Some(data) => Hub::at(std::path::absolute(data)?),
+            None => self.configured()?,
+        })
     }
 
     /// The configuration, if that says which hub it is.

@@ -78,7 +78,9 @@ impl Serve {
                 tracing::info!("listening at {name}");
             }
         };
-        run(Hub::open(&hub, &credentials)?, &hub.listen, certificate, ready)?;
+        let there = Hub::open(&hub, &credentials)?;
+        there.prepare()?;
+        run(there, &hub.listen, certificate, ready)?;
         Ok(Exit::Done)
     }
 

@@ -1,19 +1,25 @@
 //! `hub watch`.
 
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
 use clap::Args;
 
 use super::{SERVICE, Which};
 use crate::cli::context::Context;
-use crate::cli::exit::Exit;
+use crate::cli::exit::{Exit, explain};
 use crate::cli::telling::Audience;
 use crate::config::Occasion;
 use crate::history::Severity;
-use crate::hub::Hub;
-use crate::hub::watch::{Concern, Look};
+use crate::hub::watch::{Concern, Lasting, Look};
+use crate::hub::{Hub, OWN};
 use crate::notify::{Subject, Telling, Told};
 
-/// Concerns that are told of at once; the others are counted.
+/// Concerns that are told of at once; the others are counted, and told of at the next look.
 const MOST: usize = 30;
+/// After how long people are told again that nobody is watching.
+const AGAIN: Duration = Duration::from_secs(24 * 3600);
 /// Letters of a title.
 const TITLE: usize = 120;
 
@@ -37,17 +43,53 @@ impl Watch {
     /// # Errors
     /// If the hub's directory cannot be used.
     pub fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let settings = self.which.hub()?;
+        let looked = self.look(context);
+        if !self.dry_run {
+            self.tell_of_itself(context, looked.as_ref().err());
+        }
+        looked
+    }
+
+    /// Tells once that nobody is watching, and once that somebody is again. Whoever could be told every few minutes would not listen for long.
+    fn tell_of_itself(&self, context: &Context, error: Option<&anyhow::Error>) {
+        let Some(mark) = self.mark() else { return };
+        let is_known = fs::metadata(&mark).and_then(|mark| mark.modified()).is_ok_and(|told| told.elapsed().is_ok_and(|age| age < AGAIN));
+        let (occasion, title, line) = match (error, is_known) {
+            (Some(error), false) => (Occasion::Failure, "the hub is not watched", explain(error)),
+            (None, _) if mark.exists() => (Occasion::Recovery, "the hub is watched again", "its state can be seen again".to_owned()),
+            _ => return,
+        };
+        // Written before it is told: on a disk that is full nobody is told, rather than every few minutes.
+        let marked = if error.is_some() { fs::write(&mark, b"") } else { fs::remove_file(&mark) };
+        let config = self.which.config().ok().flatten();
+        let audience = config.and_then(|config| Audience::of(context, &config, Subject::Hub).ok());
+        if let (Ok(()), Some(audience), Ok(progress)) = (marked, audience, context.progress()) {
+            audience.with(&progress, |telling| telling.news(occasion, title, &[line]));
+            progress.finish();
+        }
+    }
+
+    /// The file that says that people know that nobody is watching: where systemd keeps things for the unit, else beside the hub's own.
+    fn mark(&self) -> Option<PathBuf> {
+        let kept = std::env::var_os("RUNTIME_DIRECTORY").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+        let own = || Some(self.which.hub_that_is_there().ok()?.data_dir.join(OWN)).filter(|folder| folder.is_dir());
+        Some(kept.or_else(own)?.join("watch.failed"))
+    }
+
+    fn look(&self, context: &Context) -> anyhow::Result<Exit> {
+        let settings = self.which.hub_that_is_there()?;
         let hub = Hub::open(&settings, &Which::credentials(context, &format!("{SERVICE}watch")))?;
         // Another one at the same time would tell the same once more.
         let _turn = if self.dry_run { None } else { Some(hub.turn()?) };
-        let look = hub.look()?;
+        let mut look = hub.look()?;
         context.say(&text(&look))?;
         context.document(&look)?;
         if self.dry_run {
             return Ok(Exit::Done);
         }
-        let Some((began, ended)) = self.tell(context, &look)? else { return Ok(Exit::Done) };
+        // What is not named now is not known, and its turn comes at the next look.
+        let later = look.began.split_off(MOST.min(look.began.len()));
+        let Some((began, ended)) = self.tell(context, &look, later.len())? else { return Ok(Exit::Done) };
         // What nobody heard is told at the next look; what one receiver took is not told again by all others.
         let is_told = |told: &[Told]| told.is_empty() || told.iter().any(|told| told.trouble.is_none());
         let missed = began.iter().chain(&ended).any(|told| told.trouble.is_some());
@@ -68,7 +110,7 @@ impl Watch {
     }
 
     /// What became of telling what began, and what ended; none if nobody could be asked to.
-    fn tell(&self, context: &Context, look: &Look) -> anyhow::Result<Option<(Vec<Told>, Vec<Told>)>> {
+    fn tell(&self, context: &Context, look: &Look, later: usize) -> anyhow::Result<Option<(Vec<Told>, Vec<Told>)>> {
         if look.began.is_empty() && look.ended.is_empty() {
             return Ok(Some((Vec::new(), Vec::new())));
         }
@@ -81,8 +123,14 @@ impl Watch {
         let told = audience.with(&progress, |telling| {
             let began: Vec<&Concern> = look.began.iter().collect();
             let worst = if began.iter().any(|concern| concern.severity == Severity::Error) { Occasion::Failure } else { Occasion::Warning };
+            let mut lines: Vec<String> = began.iter().map(|concern| concern.text.clone()).collect();
+            if later > 0 {
+                lines.push(format!("and {later} more, of which the next look tells; `hearth-backup hub watch --dry-run` shows them"));
+            }
+            let told = news(telling, worst, (&began, "problems"), &lines);
             let ended: Vec<&Concern> = look.ended.iter().map(|lasting| &lasting.concern).collect();
-            (news(telling, worst, "problems", &began), news(telling, Occasion::Recovery, "problems are over", &ended))
+            let lines: Vec<String> = look.ended.iter().take(MOST).map(was).collect();
+            (told, news(telling, Occasion::Recovery, (&ended, "problems are over"), &lines))
         });
         progress.finish();
         if told.0.is_empty() && told.1.is_empty() {
@@ -92,12 +140,13 @@ impl Watch {
     }
 }
 
-/// Tells of some concerns at once.
-fn news(telling: &Telling<'_>, occasion: Occasion, many: &str, concerns: &[&Concern]) -> Vec<Told> {
-    let mut lines: Vec<String> = concerns.iter().take(MOST).map(|concern| concern.text.clone()).collect();
-    if concerns.len() > MOST {
-        lines.push(format!("and {} more; `hearth-backup hub watch --dry-run` shows them", concerns.len() - MOST));
-    }
+/// What somebody was told of and is no more.
+fn was(lasting: &Lasting) -> String {
+    format!("known since {:.0} and over now: {}", lasting.since, lasting.concern.text)
+}
+
+/// Tells of some concerns at once, in a line each.
+fn news(telling: &Telling<'_>, occasion: Occasion, (concerns, many): (&[&Concern], &str), lines: &[String]) -> Vec<Told> {
     let title = match (concerns, occasion) {
         ([], _) => return Vec::new(),
         ([one], Occasion::Recovery) => format!("over: {}", one.text.split("; ").next().unwrap_or_default()),
@@ -105,7 +154,7 @@ fn news(telling: &Telling<'_>, occasion: Occasion, many: &str, concerns: &[&Conc
         (several, _) => format!("{} {many}", several.len()),
     };
     let title: String = title.chars().take(TITLE).collect();
-    telling.news(occasion, &title, &lines)
+    telling.news(occasion, &title, lines)
 }
 
 /// A line for each concern.

@@ -88,13 +88,9 @@ impl Maintain {
         // The NixOS module has a service for each step.
         let service = service(first, &self.repository);
         let reporter = reporter(context, &config, (kind, &self.repository), vec![self.repository.clone()], service)?;
-        telling(
-            context,
-            &config,
-            Subject::Maintain(self.repository.clone()),
-            (self.notify && !self.dry_run).then_some(reporter.started),
-            || reported(context, Some(&reporter).filter(|_| !self.dry_run), |told| self.keep_house(context, &config, told)),
-        )
+        telling(context, &config, Subject::Maintain(self.repository.clone()), (self.notify && !self.dry_run).then_some(&reporter), || {
+            reported(context, Some(&reporter).filter(|_| !self.dry_run), |told| self.keep_house(context, &config, told))
+        })
     }
 
     fn keep_house(&self, context: &Context, config: &Config, told: &mut Told) -> anyhow::Result<Exit> {

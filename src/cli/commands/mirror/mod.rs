@@ -106,7 +106,7 @@ impl Mirror {
         let wanted = config.mirror(name)?;
         let ends = vec![wanted.to.clone(), wanted.from.clone()];
         let reporter = reporter(context, &config, (Kind::Mirror, name), ends, format!("hearth-backup-mirror-{name}"))?;
-        telling(context, &config, Subject::Mirror(name.clone()), (self.notify && !self.dry_run).then_some(reporter.started), || {
+        telling(context, &config, Subject::Mirror(name.clone()), (self.notify && !self.dry_run).then_some(&reporter), || {
             reported(context, Some(&reporter).filter(|_| !self.dry_run), |told| {
                 self.copy(context, self.configured(context, &config, name)?, told, &wanted.to)
             })
