@@ -52,15 +52,17 @@ rec {
       ]
     );
 
-  # Who tells what becomes of something: `name` as in its units' names, `arguments` say of what, `unit` runs it.
+  # Who tells what becomes of something: `name` as in its units' names, `arguments` say of what, `unit` runs it; null if there are several.
   notifiers =
     name: arguments: unit: told:
     lib.optionalAttrs (tells told) (
       {
         "hearth-backup-notify-${name}@" = confined told (parts.notifier file name arguments told);
       }
-      // lib.optionalAttrs (unit != null && wantsStart told) {
-        "hearth-backup-notify-start-${name}" = confined told (parts.announcer file name arguments told "${unit}.service");
+      // lib.optionalAttrs (wantsStart told) {
+        "hearth-backup-notify-start-${name}${lib.optionalString (unit == null) "@"}" = confined told (
+          parts.announcer file name arguments told (if unit == null then "%i" else unit)
+        );
       }
     );
   confined =

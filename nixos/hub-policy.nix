@@ -64,7 +64,7 @@ let
   # --- mirrors -------------------------------------------------------------------------
 
   mirrors = lib.filterAttrs (_: mirror: mirror.enable) cfg.mirrors;
-  known = lib.unique (lib.attrNames cfg.repositories ++ lib.filter (name: name != null) (map repositoryOf (lib.attrValues cfg.hosts)));
+  known = own.keptAt cfg;
   ofMirror =
     name: mirror:
     let

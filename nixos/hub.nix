@@ -2,7 +2,7 @@
 #
 #   hearth-backup-hub.socket --> hearth-backup-hub.service: has no network but the connections that systemd hands to it
 #   hearth-backup-hub-maintain.timer --> .service: forget, prune, verify; no network at all      --ends--> hearth-backup-notify-hub@UNIT.service
-#   hearth-backup-hub-mirror-NAME.timer --> .service: copies to one place, with its secrets only --fails--> the same
+#   hearth-backup-hub-mirror-NAME.timer --> .service: copies to one place, with its secrets only --ends--> the same
 #   hearth-backup-hub-watch.timer --> .service: tells by itself what has become wrong
 #
 # All run as the user `hearth-backup-hub`. The sockets are systemd's: so what speaks with strangers can itself reach nobody, a new version loses no connection,
@@ -98,6 +98,7 @@ let
   secretsOf = wanted: credentialsOf (entry: (entry.hub or null) == wanted);
   told = unit: parts.notifications unit "hub" cfg;
   told' = parts.inForce "hub" cfg;
+  begins = unit: parts.beginningOf unit "hub" cfg;
   confined =
     needs: writable: serviceConfig:
     {
@@ -160,6 +161,7 @@ let
     description = "Forget, prune and verify at the hub";
     documentation = [ "man:hearth-backup-hub-maintain(1)" ];
     after = unitsOf (lib.attrNames mirrors);
+    wants = begins "hearth-backup-hub-maintain";
     inherit (told "hearth-backup-hub-maintain") onFailure onSuccess;
     restartIfChanged = false;
     unitConfig = mounts [ ];
@@ -190,7 +192,7 @@ let
       description = "Copy the hub's backups to ${name}";
       documentation = [ "man:hearth-backup-hub-maintain(1)" ];
       after = network.after ++ unitsOf (lib.filter (other: other < name) (lib.attrNames mirrors));
-      inherit (network) wants;
+      wants = network.wants ++ begins "hearth-backup-hub-mirror-${name}";
       inherit (told "hearth-backup-hub-mirror-${name}") onFailure onSuccess;
       restartIfChanged = false;
       unitConfig = mounts (optional isLocal directory);
@@ -225,6 +227,9 @@ let
       parts.common
       // {
         ExecStart = command [ "hub" "watch" ];
+        # That people know that nobody can watch: also where the hub's own disk is full.
+        RuntimeDirectory = "hearth-backup-hub-watch";
+        RuntimeDirectoryPreserve = true;
         # Who may come, as it looks for those of whom nothing is heard; and what receivers ask for.
         LoadCredential = secretsOf "hosts" ++ credentialsOf (entry: (entry.notifies or null) == told'.name);
         # Longer than any `timeout`.
@@ -233,10 +238,8 @@ let
     );
   };
 
-  notify =
-    let
-      unit = parts.notifier file "hub" [ "--hub" ] cfg;
-    in
+  notifier =
+    unit:
     unit
     // {
       serviceConfig = confined {
@@ -281,11 +284,14 @@ in
         useDefaultShell = isReachedBySsh;
       };
       users.groups.${user} = { };
-      systemd.tmpfiles.settings."10-hearth-backup-hub".${cfg.dataDir}.d = {
-        mode = "0700";
-        inherit user;
-        group = user;
-      };
+      # In the second its services see that this is a hub, and no place where its disk is not mounted.
+      systemd.tmpfiles.settings."10-hearth-backup-hub" = lib.genAttrs [ cfg.dataDir "${cfg.dataDir}/repositories" ] (_: {
+        d = {
+          mode = "0700";
+          inherit user;
+          group = user;
+        };
+      });
 
       systemd.sockets.hearth-backup-hub = {
         description = "Where hosts reach the hub";
@@ -306,8 +312,11 @@ in
       }
       // lib.mapAttrs' (name: mirror: lib.nameValuePair "hearth-backup-hub-mirror-${name}" (copy name mirror)) mirrors
       // lib.optionalAttrs (parts.tells cfg) {
-        "hearth-backup-notify-hub@" = notify;
+        "hearth-backup-notify-hub@" = notifier (parts.notifier file "hub" [ "--hub" ] cfg);
         hearth-backup-hub-watch = watch;
+      }
+      // lib.optionalAttrs (parts.wantsStart cfg) {
+        "hearth-backup-notify-start-hub@" = notifier (parts.announcer file "hub" [ "--hub" ] cfg "%i");
       };
       systemd.timers = {
         hearth-backup-hub-maintain = timer { inherit (cfg.maintenance) schedule randomizedDelay; };

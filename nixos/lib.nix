@@ -30,6 +30,14 @@ rec {
   # Names of repositories, hosts and mirrors at a hub.
   isHubName = name: builtins.match "[a-z0-9][a-z0-9._-]{0,63}" name != null;
 
+  # Repositories of which a hub's configuration knows.
+  keptAt =
+    hub:
+    let
+      ofHost = host: if lib.elem host.role [ "viewer" "operator" ] then null else host.repository;
+    in
+    lib.sort lib.lessThan (lib.unique (lib.attrNames hub.repositories ++ lib.filter (name: name != null) (map ofHost (lib.attrValues hub.hosts))));
+
   # The last part of a hub's URL: the repository's name there.
   repositoryAt = url: lib.last (lib.splitString "/" (lib.removeSuffix "/" (directoryOf url)));
 

@@ -86,41 +86,42 @@ rec {
     onFailure = lib.unique (lib.concatMap (each: each.onFailure) found);
     onSuccess = lib.unique (lib.concatMap (each: each.onSuccess) found);
   };
-  # What a unit wants that tells that it begins. The hub and what keeps house have several units each, of whose beginnings nobody is told.
-  beginning = name: told: optional (wantsStart told && name != "hub" && !lib.hasPrefix "maintain-" name) "hearth-backup-notify-start-${name}.service";
+  # What a unit wants that tells that it begins.
+  beginning = name: told: optional (wantsStart told) "hearth-backup-notify-start-${name}.service";
+  # The same of one of several, as the hub has them and what keeps house.
+  beginningOf = unit: name: told: optional (wantsStart told) "hearth-backup-notify-start-${name}@${unit}.service";
 
   # The unit that tells, without confinement: `name` as in its unit's name, `arguments` say of what.
   notifier =
     file: name: arguments: told:
     telling' file name arguments told {
       description = "Tell what became of %i";
-      # Who hears of the beginning after the end believes that it still runs.
-      after = beginning name told;
+      before = [ ];
       options = [ ];
       unit = "%i";
     };
-  # The same of a run that begins.
+  # The same of a run that begins: of `unit`, without `.service`; `%i` if there are several.
   announcer =
     file: name: arguments: told: unit:
     telling' file name arguments told {
       description = "Tell that ${unit} begins";
-      after = [ ];
+      # Who hears of the beginning after the end believes that it still runs.
+      before = map (ending: "hearth-backup-notify-${name}@${unit}${ending}.service") [ "" ".service" ];
       options = [ "--start" ];
-      inherit unit;
+      unit = "${unit}.service";
     };
   telling' =
     file: name: arguments: told:
     {
       description,
-      after,
+      before,
       options,
       unit,
     }:
     {
-      inherit description;
+      inherit description before;
       documentation = [ "man:hearth-backup-notify(1)" ];
-      after = (afterNetwork true).after ++ after;
-      inherit (afterNetwork true) wants;
+      inherit (afterNetwork true) after wants;
       # For the last lines of a log that is nowhere else.
       path = [ config.systemd.package or pkgs.systemd ] ++ told.path or [ ];
       serviceConfig = removeAttrs common [ "NotifyAccess" ] // {

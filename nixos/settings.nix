@@ -163,6 +163,7 @@ let
     {
       inherit (drill)
         repository
+        mirror
         host
         job
         scratch

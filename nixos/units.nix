@@ -4,6 +4,7 @@
 #                               --begins--> hearth-backup-notify-start-JOB.service
 #   hearth-backup-mirror-NAME.timer --> .service --ends--> hearth-backup-notify-mirror-NAME@UNIT.service, or those of the jobs of what it copies
 #   hearth-backup-{forget,prune,check}-REPOSITORY.timer --> the same with .service --ends--> hearth-backup-notify-maintain-REPOSITORY@UNIT.service, or those of its jobs
+#                               --begins--> hearth-backup-notify-start-maintain-REPOSITORY@UNIT.service
 {
   config,
   lib,
@@ -15,7 +16,7 @@ let
   own = import ./lib.nix { inherit lib; };
   confine = import ./hardening.nix { inherit lib; };
   parts = import ./parts.nix { inherit config lib pkgs utils; };
-  inherit (parts) afterNetwork beginning common credentialsOf notifications quietly timer together;
+  inherit (parts) afterNetwork beginning beginningOf common credentialsOf notifications quietly timer together;
   inherit (import ./host-parts.nix { inherit config lib pkgs utils; })
     command
     directories
@@ -285,7 +286,7 @@ let
       ++ mirrorsTo name
       ++ optional (step == "prune") "hearth-backup-forget-${name}.service"
       ++ optional (step == "check") "hearth-backup-prune-${name}.service";
-    inherit (afterNetwork remote) wants;
+    wants = (afterNetwork remote).wants ++ beginningOf "hearth-backup-${step}-${name}" "maintain-${name}" repository;
     inherit (if told.onFailure != [ ] then told else ofJobs "hearth-backup-${step}-${name}" (jobsOf name)) onFailure onSuccess;
     restartIfChanged = false;
     unitConfig.RequiresMountsFor = map (own.word utils) ([ cfg.stateDir ] ++ directories [ repository ]);

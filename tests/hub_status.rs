@@ -274,7 +274,8 @@ fn what_housekeeping_did_is_shown_and_its_mirrors_are_copies_once_they_have_some
     let server = Server::configured(add, |hub| hub);
     server.token("nas", Role::Writer, "nas");
     let repository = || get(&server, "/status", &server.viewer()).1["repositories"][0].clone();
-    assert!(repository()["upkeep"].is_null());
+    let never = json!([{ "name": "friend", "media": "usb", "offsite": true }]);
+    assert_eq!(repository()["upkeep"]["mirrors"], never, "it shall be made, and was not yet");
     let time: Timestamp = "2026-11-20T02:00:00Z".parse().unwrap();
     let mut record = Record::default();
     (record.verify.outcome, record.verify.done_at) = (Outcome::Good, Some(time));

@@ -321,7 +321,7 @@ fn what_is_too_much_for_one_message_is_told_by_the_next_look() {
     let hub = Watched::new(|_| {});
     for number in 1..=35 {
         hub.reports(number, 20, |_| {});
-        fs::rename(hub.bench.path("data/reports/q"), hub.bench.path(&format!("data/reports/h{number}"))).unwrap();
+        fs::rename(hub.bench.path("data/reports/q"), hub.bench.path(format!("data/reports/h{number}"))).unwrap();
     }
     let count = |heard: &str| heard.lines().filter(|line| line.contains(": no run was reported")).count();
     let heard = hub.looks();

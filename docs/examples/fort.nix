@@ -22,6 +22,11 @@
   };
 
   hub = {
+    services.hearth-backup.policy.restoresTestedBy = {
+      q = "drills on vault, weekly";
+      b2 = "drills on vault, monthly";
+      friend = "drills on vault, monthly";
+    };
     services.hearth-backup.hub = {
       enable = true;
       dataDir = "/tank/hearth";

@@ -40,6 +40,9 @@ let
         example = "cloud";
         description = "The repository that is tried, by its name in `repositories`: also one that only a mirror writes to. It needs no `writerKey` here, and its URL ends with `#hb1...`.";
       };
+      mirror = own.maybe types.str ''
+        Which of the hub's mirrors this repository is, by its name there, if it is one. The hub then counts the drill for that mirror and not for the repository itself.
+      '' { example = "friend"; };
       key = own.secret ''
         A restore key of the repository: `age-keygen -o drill.key` makes one for this machine alone, and `hearth-backup key add-recipient` lets it read. Whoever takes over a
         machine that has it can read all backups, so a host that is backed up itself is the wrong place.

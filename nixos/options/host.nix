@@ -112,10 +112,16 @@ in
         none of them elsewhere. Counted from `repositories.<name>.copy`.
       '';
       requireCoverage = own.flag false "Fail the evaluation, instead of a warning, if a service of this host keeps state that no job saves.";
-      restoresTestedBy = own.maybe types.singleLineStr ''
+      restoresTestedBy = own.maybe (types.either types.singleLineStr (types.attrsOf types.singleLineStr)) ''
         Who or what tests restores from these backups, and how often, if this host has no `drills` for them: another machine's, or a person. Without either a
-        warning reminds you: what was never restored may not be a backup.
-      '' { example = "drills on vault, monthly"; };
+        warning reminds you: what was never restored may not be a backup. One text is for all; by name it is for a repository of `repositories`, one that a hub on
+        this machine keeps, or a mirror of that hub, and you are reminded of the others.
+      '' {
+        example = {
+          q = "drills on vault, weekly";
+          friend = "by hand, first Sunday of the quarter";
+        };
+      };
       liveMedia = mkOption {
         type = types.str;
         default = "disk";

@@ -1,5 +1,6 @@
 # The machine that keeps the backups of the others, and cannot read them. Another disk of it has a copy.
 {
+  services.hearth-backup.policy.restoresTestedBy = "by hand, from the hub and from its mirror, first Sunday of the month";
   services.hearth-backup.hub = {
     enable = true;
     dataDir = "/var/lib/hearth-backup-hub";

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::logging;
-use crate::model::report::{PHASES, Phase, WARNINGS};
+use crate::model::report::{PHASES, Phase, SourceWarnings, WARNINGS};
 use crate::report::SoFar;
 
 /// What happened since the program began; all attempts of a run together.
@@ -19,6 +19,9 @@ struct Inner {
     current: Option<(&'static str, Instant)>,
     warning_count: u64,
     warnings: Vec<String>,
+    /// What is read, if it is known by paths.
+    paths: Vec<String>,
+    by_source: Vec<SourceWarnings>,
 }
 
 impl Inner {
@@ -46,10 +49,17 @@ impl Course {
         }
     }
 
+    /// These paths are read: what is warned of belongs to one of them, or to itself.
+    pub fn reads(&self, paths: &[String]) {
+        self.lock().paths = paths.to_vec();
+    }
+
     /// Something was warned of.
-    pub fn warn(&self, text: impl FnOnce() -> String) {
+    pub fn warn(&self, subject: &str, text: impl FnOnce() -> String) {
         let mut inner = self.lock();
+        let inner = &mut *inner;
         inner.warning_count += 1;
+        SourceWarnings::count(&mut inner.by_source, &inner.paths, subject);
         if inner.warnings.len() < WARNINGS {
             inner.warnings.push(text());
         }
@@ -69,7 +79,13 @@ impl Course {
     pub fn so_far(&self) -> SoFar {
         let phases = self.phases();
         let inner = self.lock();
-        SoFar { phases, warning_count: inner.warning_count, warnings: inner.warnings.clone(), log: logging::tail() }
+        SoFar {
+            phases,
+            warning_count: inner.warning_count,
+            warnings: inner.warnings.clone(),
+            warnings_by_source: inner.by_source.clone(),
+            log: logging::tail(),
+        }
     }
 }
 
@@ -84,11 +100,12 @@ mod tests {
             course.begin(name);
         }
         for number in 0..WARNINGS + 1 {
-            course.warn(|| number.to_string());
+            course.warn("/srv", || number.to_string());
         }
         let so_far = course.so_far();
         assert_eq!(so_far.phases.iter().map(|phase| phase.name.as_str()).collect::<Vec<_>>(), ["scan", "commit", "verify"]);
         assert_eq!((so_far.warning_count, so_far.warnings.len()), (WARNINGS as u64 + 1, WARNINGS));
+        assert_eq!(so_far.warnings_by_source, [SourceWarnings { source: "/srv".into(), warnings: WARNINGS as u64 + 1 }]);
         assert_eq!(course.phases().len(), 3, "to ask changes nothing");
     }
 }

@@ -154,7 +154,7 @@ impl Progress {
         if severity >= Severity::Warning {
             self.warnings.fetch_add(1, Ordering::Relaxed);
             let text = if subject.is_empty() { message.to_owned() } else { format!("{subject}: {message}") };
-            self.course.warn(|| text.clone());
+            self.course.warn(subject, || text.clone());
             let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
             if told.len() < report::WARNINGS {
                 told.push(text);

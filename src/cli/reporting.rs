@@ -109,6 +109,7 @@ pub fn reported(
         work: told.work,
         warning_count: told.warning_count,
         warnings: told.warnings,
+        warnings_by_source: context.course.so_far().warnings_by_source,
         phases: context.course.phases(),
         log: logging::tail(),
     });

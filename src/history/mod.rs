@@ -44,7 +44,7 @@ pub struct Entry {
 impl Entry {
     /// Keeps of a report what histories need.
     pub fn new(received: Timestamp, repository: String, mut report: Report) -> Self {
-        (report.log, report.phases) = (Vec::new(), Vec::new());
+        (report.log, report.phases, report.warnings_by_source) = (Vec::new(), Vec::new(), Vec::new());
         report.warnings.truncate(1);
         report.warnings.iter_mut().for_each(|warning| *warning = warning.chars().take(WARNING).collect());
         report.counts.retain(|name, _| [SQLITE_COPIES, INTEGRITY_FAILURES, PROBLEMS].contains(&name.as_str()));

@@ -40,6 +40,7 @@ pub(crate) fn entry(started: i64, outcome: Outcome, change: impl FnOnce(&mut Rep
         counts: BTreeMap::new(),
         warning_count: 0,
         warnings: Vec::new(),
+        warnings_by_source: Vec::new(),
         log: Vec::new(),
         next: Some(at(started + 24)),
         next_by: Some(NextBy::Timer),

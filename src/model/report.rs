@@ -18,8 +18,11 @@ pub use self::anomaly::{Anomaly, AnomalyKind};
 use super::id::{RepositoryId, SnapshotId};
 
 mod drill;
+mod source;
 
 pub use drill::{DrillFigures, DrillTest, TestOutcome};
+
+pub use source::{OTHERS, SOURCES, SourceWarnings};
 
 /// The version of what is written here.
 pub const VERSION: u32 = 1;
@@ -304,6 +307,9 @@ pub struct Report {
     /// The first of them.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// How many there were of each source.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings_by_source: Vec<SourceWarnings>,
     /// The end of the log.
     #[serde(default)]
     pub log: Vec<String>,
@@ -360,7 +366,8 @@ impl Report {
         let there =
             self.repositories.iter_mut().flat_map(|run| run.error.iter_mut().chain(run.anomalies.iter_mut().map(|it| &mut it.text)));
         let drill = self.drill.iter_mut().flat_map(|drill| drill.tests.iter_mut().map(|test| &mut test.text));
-        self.error.iter_mut().chain(&mut self.warnings).chain(&mut self.log).chain(there).chain(drill)
+        let sources = self.warnings_by_source.iter_mut().map(|of| &mut of.source);
+        self.error.iter_mut().chain(&mut self.warnings).chain(sources).chain(&mut self.log).chain(there).chain(drill)
     }
 
     fn check(&self) -> Result<(), ReportError> {
@@ -381,6 +388,7 @@ impl Report {
             ("counts", self.counts.len(), COUNTS),
             ("phases", self.phases.len(), PHASES),
             ("warnings", self.warnings.len(), WARNINGS),
+            ("sources with warnings", self.warnings_by_source.len(), SOURCES + 1),
             ("lines of its log", self.log.len(), LINES),
         ] {
             if count > most {
@@ -402,6 +410,7 @@ impl Report {
         let errors = self.error.iter().chain(self.repositories.iter().filter_map(|repository| repository.error.as_ref()));
         check_lengths("error", errors, LONGEST_ERROR)?;
         check_lengths("warning", self.warnings.iter(), LONGEST_WARNING)?;
+        check_lengths("source", self.warnings_by_source.iter().map(|of| &of.source), source::LONGEST)?;
         check_lengths("line of its log", self.log.iter(), LONGEST_LINE)
     }
 
@@ -428,6 +437,8 @@ impl Report {
         report.drill.iter_mut().for_each(DrillFigures::bound);
         report.warnings.truncate(WARNINGS);
         report.warnings.iter_mut().for_each(|warning| cut(warning, LONGEST_WARNING));
+        report.warnings_by_source.truncate(SOURCES + 1);
+        report.warnings_by_source.iter_mut().for_each(|of| cut(&mut of.source, source::LONGEST));
         let old = report.log.len().saturating_sub(LINES);
         report.log.drain(..old);
         report.log.iter_mut().for_each(|line| cut(line, LONGEST_LINE));
@@ -441,6 +452,7 @@ impl Report {
             if !report.log.is_empty() {
                 report.log.drain(..report.log.len().div_ceil(4));
             } else if report.warnings.pop().is_none() {
+                report.warnings_by_source.clear();
                 report.repositories.iter_mut().for_each(|repository| repository.error = None);
                 report.error.iter_mut().for_each(|error| cut(error, LONGEST_NAME));
                 let bytes = serde_json::to_vec(&report).map_err(|error| ReportError(error.to_string()))?;

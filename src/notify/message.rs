@@ -300,11 +300,22 @@ fn warnings(report: &Report) -> String {
     if lines.is_empty() {
         return String::new();
     }
-    lines.insert(0, "Warnings:".to_owned());
+    lines.insert(0, by_source(report));
     if more > 0 {
         lines.push(format!("- and {more} more"));
     }
     lines.join("\n")
+}
+
+/// `Warnings (3 of /srv, 1 of postgresql database app):`
+fn by_source(report: &Report) -> String {
+    let sources: Vec<String> = report
+        .warnings_by_source
+        .iter()
+        .take(WARNINGS)
+        .map(|of| format!("{} of {}", of.warnings, super::journal::plain(&of.source)))
+        .collect();
+    if sources.len() < 2 { "Warnings:".to_owned() } else { format!("Warnings ({}):", sources.join(", ")) }
 }
 
 /// What to do about it.

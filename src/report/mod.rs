@@ -37,7 +37,7 @@ pub use self::subject::{damage, of_maintain, of_mirror, of_run};
 use crate::config::{Config, Credentials, TimeSpan};
 use crate::content::keys::WriterKey;
 use crate::history::host::Reports;
-use crate::model::report::{CopyKind, Disk, DrillFigures, HUB, Kind, Outcome, Phase, Report, RepositoryRun, VERSION};
+use crate::model::report::{CopyKind, Disk, DrillFigures, HUB, Kind, Outcome, Phase, Report, RepositoryRun, SourceWarnings, VERSION};
 use crate::store::{Access, Address};
 
 /// How long systemd may take to say when a timer elapses.
@@ -83,6 +83,8 @@ pub struct Ending {
     pub warning_count: u64,
     /// The first of them.
     pub warnings: Vec<String>,
+    /// How many there were of each source.
+    pub warnings_by_source: Vec<SourceWarnings>,
     /// What it did one after the other.
     pub phases: Vec<Phase>,
     /// The end of the log.
@@ -152,6 +154,7 @@ impl Reporter<'_> {
             drill: None,
             warning_count: 0,
             warnings: Vec::new(),
+            warnings_by_source: Vec::new(),
             log: Vec::new(),
             next,
             next_by,
@@ -183,6 +186,7 @@ impl Reporter<'_> {
             drill,
             warning_count: ending.warning_count,
             warnings: ending.warnings,
+            warnings_by_source: ending.warnings_by_source,
             log: ending.log,
             next,
             next_by,
@@ -224,15 +228,20 @@ impl Reporter<'_> {
         match self.every() {
             Some(every) => next::by_configuration(self.started, every),
             None => {
-                let timer = self.timer()?;
-                within(ASKING, move || next::by_timer(&timer)).flatten()
+                let timers = self.timers();
+                within(ASKING, move || next::by_timers(&timers)).flatten()
             }
         }
     }
 
-    /// The timer that starts it, if systemd runs it and the configuration says nothing.
-    fn timer(&self) -> Option<String> {
-        self.every().is_none().then(|| format!("{}.timer", self.unit()))
+    /// The timers that may start it, if the configuration says nothing.
+    fn timers(&self) -> Vec<String> {
+        if self.every().is_some() {
+            return Vec::new();
+        }
+        let mut timers: Vec<String> = self.units().iter().map(|unit| format!("{unit}.timer")).collect();
+        timers.extend(next::own_timer());
+        timers
     }
 
     /// How often it shall run, as the configuration says.
@@ -244,14 +253,15 @@ impl Reporter<'_> {
         }
     }
 
-    /// The unit that the NixOS module and the documents give such a run.
-    fn unit(&self) -> String {
-        match (self.kind, self.name.strip_prefix(HUB)) {
-            (Kind::Mirror, Some(mirror)) => format!("hearth-backup-hub-mirror-{mirror}"),
-            (_, Some(_)) => "hearth-backup-hub-maintain".to_owned(),
-            (Kind::Backup, None) => format!("hearth-backup-{}", self.name),
-            (kind, None) => format!("hearth-backup-{kind}-{}", self.name),
-        }
+    /// The units that the NixOS module and the documents give such a run.
+    fn units(&self) -> Vec<String> {
+        let prefix = match (self.kind, self.name.strip_prefix(HUB)) {
+            (Kind::Mirror, Some(mirror)) => return vec![format!("hearth-backup-hub-mirror-{mirror}")],
+            (_, Some(_)) => return vec!["hearth-backup-hub-maintain".to_owned()],
+            (Kind::Backup, None) => "hearth-backup".to_owned(),
+            (kind, None) => format!("hearth-backup-{kind}"),
+        };
+        ["-", "@"].map(|between| format!("{prefix}{between}{}", self.name)).to_vec()
     }
 }
 

@@ -13,6 +13,8 @@ use crate::source::command::Program;
 
 /// Bytes of an answer that are read.
 const ANSWER: u64 = 1 << 16;
+/// What is asked of a timer.
+const PROPERTIES: [&str; 4] = ["NextElapseUSecRealtime", "TimersCalendar", "RandomizedDelayUSec", "AccuracyUSec"];
 /// Calendars of a timer that are looked at.
 const CALENDARS: usize = 16;
 
@@ -22,15 +24,27 @@ pub(super) fn by_configuration(started: Timestamp, every: TimeSpan) -> Option<(T
     Some((started.checked_add(every).ok()?, NextBy::Every))
 }
 
+/// By the first of some timers of systemd that is there and knows.
+pub(super) fn by_timers(timers: &[String]) -> Option<(Timestamp, NextBy)> {
+    timers.iter().find_map(|timer| by_timer(timer))
+}
+
+/// The timer called as the service in which this process runs: its unit may be called as anybody likes.
+pub(super) fn own_timer() -> Option<String> {
+    timer_of(&std::fs::read_to_string("/proc/self/cgroup").ok()?)
+}
+
+/// From the lines of `/proc/self/cgroup` (cgroups(7)), of which the last part may be a service.
+fn timer_of(groups: &str) -> Option<String> {
+    let mut services = groups.lines().filter_map(|line| line.rsplit('/').next()?.strip_suffix(".service"));
+    services.next_back().filter(|service| !service.is_empty()).map(|service| format!("{service}.timer"))
+}
+
 /// By a timer of systemd; none if there is no such timer, or no systemd.
-pub(super) fn by_timer(timer: &str) -> Option<(Timestamp, NextBy)> {
-    let asked = [
-        "systemctl",
-        "show",
-        "--timestamp=unix",
-        "--property=NextElapseUSecRealtime,TimersCalendar,RandomizedDelayUSec,AccuracyUSec",
-        timer,
-    ];
+fn by_timer(timer: &str) -> Option<(Timestamp, NextBy)> {
+    let properties = PROPERTIES.map(|name| format!("--property={name}"));
+    let asked: Vec<&str> =
+        ["systemctl", "show", "--timestamp=unix"].into_iter().chain(properties.iter().map(String::as_str)).chain([timer]).collect();
     let answer = output(&asked).ok()?;
     let value = |name: &str| answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
     let now = Timestamp::now();
@@ -93,6 +107,13 @@ mod tests {
         let every = |text: &str| by_configuration(started, TimeSpan(text.parse().unwrap())).map(|(next, _)| next.to_string());
         assert_eq!(every("24h").as_deref(), Some("2026-11-21T02:00:00Z"));
         assert_eq!((every("0"), every("1m")), (None, None));
+    }
+
+    #[test]
+    fn the_timer_of_a_service_is_called_as_the_service() {
+        let group = "0::/system.slice/system-nightly.slice/nightly@state.service\n";
+        assert_eq!(timer_of(group).as_deref(), Some("nightly@state.timer"));
+        assert_eq!((timer_of("0::/user.slice/user-0.slice/session-1.scope\n"), timer_of(""), timer_of("0::/.service")), (None, None, None));
     }
 
     #[test]

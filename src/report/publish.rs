@@ -16,7 +16,7 @@ use jiff::Timestamp;
 
 use super::Reporter;
 use crate::config::{Credentials, Pushgateway};
-use crate::history::{Copies, JobStatus, Page, copies, job, metrics};
+use crate::history::{Copies, JobStatus, Page, State, copies, job, metrics};
 use crate::model::report::Kind;
 use crate::notify::http::{self, Method};
 
@@ -47,7 +47,7 @@ pub(super) fn everywhere(reporter: &Reporter<'_>) {
     }
 }
 
-/// How everything fares that the configuration names and that ever ran on this host.
+/// How everything fares that the configuration names, or that ran on this host and is still named.
 ///
 /// # Errors
 /// If the reports cannot be read.
@@ -56,10 +56,26 @@ pub fn statuses(reporter: &Reporter<'_>) -> io::Result<Vec<JobStatus>> {
     let mut jobs: Vec<JobStatus> = reporter.reports().histories()?.iter().filter_map(|history| job::of(history, now)).collect();
     // What the configuration no longer names would be late for ever.
     jobs.retain(|job| is_configured(reporter, job));
-    let of_jobs: Vec<Option<Copies>> =
-        jobs.iter().map(|job| (job.kind == Kind::Backup).then(|| Copies::of(copies::of_host(job, &jobs)))).collect();
+    jobs.extend(never(reporter, &jobs));
+    let of_jobs: Vec<Option<Copies>> = jobs
+        .iter()
+        .map(|job| (job.kind == Kind::Backup && job.state != State::Never).then(|| Copies::of(copies::of_host(job, &jobs))))
+        .collect();
     jobs.iter_mut().zip(of_jobs).for_each(|(job, copies)| job.copies = copies);
     Ok(jobs)
+}
+
+/// What the configuration names and never ran.
+fn never(reporter: &Reporter<'_>, jobs: &[JobStatus]) -> Vec<JobStatus> {
+    let config = reporter.config;
+    let ran = |kind: Kind, name: &str| jobs.iter().any(|job| job.kind == kind && job.job.as_deref() == Some(name));
+    let all = [(Kind::Mirror, config.mirrors.keys().collect::<Vec<_>>()), (Kind::Drill, config.drills.keys().collect())];
+    let others = all.into_iter().flat_map(|(kind, names)| names.into_iter().map(move |name| (kind, name)));
+    let planned = config.jobs.keys().map(|name| (Kind::Backup, name)).chain(others);
+    planned
+        .filter(|(kind, name)| !ran(*kind, name))
+        .map(|(kind, name)| JobStatus { kind, job: Some(name.clone()), ..job::never(reporter.host(), String::new()) })
+        .collect()
 }
 
 /// Whether the configuration still has what a history is of.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{Ending, Reporter, publish, send};
 use crate::history::host::{Hold, Reports};
-use crate::model::report::{Phase, Report};
+use crate::model::report::{Phase, Report, SourceWarnings};
 
 /// How often it is written what is known so far.
 const BEAT: Duration = Duration::from_secs(15);
@@ -22,6 +22,8 @@ pub struct SoFar {
     pub warning_count: u64,
     /// The first of them.
     pub warnings: Vec<String>,
+    /// How many there were of each source.
+    pub warnings_by_source: Vec<SourceWarnings>,
     /// The end of the log.
     pub log: Vec<String>,
 }
@@ -74,7 +76,9 @@ impl Running<'_> {
             (Err(error), Some(hold)) if error.kind() == io::ErrorKind::StorageFull => {
                 hold.give_room()?;
                 // The log is the longest of it, and systemd has it too.
-                reports.write(report).or_else(|_| reports.write(&Report { log: Vec::new(), warnings: Vec::new(), ..report.clone() }))
+                reports.write(report).or_else(|_| {
+                    reports.write(&Report { log: Vec::new(), warnings: Vec::new(), warnings_by_source: Vec::new(), ..report.clone() })
+                })
             }
             (written, _) => written,
         }
@@ -118,6 +122,7 @@ fn with(mut report: Report, so_far: SoFar) -> Report {
     report.phases = so_far.phases;
     report.warning_count = so_far.warning_count;
     report.warnings = so_far.warnings;
+    report.warnings_by_source = so_far.warnings_by_source;
     report.log = so_far.log;
     report
 }

@@ -29,11 +29,11 @@ pub(super) fn send(reporter: &Reporter<'_>, bytes: &[u8]) {
 /// nobody to tell.
 pub(super) fn in_background(reporter: &Reporter<'_>, mut report: Report) -> Option<JoinHandle<()>> {
     let hubs = hubs(reporter);
-    let timer = reporter.timer().filter(|_| report.next.is_none());
+    let timers = reporter.timers();
     (!hubs.is_empty()).then(|| {
         thread::spawn(move || {
-            if let Some(timer) = timer {
-                (report.next, report.next_by) = within(ASKING, move || next::by_timer(&timer)).flatten().unzip();
+            if report.next.is_none() {
+                (report.next, report.next_by) = within(ASKING, move || next::by_timers(&timers)).flatten().unzip();
             }
             // It is one that is bounded already.
             if let Ok(bytes) = report.to_bytes() {

@@ -63,15 +63,6 @@ pub fn host_status(reporter: &Reporter<'_>) -> io::Result<HostStatus> {
     let now = Timestamp::now();
     let config = reporter.config;
     let mut jobs = statuses(reporter)?;
-    let ran = |kind: Kind, name: &str| jobs.iter().any(|job| job.kind == kind && job.job.as_deref() == Some(name));
-    let all = [(Kind::Mirror, config.mirrors.keys().collect::<Vec<_>>()), (Kind::Drill, config.drills.keys().collect())];
-    let others = all.into_iter().flat_map(|(kind, names)| names.into_iter().map(move |name| (kind, name)));
-    let planned = config.jobs.keys().map(|name| (Kind::Backup, name)).chain(others);
-    let never: Vec<JobStatus> = planned
-        .filter(|(kind, name)| !ran(*kind, name))
-        .map(|(kind, name)| JobStatus { kind, job: Some(name.clone()), ..job::never(reporter.host(), String::new()) })
-        .collect();
-    jobs.extend(never);
     jobs.sort_by(|one, other| (one.state, one.kind, &one.job).cmp(&(other.state, other.kind, &other.job)));
     let repositories: Vec<HostRepository> = config.repositories.keys().map(|name| repository(reporter, name, &jobs)).collect();
     let mut warnings: Vec<Warning> = jobs.iter().flat_map(|job| warning::of_job(job, now)).collect();

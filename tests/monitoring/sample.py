@@ -34,7 +34,6 @@ def samples(now, today):
 
 def host_info():
     for host in ("nas", "web", "vault"):
-        yield "hub", "info", {"host": host, "version": "1.0.0"}, 1
         yield "hub", "clock_skew_seconds", {"host": host}, 0.3
     yield "nas", "info", {"host": "nas", "version": "1.0.0"}, 1
     yield "hub", "hub_info", {"version": "1.0.0"}, 1
@@ -115,6 +114,7 @@ def of_hub(now, today):
             bad = mirror == "friend" and nights(ended, today) in (5, 6)
             yield "hub", "mirror_last_success_timestamp_seconds", there, ended
             yield "hub", "mirror_success", there, 0 if bad else 1
+            yield "hub", "mirror_last_drill_timestamp_seconds", there, last(now, today, every=14)
 
 
 def page(view, now, today, stamp=None, extra=()):

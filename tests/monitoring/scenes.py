@@ -39,6 +39,7 @@ def task_series(kind, name, host="nas"):
     own = f'host="{host}",kind="{kind}",name="{name}"'
     return {
         f"task_last_success_timestamp_seconds{{{own}}}": -3 * HOUR,
+        f"task_last_run_timestamp_seconds{{{own}}}": -3 * HOUR,
         f"task_last_run_success{{{own}}}": 1,
         f"task_runs_failed_in_a_row{{{own}}}": 0,
         f"task_overdue_timestamp_seconds{{{own}}}": 30 * HOUR,
@@ -60,9 +61,9 @@ def healthy():
     return {
         "nas": dict(on_nas),
         "hub": {
-            **{series: value for series, value in on_nas.items() if "disk" not in series}, **job_series(host="web", job="db", repositories=("hub",)),
+            **{series: value for series, value in on_nas.items() if "disk" not in series and "info" not in series}, **job_series(host="web", job="db", repositories=("hub",)),
             **task_series("maintain", "hub/all", host="fort"), **task_series("mirror", "hub/friend", host="fort"),
-            **task_series("drill", "weekly", host="vault"), **drill_series(), 'info{host="web",version="1.0.0"}': 1, 'info{host="vault",version="1.0.0"}': 1,
+            **task_series("drill", "weekly", host="vault"), **drill_series(),
             'hub_info{version="1.0.0"}': 1, 'clock_skew_seconds{host="nas"}': 0.2, 'clock_skew_seconds{host="web"}': -1.5,
             'hub_disk_free_bytes': 600e9, 'hub_disk_size_bytes': 1000e9,
             'repository_used_bytes{repository="nas"}': 100e9, 'repository_quota_bytes{repository="nas"}': 500e9,
@@ -71,6 +72,7 @@ def healthy():
             'repository_verify_timestamp_seconds{repository="nas"}': -5 * HOUR, 'repository_read_in_full_timestamp_seconds{repository="nas"}': -29 * DAY,
             'repository_prune_timestamp_seconds{repository="nas"}': -5 * HOUR, 'repository_verify_within_seconds{repository="nas"}': 30 * DAY, 'repository_upkeep_problems{repository="nas"}': 0,
             'mirror_success{repository="nas",mirror="friend"}': 1, 'mirror_last_success_timestamp_seconds{repository="nas",mirror="friend"}': -4 * HOUR,
+            'mirror_last_drill_timestamp_seconds{repository="nas",mirror="friend"}': -5 * DAY,
         },
         "up": {"hub": 1, "nas": 1},
     }
@@ -102,7 +104,7 @@ scene("all is well", {}, at=2, alerts=[])
 STALE = (
     "HearthBackupStale", "critical", STATE, "nas has not run its backup state",
     "The job state of nas should have run by now, and nothing was heard of a run for 1h 0m 0s longer than its schedule allows. The host is off, away, or its timer does not start. "
-    "See whether it is up, then `systemctl status hearth-backup-state.timer` there.", "monitoring/host-silent.md",
+    "See whether it is up, then `systemctl list-timers --all 'hearth-backup*'` there.", "monitoring/host-silent.md",
 )
 scene("a job is overdue", both({f"overdue_timestamp_seconds{{{RUN}}}": HOUR}), at=2, alerts=[STALE])
 scene("a job is due and within its grace", both({f"overdue_timestamp_seconds{{{RUN}}}": 2 * HOUR}), at=2, alerts=[])
@@ -138,14 +140,14 @@ scene("a job without a schedule is young", both({f"overdue_timestamp_seconds{{{R
 failed = {f"last_run_success{{{RUN}}}": 0, f"runs_failed_in_a_row{{{RUN}}}": 1, **{f'repository_success{{{RUN},repository="{name}"}}': 0 for name in ("hub", "cloud")}}
 FAILED = (
     "HearthBackupFailed", "warning", STATE, "The backup state of nas failed",
-    "The last run of state on nas failed; the last success is less than two days old. See why: `journalctl -u hearth-backup-state.service` there, or the page of the hub.", "monitoring/job-fails.md",
+    "The last run of state on nas failed; the last success is less than two days old. See why: `journalctl -u 'hearth-backup?state.service'` there, or the page of the hub.", "monitoring/job-fails.md",
 )
 
 
 def failing(runs):
     return (
         "HearthBackupFailing", "critical", STATE, "The backup state of nas fails, and is getting old",
-        f"Runs of state on nas that failed in a row: {runs}. What was written since the last success has no backup. See why: `journalctl -u hearth-backup-state.service` there, or the page of the hub.",
+        f"Runs of state on nas that failed in a row: {runs}. What was written since the last success has no backup. See why: `journalctl -u 'hearth-backup?state.service'` there, or the page of the hub.",
         "monitoring/job-fails.md",
     )
 
@@ -163,7 +165,7 @@ scene("the host knows that the run after the good one failed, the hub not yet", 
 scene("a run failed in one repository", both({f'repository_success{{{RUN},repository="cloud"}}': 0}), at=2, alerts=[(
     "HearthBackupRepositoryFailing", "warning", {**STATE, "repository": "cloud"}, "The backup state of nas does not reach cloud",
     "The last run of state on nas succeeded elsewhere and failed in the repository cloud: there is one copy less than there should be. "
-    "See why: `journalctl -u hearth-backup-state.service` there, or the page of the hub.", "monitoring/job-fails.md",
+    "See why: `journalctl -u 'hearth-backup?state.service'` there, or the page of the hub.", "monitoring/job-fails.md",
 )])
 scene("three runs had warnings", both({f"runs_warned_in_a_row{{{RUN}}}": 3}), at=2, alerts=[(
     "HearthBackupWarnings", "warning", STATE, "The backup state of nas had warnings 3 times running",
@@ -236,14 +238,15 @@ def task(metric, kind, name, value, host="nas"):
     return {f'task_{metric}{{host="{host}",kind="{kind}",name="{name}"}}': value}
 
 
-scene("a check failed", both(task("runs_failed_in_a_row", "check", "hub", 1)), at=2, alerts=[(
+CHECK_FAILED = (
     "HearthBackupCheckFailed", "critical", {"host": "nas", "name": "hub"}, "The check hub on nas failed",
-    "The last check of hub on nas found damage, or could not be done. Its log says which: `journalctl -u hearth-backup-*` there, or the page of the hub. If it is damage, delete nothing, and repair from a mirror.",
+    "The last check of hub on nas found damage, or could not be done. Its log says which: `journalctl -u 'hearth-backup*'` there, or the page of the hub. If it is damage, delete nothing, and repair from a mirror.",
     "runbooks/damaged-repository.md",
-)])
+)
+scene("a check failed", both(task("runs_failed_in_a_row", "check", "hub", 1)), at=2, alerts=[CHECK_FAILED])
 scene("housekeeping on a host failed, and is overdue since", both({**task("runs_failed_in_a_row", "maintain", "hub", 2), **task("overdue_timestamp_seconds", "maintain", "hub", HOUR)}), at=2, alerts=[(
     "HearthBackupTaskFailed", "warning", {"host": "nas", "kind": "maintain", "name": "hub"}, "maintain of hub on nas failed",
-    "Runs of maintain of hub on nas that failed in a row: 2. Backups go on; old ones are not thinned out or looked at meanwhile. The log says why: `journalctl -u hearth-backup-*` there, or the page of the hub.",
+    "Runs of maintain of hub on nas that failed in a row, or found damage: 2. Backups go on; old ones are not thinned out or looked at meanwhile. The log says why: `journalctl -u 'hearth-backup*'` there, or the page of the hub.",
     "monitoring/job-fails.md",
 )])
 TASK_LATE = (
@@ -254,10 +257,10 @@ TASK_LATE = (
 own_failed = {**task("runs_failed_in_a_row", "maintain", "hub/all", 1, host="fort"), **task("runs_failed_in_a_row", "mirror", "hub/friend", 1, host="fort")}
 scene("the hub's housekeeping was killed", {"hub": task("runs_failed_in_a_row", "maintain", "hub/all", 1, host="fort")}, at=2, alerts=[(
     "HearthBackupTaskFailed", "warning", {"host": "fort", "kind": "maintain", "name": "hub/all"}, "maintain of hub/all on fort failed",
-    "Runs of maintain of hub/all on fort that failed in a row: 1. Backups go on; old ones are not thinned out or looked at meanwhile. The log says why: `journalctl -u hearth-backup-*` there, or the page of the hub.",
+    "Runs of maintain of hub/all on fort that failed in a row, or found damage: 1. Backups go on; old ones are not thinned out or looked at meanwhile. The log says why: `journalctl -u 'hearth-backup*'` there, or the page of the hub.",
     "monitoring/job-fails.md",
 )])
-own_late = {**task("overdue_timestamp_seconds", "maintain", "hub/all", HOUR, host="fort"), **task("overdue_timestamp_seconds", "mirror", "hub/friend", HOUR, host="fort")}
+house_late, friend_late = task("overdue_timestamp_seconds", "maintain", "hub/all", HOUR, host="fort"), task("overdue_timestamp_seconds", "mirror", "hub/friend", HOUR, host="fort")
 own_old = task("last_success_timestamp_seconds", "mirror", "hub/friend", -9 * DAY, host="fort")
 scene("housekeeping on a host is overdue for two minutes", both(task("overdue_timestamp_seconds", "maintain", "hub", 2 * HOUR - 120)), at=2, alerts=[])
 scene("housekeeping on a host is overdue", both(task("overdue_timestamp_seconds", "maintain", "hub", HOUR)), at=2, alerts=[TASK_LATE])
@@ -265,22 +268,71 @@ kept_house = {**alone, "nas": {**alone["nas"], **task("overdue_timestamp_seconds
 all_gone = {series: f"{value}x6 stale" for series, value in kept_house["nas"].items()}
 scene("a host is gone, and with it its housekeeping", {"nas": all_gone, "hub": silence, "drills": drilled}, at=5, alerts=[STALE, TASK_LATE], base=kept_house)
 
+USB = {"host": "nas", "name": "usb", "mirror": "usb"}
+USB_BEHIND = (
+    "HearthBackupHostMirrorBehind", "critical", USB, "The mirror usb of nas is behind",
+    "The host nas has not brought the mirror usb up to date in time: if the repository is lost, what came since is lost. See whether the host is up, then `systemctl list-timers 'hearth-backup*'` there.",
+    "monitoring/job-fails.md#mirrors",
+)
+# The last run, whoever knows of it.
+def known_later(kind, name, ended=-HOUR, host="nas"):
+    return task("last_run_timestamp_seconds", kind, name, ended, host)
+
+
+troubled = {**task("runs_failed_in_a_row", "check", "hub", 1), **task("runs_failed_in_a_row", "maintain", "hub", 2), **task("runs_failed_in_a_row", "mirror", "usb", 1)}
+gone_well = {**known_later("check", "hub"), **known_later("maintain", "hub"), **known_later("mirror", "usb")}
+scene("the host knows that tasks went well after they failed, the hub not yet", {"hub": troubled, "nas": gone_well}, at=2, alerts=[])
+scene("the host knows that a task failed after it went well, the hub not yet", {"nas": {**task("runs_failed_in_a_row", "check", "hub", 1), **gone_well}}, at=2, alerts=[CHECK_FAILED])
+scene("a task failed, and then nothing was heard of it", {
+    "hub": {**troubled, **task("overdue_timestamp_seconds", "maintain", "hub", HOUR), **task("overdue_timestamp_seconds", "mirror", "usb", HOUR)},
+    "nas": {**gone_well, **task("overdue_timestamp_seconds", "maintain", "hub", HOUR), **task("overdue_timestamp_seconds", "mirror", "usb", HOUR)},
+}, at=2, alerts=[TASK_LATE, USB_BEHIND])
+
 # --- mirrors ----------------------------------------------------------------------------------------------------------------------------
 
 FRIEND = {"repository": "nas", "mirror": "friend"}
 to_friend = 'repository="nas",mirror="friend"'
-scene("a mirror of the hub has rotted", {"hub": {f"mirror_success{{{to_friend}}}": 0, **own_failed}}, at=2, alerts=[(
+MIRROR_FAILED = (
     "HearthBackupMirrorFailed", "warning", FRIEND, "The mirror friend of nas has trouble",
     "The hub's last run of the mirror friend of the repository nas failed, or found something in the mirror that is not as it should be, such as damage. The page of the hub says what. "
     "If it is damage, `hearth-backup repair` heals it from the hub's repository.", "runbooks/damaged-repository.md",
-)])
-BEHIND = (
-    "HearthBackupMirrorBehind", "critical", FRIEND, "The mirror friend of nas is 4d 2h 0m 0s behind",
-    "The hub last brought the mirror friend of the repository nas up to date 4d 2h 0m 0s ago: if the hub burns down, what came since is lost. `hearth-backup hub maintain --only mirror --mirror friend` on the hub "
-    "tries again and says what is wrong.", "monitoring/job-fails.md#mirrors",
 )
+scene("a mirror of the hub has rotted", {"hub": {f"mirror_success{{{to_friend}}}": 0, **own_failed}}, at=2, alerts=[MIRROR_FAILED])
+
+
+def mirror_behind(since):
+    return (
+        "HearthBackupMirrorBehind", "critical", FRIEND, f"The mirror friend of nas is {since} behind",
+        f"The hub last brought the mirror friend of the repository nas up to date {since} ago: if the hub burns down, what came since is lost. `hearth-backup hub maintain --only mirror --mirror friend` on the hub "
+        "tries again and says what is wrong.", "monitoring/job-fails.md#mirrors",
+    )
+
+
+BEHIND = mirror_behind("4d 2h 0m 0s")
 behind = {f"mirror_last_success_timestamp_seconds{{{to_friend}}}": -4 * DAY}
-scene("a mirror of the hub is behind", {"hub": {**behind, **own_late, **own_old}}, at=2, alerts=[BEHIND])
+scene("a mirror of the hub is behind", {"hub": {**behind, **friend_late, **own_old}}, at=2, alerts=[BEHIND])
+scene("a mirror of the hub is overdue", {"hub": friend_late}, at=2, alerts=[mirror_behind("6h 0m 0s")])
+scene("a mirror of the hub is overdue for two minutes", {"hub": task("overdue_timestamp_seconds", "mirror", "hub/friend", 2 * HOUR - 120, host="fort")}, at=2, alerts=[])
+scene("a mirror of the hub is overdue by its timer, and was made by hand since", {"hub": {**friend_late, f"mirror_last_success_timestamp_seconds{{{to_friend}}}": -HOUR}}, at=2, alerts=[])
+scene("a mirror of the hub fails, and is overdue since", {"hub": {**friend_late, f"mirror_success{{{to_friend}}}": 0, **own_failed}}, at=2, alerts=[MIRROR_FAILED])
+
+
+def apart(kind, name, last, due, host="fort"):
+    return {**task("last_run_timestamp_seconds", kind, name, last, host), **task("last_success_timestamp_seconds", kind, name, last, host), **task("overdue_timestamp_seconds", kind, name, due, host)}
+
+
+weekly_friend = {**apart("mirror", "hub/friend", -6 * DAY, 2 * DAY), f"mirror_last_success_timestamp_seconds{{{to_friend}}}": -6 * DAY}
+scene("a mirror of the hub is made weekly", {"hub": weekly_friend}, at=2, alerts=[])
+missed = {**weekly_friend, f"mirror_success{{{to_friend}}}": 0, **task("runs_failed_in_a_row", "mirror", "hub/friend", 1, host="fort")}
+scene("a mirror that is made weekly failed", {"hub": {**missed, f"mirror_last_success_timestamp_seconds{{{to_friend}}}": -13 * DAY}}, at=2, alerts=[MIRROR_FAILED])
+scene("a mirror that is made weekly failed twice", {"hub": {**missed, f"mirror_last_success_timestamp_seconds{{{to_friend}}}": -20 * DAY}}, at=2, alerts=[mirror_behind("20d 2h 0m 0s")])
+no_timer = {series: None for series in task_series("mirror", "hub/friend", host="fort")}
+weekly_house = {**apart("maintain", "hub/all", -6 * DAY, 2 * DAY), **{f'repository_{step}_timestamp_seconds{{repository="nas"}}': -6 * DAY for step in ("prune", "verify")}}
+with_house = {**no_timer, **weekly_house, f"mirror_last_success_timestamp_seconds{{{to_friend}}}": -6 * DAY}
+scene("the hub keeps house weekly, mirrors among it", {"hub": with_house}, at=2, alerts=[])
+nobody_knows = {**no_timer, **{series: None for series in task("overdue_timestamp_seconds", "maintain", "hub/all", 0, host="fort")}}
+scene("a mirror of the hub is behind, and nobody knows when it is due", {"hub": {**nobody_knows, **behind}}, at=2, alerts=[BEHIND])
+scene("a mirror of the hub is two days old, and nobody knows when it is due", {"hub": {**nobody_knows, f"mirror_last_success_timestamp_seconds{{{to_friend}}}": -2 * DAY}}, at=2, alerts=[])
 scene("a mirror of the hub has failed for days", {"hub": {**behind, f"mirror_success{{{to_friend}}}": 0}}, at=2, alerts=[BEHIND])
 never_mirrored = {f"mirror_last_success_timestamp_seconds{{{to_friend}}}": None}
 long("a mirror of the hub is new", {"hub": never_mirrored}, at=24, alerts=[])
@@ -289,58 +341,80 @@ long("a mirror of the hub was never made", {"hub": never_mirrored}, at=50, alert
     "The hub's configuration has the mirror friend of the repository nas, and it was never brought up to date. `hearth-backup hub maintain --only mirror --mirror friend` on the hub makes it and says what is wrong.",
     "monitoring/job-fails.md#mirrors",
 )])
-USB = {"host": "nas", "name": "usb", "mirror": "usb"}
 scene("a mirror of a host fails, and is overdue since", both({**task("runs_failed_in_a_row", "mirror", "usb", 1), **task("overdue_timestamp_seconds", "mirror", "usb", HOUR)}), at=2, alerts=[(
     "HearthBackupHostMirrorFailed", "warning", USB, "The mirror usb of nas has trouble",
-    "Runs of the mirror usb on nas that failed in a row, or found something in the mirror that is not as it should be, such as damage: 1. The log says what: `journalctl -u hearth-backup-*` there. "
+    "Runs of the mirror usb on nas that failed in a row, or found something in the mirror that is not as it should be, such as damage: 1. The log says what: `journalctl -u 'hearth-backup*'` there. "
     "If it is damage, `hearth-backup repair` heals it from the repository.", "runbooks/damaged-repository.md",
 )])
-USB_BEHIND = (
-    "HearthBackupHostMirrorBehind", "critical", USB, "The mirror usb of nas is behind",
-    "The host nas has not brought the mirror usb up to date in time: if the repository is lost, what came since is lost. See whether the host is up, then `systemctl list-timers 'hearth-backup*'` there.",
-    "monitoring/job-fails.md#mirrors",
-)
 scene("a mirror of a host is overdue for two minutes", both(task("overdue_timestamp_seconds", "mirror", "usb", 2 * HOUR - 120)), at=2, alerts=[])
 scene("a mirror of a host is overdue", both(task("overdue_timestamp_seconds", "mirror", "usb", HOUR)), at=2, alerts=[USB_BEHIND])
 scene("a mirror of a host has failed for nine days", both({**task("runs_failed_in_a_row", "mirror", "usb", 9), **task("last_success_timestamp_seconds", "mirror", "usb", -9 * DAY)}), at=2, alerts=[USB_BEHIND])
+monthly = apart("mirror", "usb", -25 * DAY, 6 * DAY, host="nas")
+scene("a mirror of a host is made monthly", both(monthly), at=2, alerts=[])
+scene("a mirror of a host that is made monthly has failed for two months", both({
+    **monthly, **task("runs_failed_in_a_row", "mirror", "usb", 2), **task("last_success_timestamp_seconds", "mirror", "usb", -66 * DAY),
+}), at=2, alerts=[USB_BEHIND])
+unscheduled = {series: None for series in task("overdue_timestamp_seconds", "mirror", "usb", 0)}
+scene("a mirror of a host is a week old, and nobody knows when it is due", both({**unscheduled, **task("last_success_timestamp_seconds", "mirror", "usb", -7 * DAY)}), at=2, alerts=[])
+scene("a mirror of a host is nine days old, and nobody knows when it is due", both({**unscheduled, **task("last_success_timestamp_seconds", "mirror", "usb", -9 * DAY)}), at=2, alerts=[USB_BEHIND])
 
 # --- drills -----------------------------------------------------------------------------------------------------------------------------
 
 weekly = 'host="vault",drill="weekly",repository="nas"'
 drill_failed = task("runs_failed_in_a_row", "drill", "weekly", 1, host="vault")
-scene("a drill could not restore", {"hub": {f"drill_success{{{weekly}}}": 0, **drill_failed}}, at=2, alerts=[(
+DRILL_FAILED = (
     "HearthBackupDrillFailed", "critical", {"host": "vault", "drill": "weekly", "repository": "nas"}, "The drill weekly could not restore from nas",
     "The last run of the drill weekly on vault failed for the repository nas: what it tried to restore did not come back, was not as it should be, or could not be tried. Take it that a restore would fail now. "
     "The drill's report says what was wrong: `hearth-backup status` there, or the page of the hub.", "runbooks/damaged-repository.md",
-)])
-scene("a drill failed before it knew its repository", {"hub": drill_failed}, at=2, alerts=[(
+)
+scene("a drill could not restore", {"hub": {f"drill_success{{{weekly}}}": 0, **drill_failed}}, at=2, alerts=[DRILL_FAILED])
+NOT_DONE = (
     "HearthBackupDrillNotDone", "critical", {"host": "vault", "drill": "weekly"}, "The drill weekly of vault failed",
-    "Runs of the drill weekly on vault that failed in a row, before anything was restored: 1. Nobody knows whether a restore works now. The log says why: `journalctl -u hearth-backup-*` there, or the page of the hub.",
+    "Runs of the drill weekly on vault that failed in a row, before anything was restored: 1. Nobody knows whether a restore works now. The log says why: `journalctl -u 'hearth-backup*'` there, or the page of the hub.",
     "monitoring/job-fails.md#drills",
-)])
+)
+scene("a drill failed before it knew its repository", {"hub": drill_failed}, at=2, alerts=[NOT_DONE])
+well = {**task_series("drill", "weekly", host="vault"), **known_later("drill", "weekly", host="vault"), **drill_series()}
+scene("the machine that drills knows that the drill after the failed one went well, the hub not yet", {"hub": {f"drill_success{{{weekly}}}": 0, **drill_failed}, "drills": well}, at=2, alerts=[])
+scene("the machine that drills knows that one after a drill that came to nothing went well, the hub not yet", {"hub": drill_failed, "drills": well}, at=2, alerts=[])
+scene("the machine that drills knows that one failed, the hub not yet", {"drills": {**well, **drill_failed, f"drill_success{{{weekly}}}": 0}}, at=2, alerts=[DRILL_FAILED])
+scene("the machine that drills knows that one came to nothing, the hub not yet", {"drills": {**well, **drill_failed}}, at=2, alerts=[NOT_DONE])
 
 
-def no_drill(repository):
+def place(repository, mirror):
+    of = f"the mirror {mirror} of " if mirror else ""
+    return f"{of}{repository}", f"{of}the repository {repository}", {"repository": repository} | ({"mirror": mirror} if mirror else {})
+
+
+def no_drill(repository, mirror=None):
+    short, long, labels = place(repository, mirror)
     return (
-        "HearthBackupNoDrill", "warning", {"repository": repository}, f"No restore from {repository} was tried for 36d 2h 0m 0s",
-        f"The last drill that restored from the repository {repository} was 36d 2h 0m 0s ago. What was not restored is hoped for. Run one on the machine with the restore key, and give it a schedule.",
+        "HearthBackupNoDrill", "warning", labels, f"No restore from {short} was tried for 36d 2h 0m 0s",
+        f"The last drill that restored from {long} was 36d 2h 0m 0s ago. What was not restored is hoped for. Run one on the machine with the restore key, and give it a schedule.",
         "monitoring/job-fails.md#drills",
     )
 
 
-def never_drilled(repository):
+def never_drilled(repository, mirror=None):
+    short, long, labels = place(repository, mirror)
+    how = f', with `mirror = "{mirror}"`' if mirror else ""
     return (
-        "HearthBackupNeverDrilled", "warning", {"repository": repository}, f"No restore from {repository} was ever tried",
-        f"No drill ever restored from the repository {repository}. What was not restored is hoped for. Set up a drill on a machine with the restore key.", "monitoring/job-fails.md#drills",
+        "HearthBackupNeverDrilled", "warning", labels, f"No restore from {short} was ever tried",
+        f"No drill ever restored from {long}. What was not restored is hoped for. Set up a drill on a machine with the restore key{how}.", "monitoring/job-fails.md#drills",
     )
 
 
 scene("the last drill is five weeks old", {"hub": {'repository_last_drill_timestamp_seconds{repository="nas"}': -36 * DAY}}, at=2, alerts=[no_drill("nas")])
 scene("one drill is old, and another tried the same repository since", {"hub": {f"drill_last_success_timestamp_seconds{{{weekly}}}": -36 * DAY}}, at=2, alerts=[])
+scene("a mirror was last drilled five weeks ago, the repository since", {"hub": {f"mirror_last_drill_timestamp_seconds{{{to_friend}}}": -36 * DAY}}, at=2, alerts=[no_drill("nas", "friend")])
 undrilled = {'repository_last_drill_timestamp_seconds{repository="nas"}': None}
 long("a repository is new", {"hub": undrilled}, at=71, alerts=[])
 long("a repository never had a drill", {"hub": undrilled}, at=74, alerts=[never_drilled("nas")])
 long("an empty repository never had a drill", {"hub": {**undrilled, 'repository_snapshots{repository="nas"}': 0}}, at=74, alerts=[])
+never_there = {f"mirror_last_drill_timestamp_seconds{{{to_friend}}}": None}
+long("a mirror is new", {"hub": never_there}, at=71, alerts=[])
+long("a mirror never had a drill", {"hub": never_there}, at=74, alerts=[never_drilled("nas", "friend")])
+long("a mirror of an empty repository never had a drill", {"hub": {**never_there, 'repository_snapshots{repository="nas"}': 0}}, at=74, alerts=[])
 seen = {**alone, "nas": {**alone["nas"], f"overdue_timestamp_seconds{{{RUN}}}": FAR}}
 old_drills = {series: value - 36 * DAY for series, value in drilled.items() if "hub" in series}
 scene("there is no hub, one repository was last drilled five weeks ago, and another never", {"drills": {**old_drills}}, at=74, step="1h", alerts=[
@@ -358,10 +432,24 @@ manual = {series: value for series, value in job_series(success=-8 * DAY + HOUR,
 before = healthy()["hub"] | manual | {f'overdue_timestamp_seconds{{host="web",job="db"}}': HOUR}
 vanished = {series: f"{value}x6 stale" for series, value in before.items()}
 scene("the hub is gone, and with it all that it knows of hosts", {"hub": vanished, "up": {"hub": "1x6 0x600"}}, at=2, alerts=[HUB_DOWN])
+overdue_at_nas = {
+    f"overdue_timestamp_seconds{{{RUN}}}": HOUR, 'last_success_timestamp_seconds{host="nas",job="manual",repository="hub"}': -8 * DAY,
+    **task("overdue_timestamp_seconds", "maintain", "hub", HOUR), **task("overdue_timestamp_seconds", "mirror", "usb", HOUR),
+}
+scene("the hub is gone, and what a host itself says is overdue", {
+    "hub": {series: f"{value}x6 stale" for series, value in (healthy()["hub"] | overdue_at_nas).items()}, "up": {"hub": "1x6 0x600"},
+    "nas": overdue_at_nas,
+}, at=2, alerts=[HUB_DOWN, STALE, (OLD[0], OLD[1], {"host": "nas", "job": "manual"}, *(text.replace("state", "manual") for text in OLD[3:5]), OLD[5]), TASK_LATE, USB_BEHIND])
 scene("the hub is gone for five minutes", {"hub": vanished, "up": {"hub": "1x6 0x600"}}, at=2 / 3, alerts=[])
 long("the hub is gone for days, and what is due elsewhere is seen all the same", {
     "hub": {series: f"{value}x1 stale" for series, value in before.items()}, "nas": {f"runs_failed_in_a_row{{{RUN}}}": 1}, "up": {"hub": "1x1 0x600"},
 }, at=40, alerts=[HUB_DOWN, FAILED])
+# While it runs, a job without a schedule is due at some time.
+forgotten = {
+    f"overdue_timestamp_seconds{{{RUN}}}": f"{HOUR}x3 stale", 'overdue_timestamp_seconds{host="web",job="manual"}': f"{HOUR}x3 stale",
+    **{series: f"{value}x3 stale" for series, value in task("overdue_timestamp_seconds", "maintain", "web", HOUR, host="web").items()},
+}
+scene("the hub knows no longer that anything is due", {"hub": forgotten}, at=2, alerts=[])
 scene("the hub's page is there, and is no longer its own", {"hub": vanished}, at=2, alerts=[HUB_DOWN])
 scene("the hub was never seen", {"hub": {series: None for series in before}, "up": {"hub": 0}}, at=2, alerts=[HUB_DOWN])
 long("the hub is a target no more", {"hub": {series: f"{value}x1 stale" for series, value in before.items()}, "up": {"hub": "1x1 stale"}, "drills": drilled}, at=24, alerts=[
@@ -386,13 +474,24 @@ not_kept = {'repository_verify_timestamp_seconds{repository="nas"}': -4 * DAY}
 scene("verification has failed for days", {"hub": {**problem, **not_kept, 'repository_read_in_full_timestamp_seconds{repository="nas"}': -60 * DAY}}, at=2, alerts=[DAMAGE])
 LATE = (
     "HearthBackupUpkeepLate", "warning", {"repository": "nas"}, "The hub has not kept house in nas for 4d 2h 0m 0s",
-    "Housekeeping in the repository nas was last done 4d 2h 0m 0s ago; it is meant to run daily. Nothing is verified, thinned out or mirrored meanwhile. "
+    "Housekeeping in the repository nas was last done 4d 2h 0m 0s ago, longer than its schedule allows. Nothing is verified, thinned out or mirrored meanwhile. "
     "See `systemctl status hearth-backup-hub-maintain.timer` on the hub.", "monitoring/job-fails.md#the-hubs-housekeeping",
 )
-scene("the hub keeps house no more, so that not all was read in time", {"hub": {**not_kept, **own_late, 'repository_read_in_full_timestamp_seconds{repository="nas"}': -60 * DAY}}, at=2, alerts=[LATE])
+scene("the hub keeps house no more, so that not all was read in time", {"hub": {**not_kept, **house_late, 'repository_read_in_full_timestamp_seconds{repository="nas"}': -60 * DAY}}, at=2, alerts=[LATE])
 no_verify = {'repository_verify_within_seconds{repository="nas"}': None, 'repository_read_in_full_timestamp_seconds{repository="nas"}': None}
 scene("the hub shall not verify any more", {"hub": {**not_kept, **no_verify}}, at=2, alerts=[])
 scene("the hub shall not verify, and keeps house no more", {"hub": {**no_verify, **not_kept, 'repository_prune_timestamp_seconds{repository="nas"}': -4 * DAY}}, at=2, alerts=[LATE])
+scene("housekeeping of the hub is overdue", {"hub": house_late}, at=2, alerts=[(*LATE[:3], *(text.replace("4d 2h", "7h") for text in LATE[3:5]), LATE[5])])
+scene("housekeeping of the hub is overdue for two minutes", {"hub": task("overdue_timestamp_seconds", "maintain", "hub/all", 2 * HOUR - 120, host="fort")}, at=2, alerts=[])
+scene("the hub keeps house weekly", {"hub": weekly_house}, at=2, alerts=[])
+scene("the hub that keeps house weekly was interrupted twice", {
+    "hub": {**weekly_house, **{f'repository_{step}_timestamp_seconds{{repository="nas"}}': -20 * DAY for step in ("prune", "verify")}},
+}, at=2, alerts=[(*LATE[:3], *(text.replace("4d 2h", "20d 2h") for text in LATE[3:5]), LATE[5])])
+nobody_knows_when = {series: None for series in task("overdue_timestamp_seconds", "maintain", "hub/all", 0, host="fort")}
+scene("the hub has not kept house for four days, and nobody knows when it should", {"hub": {**not_kept, **nobody_knows_when}}, at=2, alerts=[LATE])
+scene("the hub has not kept house for two days, and nobody knows when it should", {
+    "hub": {**nobody_knows_when, **{f'repository_{step}_timestamp_seconds{{repository="nas"}}': -2 * DAY for step in ("prune", "verify")}},
+}, at=2, alerts=[])
 never_kept = {'repository_prune_timestamp_seconds{repository="nas"}': None, 'repository_verify_timestamp_seconds{repository="nas"}': None, 'repository_read_in_full_timestamp_seconds{repository="nas"}': None}
 long("the hub has not kept house yet", {"hub": never_kept}, at=71, alerts=[])
 long("the hub never kept house", {"hub": never_kept}, at=74, alerts=[(
@@ -405,6 +504,7 @@ scene("not all was read in time", {"hub": {'repository_read_in_full_timestamp_se
     "Parts of the repository nas were not read for 4d 2h 0m 0s longer than the hub means to take (`verifyWithin`): damage there would not have been noticed. "
     "`hearth-backup hub maintain --only verify --verify-all --repository nas` on the hub reads everything now.", "monitoring/job-fails.md#the-hubs-housekeeping",
 )])
+scene("a hub that keeps house weekly reads all within its time and a week", {"hub": {**weekly_house, 'repository_read_in_full_timestamp_seconds{repository="nas"}': -37 * DAY}}, at=2, alerts=[])
 scene("the oldest pack was read as long ago as is meant", {"hub": {'repository_read_in_full_timestamp_seconds{repository="nas"}': -31 * DAY}}, at=2, alerts=[])
 SKEW = (
     "HearthBackupClockSkew", "warning", {"host": "web"}, "The clock of web is off by 10m 0s",

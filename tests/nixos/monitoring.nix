@@ -23,6 +23,7 @@ in
             schedule = null;
             verify = 100;
           };
+          notify.on = [ "start" "warning" "failure" "recovery" ];
           notify.command = [
             "${pkgs.bash}/bin/sh"
             "-c"
@@ -37,6 +38,24 @@ in
           };
         };
         systemd.tmpfiles.rules = [ "d /mnt/usb 0700 hearth-backup-hub hearth-backup-hub -" ];
+
+        # What lies on the disk nobody else can try.
+        services.hearth-backup = {
+          enable = true;
+          repositories.disk.url = "/mnt/usb/one";
+          reportTo = {
+            url = "http://127.0.0.1:8420/one";
+            token.file = "/root/reader.token";
+          };
+          drills.disk = {
+            repository = "disk";
+            mirror = "disk";
+            key.file = "/root/one.restore";
+            job = "state";
+            schedule = null;
+            every = "31d";
+          };
+        };
 
         # What the rules say of the same, by a Prometheus of our own, which looks every second.
         services.hearth-backup.hub.openStatus = true;

@@ -50,10 +50,17 @@ with subtest("all is well: hosts have saved, the hub has a mirror, restores work
     give(vault, "/root/vault.token", tokens["friend"])
     give(vault, "/root/one.restore", hub.succeed("cat /root/one.restore"))
     hub.succeed("systemctl start hearth-backup-hub-maintain.service hearth-backup-hub-mirror-disk.service")
+    for unit in ["maintain", "mirror-disk"]:
+        hub.wait_until_succeeds(f"grep -F 'hearth-backup-hub-{unit}.service' /var/lib/hearth-backup-hub/told", timeout=60)
+    hub.succeed("test $(grep -c '^start: hub: hub begins' /var/lib/hearth-backup-hub/told) = 2")
     vault.succeed("systemctl start hearth-backup-drill-shop.service hearth-backup-drill-files.service")
-    # Nobody has tried a restore of this one, and so it is said.
+    give(hub, "/root/reader.token", tokens["reader-one"])
+    hub.succeed("systemctl start hearth-backup-drill-disk.service")
+    # Nobody has tried a restore of this one, nor of its copy on the disk, and so it is said; a drill of the other's copy counts for that.
     heard = told()
-    assert len(heard) == 1 and "a restore of it was last tried never" in heard[0] and "repository two" in heard[0], heard
+    assert len(heard) == 1 and "2 problems" in heard[0], heard
+    for place in ["repository two", "mirror disk of repository two"]:
+        hub.succeed(f"grep -F '{place}: a restore of it was last tried never' /var/lib/hearth-backup-hub/told")
     known = alerts()
     assert known <= {"HearthBackupNeverDrilled"}, known
     assert "hearth_backup_last_run_success" in one.succeed("cat /var/lib/metrics/hearth-backup.prom")
@@ -80,7 +87,7 @@ with subtest("a mirror rots: a few bits are not what they were"):
     )
     hub.fail("systemctl start hearth-backup-hub-mirror-disk.service")
     # The run tells of itself; that it found damage is told by who looks.
-    hub.wait_until_succeeds("grep -F 'warning: hub: hearth-backup-hub-mirror-disk finished with warnings' /var/lib/hearth-backup-hub/told", timeout=60)
+    hub.wait_until_succeeds("grep -F 'failure: hub: hearth-backup-hub-mirror-disk found damage' /var/lib/hearth-backup-hub/told", timeout=60)
     known = only("repository two: mirror disk", "HearthBackupMirrorFailed", known)
 
 with subtest("a dump can be made, and cannot be loaded: a check asks a table that is not there yet"):

@@ -87,6 +87,7 @@ impl Run {
 
     fn attempt(&self, context: &Context, config: &Config, told: &mut Told) -> anyhow::Result<Exit> {
         let job = config.job(&self.job)?;
+        context.course.reads(&[job.paths.as_slice(), &job.optional_paths].concat());
         let log = HookLog::default();
         let delay = self.retry_delay.to_duration()?;
         let mut options = RunOptions {

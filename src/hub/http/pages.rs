@@ -9,11 +9,12 @@ use hyper::body::Incoming;
 use super::answer::{Body, spawn, status, whole, with_type};
 use super::status::view;
 use super::{Peer, query};
-use crate::hub::Hub;
 use crate::hub::page::{self, HostRuns};
 use crate::hub::reports::Wanted;
 use crate::hub::repository::refusal;
 use crate::hub::status::{JobStatus, View};
+use crate::hub::{Hub, KeptReport};
+use crate::model::report::{Kind, Report};
 use crate::store::hub::is_name;
 use crate::store::hub::protocol::{ERROR, Reason, Refusal};
 
@@ -75,7 +76,11 @@ fn host_runs(hub: &Hub, view: &View, host: String, job: Option<String>) -> Resul
             job: one.job.clone(),
             kind: Some(one.kind),
         };
-        let runs = if one.job.is_some() && left > 0 {
+        // The hub's own runs came through no repository.
+        let own = one.job.as_deref().filter(|_| one.repository.is_empty());
+        let runs = if let Some(name) = own {
+            Some(own_runs(hub, one.kind, name, few))
+        } else if one.job.is_some() && left > 0 {
             let (runs, bytes) = hub.reports.read(&wanted, few, left)?;
             left = left.saturating_sub(bytes);
             Some(runs)
@@ -86,6 +91,17 @@ fn host_runs(hub: &Hub, view: &View, host: String, job: Option<String>) -> Resul
     }
     let found = !jobs.is_empty();
     Ok(found.then(|| page::host(&status, &HostRuns { host, job, jobs })))
+}
+
+fn own_runs(hub: &Hub, kind: Kind, name: &str, most: usize) -> Vec<KeptReport> {
+    let found = hub.own.newest(kind, name, most).inspect_err(|error| tracing::error!("the hub's own reports cannot be read: {error}"));
+    let kept = |report: Report| KeptReport {
+        received: report.ended.unwrap_or(report.started),
+        host: report.host.clone(),
+        repository: String::new(),
+        report,
+    };
+    found.unwrap_or_default().into_iter().map(kept).collect()
 }
 
 /// A refusal as a page. A browser that has no token asks for one.

@@ -49,6 +49,9 @@ fn one(report: &Report, received: Timestamp, now: Timestamp) -> Markup {
             }
             @if !report.warnings.is_empty() {
                 h4 { (count(report.warning_count.max(report.warnings.len() as u64), "warning")) @if report.warning_count > report.warnings.len() as u64 { ", the first of them" } }
+                @if report.warnings_by_source.len() > 1 {
+                    p.small { @for (number, of) in report.warnings_by_source.iter().enumerate() { @if number > 0 { ", " } (of.warnings) " of " (shown(&of.source)) } }
+                }
                 ul { @for warning in &report.warnings { li { (shown(warning)) } } }
             }
             @if !report.log.is_empty() {

@@ -121,6 +121,7 @@ fn report(change: impl FnOnce(&mut Report)) -> KeptReport {
         counts: [("files_gone".to_owned(), 4)].into(),
         warning_count: 0,
         warnings: Vec::new(),
+        warnings_by_source: Vec::new(),
         log: Vec::new(),
         next: None,
         next_by: None,

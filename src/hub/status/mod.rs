@@ -144,4 +144,4 @@ pub struct MirrorUpkeep {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

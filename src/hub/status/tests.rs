@@ -99,7 +99,7 @@ fn labels_of_metrics_cannot_break_out_of_their_quotes() {
 }
 
 /// A hub of which everything is known.
-fn known() -> Status {
+pub(in crate::hub) fn known() -> Status {
     let ran = entry(0, Outcome::Success, |report| report.repositories[0].disk = Some(Disk { free: 1, size: 2 }));
     let mut backup = job(vec![ran], 2);
     backup.copies = Some(Copies::default());

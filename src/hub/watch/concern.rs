@@ -241,3 +241,63 @@ fn of_repository(repository: &RepositoryStatus, watch: &Watch, now: Timestamp, i
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::job::never;
+    use crate::history::tests::{at, entry, job};
+    use crate::hub::status::tests::known;
+    use crate::model::report::Report;
+
+    const DAY: i64 = 24;
+
+    fn texts(status: &Status, watch: &Watch) -> Vec<String> {
+        of(status, watch).concerns.into_iter().map(|concern| concern.text).collect()
+    }
+
+    /// A hub at a time, at which nothing is wrong of what these tests are not about.
+    fn hub(now: i64) -> Status {
+        let mut status = Status { now: at(now), jobs: Vec::new(), disk: None, ..known() };
+        status.repositories[0].verify_within = None;
+        status
+    }
+
+    #[test]
+    fn a_host_that_never_reported_is_told_after_three_days() {
+        let mut status = hub(3 * DAY);
+        status.jobs = vec![JobStatus { awaited_since: Some(at(0)), ..never("nas".into(), "nas".into()) }];
+        assert_eq!(texts(&status, &Watch::default()), [""; 0]);
+        status.now = at(3 * DAY + 1);
+        assert_eq!(texts(&status, &Watch::default()), ["nas: it has a token for nas since 3 days ago, and never reported a run"]);
+    }
+
+    #[test]
+    fn a_mirror_that_is_not_brought_up_to_date_is_told_unless_a_timer_says_when_it_will_be() {
+        let mut status = hub(36 * DAY + 2);
+        assert_eq!(
+            texts(&status, &Watch::default()),
+            ["repository nas: mirror friend: it was last brought up to date 36 days ago; is there a timer for it?"]
+        );
+        let own = |report: &mut Report| {
+            (report.kind, report.job) = (Kind::Mirror, "hub/friend".into());
+            (report.started, report.next) = (at(35 * DAY), Some(at(36 * DAY)));
+        };
+        status.jobs = vec![JobStatus { repository: String::new(), ..job(vec![entry(35 * DAY, Outcome::Success, own)], 36 * DAY + 2) }];
+        assert_eq!(texts(&status, &Watch::default()), [""; 0]);
+        let upkeep = status.repositories[0].upkeep.as_mut().unwrap();
+        upkeep.mirrors[0].last_success = None;
+        (status.repositories[0].made, status.jobs) = (Some(at(0)), Vec::new());
+        assert!(texts(&status, &Watch::default())[0].contains("last brought up to date never"));
+    }
+
+    #[test]
+    fn a_restore_of_a_new_repository_has_as_long_as_that_of_any_other() {
+        let watch = Watch { tell: Some(vec![Cause::Untried]), drill_within: Some(crate::config::TimeSpan("10d".parse().unwrap())) };
+        let mut status = hub(10 * DAY);
+        (status.repositories[0].last_drill, status.repositories[0].made) = (None, Some(at(1)));
+        assert_eq!(texts(&status, &watch), [""; 0]);
+        status.now = at(10 * DAY + 2);
+        assert_eq!(texts(&status, &watch), ["repository nas: a restore of it was last tried never, and shall be within 10d"]);
+    }
+}

@@ -11,6 +11,7 @@ in
     pkgs.jq
     pkgs.python3
   ];
+  services.hearth-backup.policy.restoresTestedBy = "this test";
   services.hearth-backup.hub = {
     enable = true;
     listen = [ "0.0.0.0" ];

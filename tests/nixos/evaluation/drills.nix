@@ -32,6 +32,38 @@ let
   untried =
     quoted: first:
     ''${path}.drills: nothing tries a restore from ${quoted}, and what was never restored may not be a backup. Let a machine that has a restore key do it, by `drills.<name>.repository = "${first}"`, and say here which in `policy.restoresTestedBy`, such as "drills on vault, monthly", or who does it by hand.'';
+  # A hub of two repositories, one of which has a mirror more.
+  keeper = settings: [
+    {
+      services.hearth-backup = lib.recursiveUpdate {
+        hub = {
+          enable = true;
+          hosts.q.tokenHash = "hbh_b97b3ea0_c33daba3ad3bbbb0a424890ed3c49635f4d838c47cee312e5ee9d538c4dda4d0";
+          hosts.admin = {
+            tokenHash = "hbh_b97b3ea0_c33daba3ad3bbbb0a424890ed3c49635f4d838c47cee312e5ee9d538c4dda4d0";
+            role = "maintainer";
+            repository = "q";
+          };
+          hosts.prometheus = {
+            tokenHash = "hbh_b97b3ea0_c33daba3ad3bbbb0a424890ed3c49635f4d838c47cee312e5ee9d538c4dda4d0";
+            role = "viewer";
+          };
+          repositories.r.quota = "1T";
+          mirrors.usb.url = "/mnt/usb/{repository}";
+          mirrors.friend = {
+            url = "sftp://friend.example/backups/{repository}";
+            repositories = [ "q" ];
+          };
+        };
+      } settings;
+    }
+  ];
+  atHub =
+    quoted:
+    ''${path}.hub: nothing tries a restore from ${quoted}, which it keeps, and what was never restored may not be a backup. Let a machine that has a restore key do it, by `drills.<name>` there, and say here which in `policy.restoresTestedBy`, such as "drills on vault, monthly", or who does it by hand.'';
+  atMirrors =
+    quoted: first:
+    ''${path}.hub.mirrors: nothing tries a restore from ${quoted}: a mirror has keys and lines of its own, and a drill of the hub's repository says nothing of it. Let a machine that has a restore key do it, by `drills.<name>` there with `mirror = "${first}"`, and say here which in `policy.restoresTestedBy`, such as "drills on vault, monthly", or who does it by hand.'';
 in
 {
   a-copy-in-the-cloud-is-tried = {
@@ -255,6 +287,95 @@ in
     };
     expect.warnings = [ ];
   };
+
+  what-others-try-is-said-of-each = {
+    modules = with' {
+      policy.restoresTestedBy = lib.mkForce { usb = "by hand"; };
+      repositories.usb.url = "/mnt/usb/q";
+      jobs.state = job;
+      mirrors.usb = {
+        from = "hub";
+        to = "usb";
+      };
+    };
+    expect.warnings = [ (untried "`hub`" "hub") ];
+  };
+  and-of-what-is-not-there-too = {
+    modules = with' {
+      policy.restoresTestedBy = lib.mkForce {
+        hub = "by hand";
+        hubb = "by hand";
+      };
+      jobs.state = job;
+    };
+    expect.warnings = [ "${path}.policy.restoresTestedBy: there is no repository or mirror `hubb` here; did you mean `hub`?" ];
+  };
+
+  # --- hubs -----------------------------------------------------------------------------
+
+  what-nobody-tries-at-a-hub-is-a-warning = {
+    modules = keeper { };
+    expect.warnings = [
+      (atHub "`q` and `r`")
+      (atMirrors "`friend` and `usb`" "friend")
+    ];
+  };
+  what-others-try-of-a-hub-is-said-of-each = {
+    modules = keeper {
+      policy.restoresTestedBy = {
+        r = "by hand";
+        usb = "drills on vault";
+      };
+    };
+    expect.warnings = [
+      (atHub "`q`")
+      (atMirrors "`friend`" "friend")
+    ];
+  };
+  one-text-is-for-all-of-a-hub = {
+    modules = keeper { policy.restoresTestedBy = "drills on vault"; };
+    expect.warnings = [ ];
+  };
+  # `friend` has one repository, `usb` both.
+  drills-beside-a-hub-are-of-its-repositories-and-mirrors = {
+    modules = keeper {
+      enable = true;
+      repositories = {
+        q = {
+          url = "https://backup.example/q#hb1abc";
+          token.file = "/run/secrets/reader";
+        };
+        at-friend.url = "sftp://friend.example/backups/q#hb1abc";
+        on-usb.url = "/mnt/usb/q#hb1abc";
+      };
+      drills = {
+        q = of "q" { };
+        friend = of "at-friend" { mirror = "friend"; };
+        usb = of "on-usb" { mirror = "usb"; };
+      };
+    };
+    expect = {
+      warnings = [
+        (atHub "`r`")
+        (atMirrors "`usb`" "usb")
+      ];
+      settings."drills.friend.mirror" = "friend";
+      settings."drills.q.mirror" = null;
+    };
+  };
+  a-drill-of-a-mirror-is-none-of-the-repository = {
+    modules = keeper {
+      enable = true;
+      hub.mirrors = lib.mkForce { };
+      repositories.q.url = "/mnt/friend/q#hb1abc";
+      policy.restoresTestedBy.r = "by hand";
+      drills.q = of "q" { mirror = "friend"; };
+    };
+    expect.warnings = [ (atHub "`q`") ];
+  };
+  a-drill-of-a-mirror-that-cannot-be = refuses (tried { mirror = "The Friend"; }) [
+    "drills.d.mirror: `The Friend` cannot be a mirror of a hub: names there are 1 to 64 of a-z, 0-9, `.`, `_` and `-`, and begin with a letter or digit."
+  ];
 
   # --- what is refused ------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ let
     {
       services.hearth-backup = {
         enable = false;
+        policy.restoresTestedBy = "tests";
         hub = plainHub settings;
       };
     }

@@ -16,6 +16,7 @@ let
       services.hearth-backup = {
         enable = false;
         inherit monitoring;
+        policy.restoresTestedBy = "tests";
         hub = {
           enable = true;
           hosts.laptop = { inherit tokenHash; };

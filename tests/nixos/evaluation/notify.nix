@@ -85,6 +85,7 @@ let
     hub = {
       enable = true;
       hosts.laptop.tokenHash = "hbh_b97b3ea0_c33daba3ad3bbbb0a424890ed3c49635f4d838c47cee312e5ee9d538c4dda4d0";
+      mirrors.friend.url = "sftp://friend.example/backups/{repository}";
       inherit notify;
     };
   };
@@ -118,12 +119,12 @@ in
           "LoadCredential=state-webhook-header-Authorization:/run/secrets/s"
           "!LoadCredential=mirror-"
           "!LoadCredential=notify-all"
-          "After=network-online.target hearth-backup-notify-start-state.service"
           "ReadWritePaths=/var/lib/hearth-backup"
         ];
         "hearth-backup-notify-start-state.service" = [
           ''"notify" "state" "--start"''
           "--unit hearth-backup-state.service"
+          "Before=hearth-backup-notify-state@hearth-backup-state.service hearth-backup-notify-state@hearth-backup-state.service.service"
           "LoadCredential=state-healthchecks-ping-key:/run/secrets/s"
         ];
         "hearth-backup-mirror-usb.service" = [
@@ -133,11 +134,30 @@ in
         "hearth-backup-check-hub.service" = [
           "OnFailure=hearth-backup-notify-maintain-hub@hearth-backup-check-hub.service alert.service"
           "OnSuccess=hearth-backup-notify-maintain-hub@hearth-backup-check-hub.service.service"
+          "Wants=hearth-backup-notify-start-maintain-hub@hearth-backup-check-hub.service"
         ];
         "hearth-backup-notify-maintain-hub@.service" = [ ''"notify" "hub" "--maintain"'' "LoadCredential=maintain-hub-ntfy-token:/run/secrets/s" ];
-        "hearth-backup-notify-start-maintain-hub.service" = null;
-        "hearth-backup-hub-maintain.service" = [ "OnSuccess=hearth-backup-notify-hub@hearth-backup-hub-maintain.service.service" ];
+        # Several units have it, so it is told which.
+        "hearth-backup-notify-start-maintain-hub@.service" = [
+          ''"notify" "hub" "--maintain" "--start"''
+          "--unit %i.service"
+          "Before=hearth-backup-notify-maintain-hub@%i.service hearth-backup-notify-maintain-hub@%i.service.service"
+          "LoadCredential=maintain-hub-ntfy-token:/run/secrets/s"
+        ];
+        "hearth-backup-hub-maintain.service" = [
+          "OnSuccess=hearth-backup-notify-hub@hearth-backup-hub-maintain.service.service"
+          "Wants=hearth-backup-notify-start-hub@hearth-backup-hub-maintain.service"
+        ];
+        "hearth-backup-hub-mirror-friend.service" = [ "Wants=network-online.target hearth-backup-notify-start-hub@hearth-backup-hub-mirror-friend.service" ];
         "hearth-backup-notify-hub@.service" = [ "LoadCredential=hub-ntfy-token:/run/secrets/s" "ReadWritePaths=/var/lib/hearth-backup-hub" ];
+        "hearth-backup-notify-start-hub@.service" = [
+          ''"notify" "--hub" "--start"''
+          "--unit %i.service"
+          "Before=hearth-backup-notify-hub@%i.service hearth-backup-notify-hub@%i.service.service"
+          "LoadCredential=hub-ntfy-token:/run/secrets/s"
+          "User=hearth-backup-hub"
+          "ReadWritePaths=/var/lib/hearth-backup-hub"
+        ];
       };
     };
   };
@@ -227,7 +247,10 @@ in
           "!hearth-backup-notify-start"
         ];
         "hearth-backup-notify-own@.service" = [ "!LoadCredential" "MemoryDenyWriteExecute=false" ];
-        "hearth-backup-prune-hub.service" = [ "OnSuccess=hearth-backup-notify-maintain-hub@hearth-backup-prune-hub.service.service" ];
+        "hearth-backup-prune-hub.service" = [
+          "OnSuccess=hearth-backup-notify-maintain-hub@hearth-backup-prune-hub.service.service"
+          "Wants=hearth-backup-notify-start-maintain-hub@hearth-backup-prune-hub.service"
+        ];
         "hearth-backup-notify-maintain-hub@.service" = [ "LoadCredential=notify-all-healthchecks-url:/run/secrets/check" ];
       };
     };
@@ -241,6 +264,18 @@ in
         "OnSuccess=hearth-backup-notify-state@hearth-backup-prune-hub.service.service"
       ];
       "hearth-backup-notify-maintain-hub@.service" = null;
+      "hearth-backup-notify-start-maintain-hub@.service" = null;
+    };
+  };
+
+  who-does-not-want-to-hear-of-beginnings-does-not = {
+    modules = with' (everywhere { command = [ "/bin/tell" ]; });
+    expect.units = {
+      "hearth-backup-notify-hub@.service" = [ ''"notify" "--hub"'' ];
+      "hearth-backup-notify-start-hub@.service" = null;
+      "hearth-backup-notify-start-maintain-hub@.service" = null;
+      "hearth-backup-hub-maintain.service" = [ "!hearth-backup-notify-start" ];
+      "hearth-backup-prune-hub.service" = [ "!hearth-backup-notify-start" ];
     };
   };
 
