@@ -234,6 +234,8 @@ fn of_a_host_that_was_broken_into_only_what_came_before_is_accepted() {
     let closed = bench.json(&close(&[&name, "--since", "1h"]));
     assert_eq!(closed["accepted"], serde_json::json!([ids[0]]));
     assert_eq!(closed["refused"], serde_json::json!([ids[1]]));
+    let (text, _) = bench.ends(&["check"], 0);
+    assert!(text.contains(", 1 of closed writers") && !text.contains("unknown writers"), "{text}");
     let restored = bench.restore("hearth-restore.key", "latest", "out");
     assert!(!restored.join("bad").exists());
     let (text, _) = bench.ends(&close(&[&name, "--since", "2019-12-31 23:00"]), 0);

@@ -185,6 +185,7 @@ fn wrong_places_are_refused() {
     fs::rename(bench.path("copy"), bench.path("elsewhere")).unwrap();
     let said = bench.fails(&TO, 1);
     assert!(said.contains("when this machine looked last") && !bench.path("copy").exists(), "{said}");
+    assert!(said.contains("copy is empty or not there") && !said.contains("init"), "nothing new shall be made: {said}");
     mirror(&bench, &["--trust-new-repository"]);
 }
 

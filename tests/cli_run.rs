@@ -254,6 +254,9 @@ fn hooks_run_around_a_job_and_know_how_it_ended() {
 fn a_configuration_is_checked_without_running_anything() {
     let bench = Bench::with_repository();
     configure(&bench, &["main"], |job| job["commands"] = json!({ "x": { "command": ["touch", bench.path("ran")] } }));
+    bench.write("hub.toml", b"[hub]\ndataDir = \"/srv/hub\"\n");
+    let said = bench.ok(&["config", "check", "--config", "hub.toml"]);
+    assert_eq!(said, "hub.toml is right\n  Hub  /srv/hub\n", "what there is none of is not shown");
     let said = bench.ok(&["config", "check", "--config", "config.json"]);
     assert!(said.contains("Jobs          state") && said.contains("Repositories  main"), "{said}");
     assert!(!bench.path("ran").exists());

@@ -131,6 +131,7 @@ fn a_damaged_repository_fails_the_drill() {
     assert!(document["error"].as_str().is_some(), "{document:#}");
     assert_clean(&bench);
     let report = &reports(&bench)[0];
+    assert!(!report["error"].as_str().unwrap().contains("hearth-drill-"), "paths are those of the snapshot: {report:#}");
     assert_eq!((&report["outcome"], &report["repositories"][0]["outcome"]), (&json!("failure"), &json!("failure")));
     assert!(report["error"].as_str().is_some());
 }
@@ -155,6 +156,10 @@ fn a_drill_that_cannot_be_done_is_a_failure_with_a_report() {
     configure(&bench, &json!({ "key": bench.path("other-restore.key") }));
     bench.fails(&DRILL, 1);
     assert_eq!(reports(&bench).iter().filter(|report| report["outcome"] == "failure").count(), 4);
+    let config = fs::read_to_string(bench.path("config.json")).unwrap();
+    let wrong = bench.json(&["snapshots", "--repo", "repo", "--trust-new-repository"])["repository"].as_str().unwrap().to_owned();
+    bench.write("config.json", config.replace("/repo\"", &format!("/repo#{wrong}\"")).as_bytes());
+    assert!(bench.fails(&DRILL, 1).contains("one of them is the wrong one"), "the key is for another repository");
     bench.fails(&["drill", "wekly", "--config", "config.json"], 1);
 }
 
@@ -176,7 +181,12 @@ fn the_oldest_a_random_or_the_newest_snapshot_is_taken() {
 
 #[test]
 fn a_part_is_restored_files_at_random_or_named_paths() {
-    let bench = drilled(&json!({ "amount": { "files": 2 } }));
+    let bench = drilled(&json!({ "amount": { "paths": ["a.txt"] } }));
+    let document = bench.json(&DRILL);
+    assert_eq!((&document["files"], document.get("recovery_seconds")), (&json!(1), None), "a few bytes tell nothing of everything");
+    let (outcome, text) = test(&document, "recovery time");
+    assert!(outcome == "inconclusive" && text.contains("too little was restored to tell"), "{text}");
+    configure(&bench, &json!({ "amount": { "files": 2 } }));
     let document = bench.json(&DRILL);
     assert_eq!(document["files"], 2);
     assert!(test(&document, "read back").1.starts_with("all 2 files"));
@@ -187,6 +197,7 @@ fn a_part_is_restored_files_at_random_or_named_paths() {
     configure(&bench, &json!({ "amount": { "paths": ["*.txt", "/gone"] } }));
     let document = bench.json_ends(&DRILL, 1);
     assert!(test(&document, "restore").1.contains("nothing in the snapshot matches `/gone`"), "{document:#}");
+    assert_eq!(document["error"], "restore: nothing in the snapshot matches `/gone`");
     assert_clean(&bench);
 }
 
@@ -246,7 +257,7 @@ fn snapshots_that_are_withheld_or_put_back_are_noticed() {
 #[test]
 fn two_runs_of_a_drill_do_not_meet() {
     let bench = drilled(&json!({ "smoke": { "command": ["sleep", "1000"], "sandbox": false } }));
-    let mut first = bench.command(&DRILL).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut first = bench.command(&DRILL).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn().unwrap();
     let lock = bench.path("state/drills/weekly/lock");
     while !fs::read_to_string(&lock).is_ok_and(|text| text.starts_with("process ")) {
         assert!(first.try_wait().unwrap().is_none(), "it has ended");
@@ -255,7 +266,10 @@ fn two_runs_of_a_drill_do_not_meet() {
     let error = bench.fails(&DRILL, 1);
     assert!(error.contains("drill `weekly` is being run by process"), "{error}");
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(first.id().cast_signed()), nix::sys::signal::Signal::SIGTERM).unwrap();
-    assert_eq!(first.wait().unwrap().code(), Some(143));
+    let first = first.wait_with_output().unwrap();
+    let said = String::from_utf8(first.stderr).unwrap();
+    assert_eq!(first.status.code(), Some(143), "{said}");
+    assert!(said.contains("stopped on request") && !said.contains("stored"), "a drill stores nothing: {said}");
     assert_clean(&bench);
     assert!(reports(&bench).iter().any(|report| report["outcome"] == "stopped"));
 }
@@ -302,7 +316,7 @@ fn any_entry_of_the_repositories_can_be_tried_also_a_mirror() {
         "host": "here",
         "repositories": { "main": { "url": bench.path("repo") }, "cloud": { "url": bench.path("cloud") } },
         "mirrors": { "cloud": { "from": "main", "to": "cloud" } },
-        "drills": { "weekly": { "repository": "cloud", "key": bench.path("hearth-restore.key"), "scratch": bench.path("scratch") } },
+        "drills": { "weekly": { "repository": "cloud", "mirror": "friend", "key": bench.path("hearth-restore.key"), "scratch": bench.path("scratch") } },
     });
     bench.write("config.json", config.to_string().as_bytes());
     bench.ok(&["mirror", "cloud", "--config", "config.json"]);
@@ -310,4 +324,13 @@ fn any_entry_of_the_repositories_can_be_tried_also_a_mirror() {
     let document = bench.json(&DRILL);
     assert_eq!((&document["repository"], &document["files"]), (&json!("cloud"), &json!(4)));
     assert_eq!(reports(&bench)[0]["repositories"][0]["name"], "cloud");
+    assert_eq!(reports(&bench)[0]["drill"]["mirror"], "friend", "the hub's name of it");
+    let status = bench.json(&["status", "--config", "config.json"]);
+    let known = |rank: usize| ["name", "last_drill", "recovery_seconds"].map(|key| !status["repositories"][rank][key].is_null());
+    assert_eq!((&status["repositories"][0]["name"], known(0)), (&json!("cloud"), [true, true, true]), "{status:#}");
+    assert_eq!(
+        (&status["repositories"][1]["name"], known(1)),
+        (&json!("main"), [true, false, false]),
+        "it has the same id and was not tried"
+    );
 }

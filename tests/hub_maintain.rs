@@ -252,6 +252,7 @@ fn mirrors_are_brought_up_to_date_and_one_that_is_gone_is_not_made_anew_unasked(
     fs::create_dir(&place).unwrap();
     let (_, error) = house.maintain(&["--only", "mirror"], 1);
     assert!(error.contains("its disk may not be mounted") && error.contains("--remake-mirrors"), "{error}");
+    assert!(error.contains("is empty or not there") && !error.contains("`hearth-backup init`"), "nothing new shall be made: {error}");
     let step = house.record().mirrors["friend"].clone();
     assert_eq!((step.outcome, step.done.unwrap().snapshots), (Outcome::Failed, 1), "what it had is not forgotten");
     house.maintain(&["--only", "mirror", "--mirror", "friend", "--remake-mirrors"], 0);

@@ -9,6 +9,7 @@ mod small_disk;
 use std::fs;
 
 use cli_common::{Bench, expect};
+use hearth_backup::model::id::RepositoryId;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -213,6 +214,49 @@ fn a_repository_that_cannot_be_read_any_more_is_told_and_nothing_of_it_is_over()
     let heard = hub.looks();
     assert!(heard.contains("repository nas") && heard.contains("cannot be read"), "{heard}");
     assert_eq!(hub.looks(), "", "once");
+}
+
+#[test]
+fn a_drill_of_the_hubs_copy_says_nothing_of_a_mirror_and_one_of_a_mirror_nothing_of_the_hub() {
+    let hub = Watched::new(|config| {
+        config["hub"]["watch"] = json!({ "tell": ["untried"], "drillWithin": "35d" });
+        config["hub"]["mirrors"] =
+            json!({ "cloud": { "url": config["hub"]["dataDir"].as_str().unwrap().replace("/data", "/cloud/{repository}") } });
+    });
+    let bench = &hub.bench;
+    bench.write("source/file", b"content");
+    let repository = bench.path("data/repositories/q").to_str().unwrap().to_owned();
+    bench.ok(&["hub", "token", "add", "q", "--role", "writer", "--data", "data", "--output", "q.token"]);
+    let made = bench.json(&["init", "--repo", &repository, "--writer-key", "w", "--restore-key", "r"]);
+    bench.ok(&["backup", "--repo", &repository, "--key", "w", "--job", "state", "source"]);
+    bench.ok(&["hub", "maintain", "--config", "hub.json"]);
+    assert_eq!(hub.looks(), "", "there was no time yet to try anything");
+    let id = RepositoryId::from_bech32(made["repository"].as_str().unwrap()).unwrap();
+    let drill = |number: u8, days: i64, figures: Value| {
+        hub.reports(number, 24 * 60, |report| {
+            (report["kind"], report["job"]) = (json!("drill"), json!(format!("weekly-{number}")));
+            (report["repositories"][0]["id"], report["drill"]) = (json!(id), figures);
+            let ago = |hours: i64| json!((Timestamp::now() - SignedDuration::from_hours(24 * days + hours)).to_string());
+            (report["started"], report["ended"]) = (ago(2), ago(1));
+        });
+    };
+    drill(1, 40, json!({}));
+    let heard = hub.looks();
+    assert!(heard.contains(": repository q: a restore of it was last tried 40 days ago, and shall be within 5w"), "{heard}");
+    assert!(!heard.contains("cloud"), "{heard}");
+    drill(2, 50, json!({ "mirror": "cloud" }));
+    let heard = hub.looks();
+    assert!(
+        heard.contains(": mirror cloud of repository q: a restore of it was last tried 50 days ago, and shall be within 5w"),
+        "{heard}"
+    );
+    drill(3, 0, json!({ "mirror": "cloud" }));
+    let heard = hub.looks();
+    assert!(heard.contains("over: mirror cloud of repository q: ") && !heard.contains("over: repository q: "), "{heard}");
+    drill(4, 0, json!({}));
+    assert!(hub.looks().contains("over: repository q: "));
+    let look = bench.json(&["hub", "watch", "--config", "hub.json", "--dry-run"]);
+    assert_eq!(look["began"], json!([]));
 }
 
 #[test]

@@ -77,6 +77,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let context = Context { global: cli.global, console: Console::default(), interrupt: Interrupt::default(), course: Arc::default() };
     logging::start(&context.console, verbosity);
+    let goes_on = cli.command.goes_on();
     let ended = process::guard(|| cli.command.run(&context));
     context.console.set_bar(None);
     let exit = match ended {
@@ -85,7 +86,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             let exit = Exit::of(&error);
             if context.interrupt.is_set() && exit == Exit::Failed {
                 // Ctrl-C also ends what the run has started, such as ssh: what it meets then is no fault.
-                tracing::warn!("stopped on request; what is stored so far is kept, and the next run goes on with it");
+                let rest = if goes_on { "; what is stored so far is kept, and the next run goes on with it" } else { "" };
+                tracing::warn!("stopped on request{rest}");
                 tracing::debug!("{}", explain(&error));
             } else if !exit.is_closed_output() {
                 tracing::error!("{}", explain(&error));

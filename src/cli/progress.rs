@@ -190,7 +190,7 @@ impl Monitor for Progress {
     fn cancelled(&self) -> bool {
         let stop = self.interrupt.is_set();
         if stop && !self.stopping.swap(true, Ordering::Relaxed) {
-            tracing::info!("stopping; what is stored stays. A second signal stops at once");
+            tracing::info!("stopping. A second signal stops at once");
         }
         stop
     }

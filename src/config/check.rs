@@ -263,7 +263,7 @@ fn check_server(databases: &Databases, through: &[String], password: bool) -> Op
 }
 
 /// Why a name does not serve: it becomes part of unit and file names.
-fn misnamed(name: &str) -> Option<String> {
+pub(super) fn misnamed(name: &str) -> Option<String> {
     let good = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
     let fine = !name.is_empty() && name.len() <= 64 && name.chars().all(good) && !name.starts_with(['.', '-']);
     (!fine).then(|| "names consist of letters, digits, `-`, `_` and `.`, at most 64 of them, and do not begin with `.` or `-`".into())

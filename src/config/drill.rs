@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::check::misnamed;
 use super::database::Databases;
 use super::notify::{self, Notify};
 use super::secret::SecretFile;
@@ -23,6 +24,9 @@ const MOST_FILES: u32 = 100_000;
 pub struct Drill {
     /// The repository that is tried, by name: any, also one that a mirror is brought to.
     pub repository: String,
+    /// Which of the hub's mirrors it is, as the hub calls it, if it is one: the drill counts there for that copy, and without it for the hub's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<String>,
     /// The file with a restore key of the repository.
     pub key: SecretFile,
     /// Only snapshots of this host; of any if absent.
@@ -245,6 +249,9 @@ impl JsonSchema for DrillAmount {
 /// The key of a drill that is wrong, and why.
 pub(super) fn check(drill: &Drill) -> Option<(String, String)> {
     let wrong = |key: &str, why: &str| Some((key.to_owned(), why.to_owned()));
+    if let Some(why) = drill.mirror.as_deref().and_then(misnamed) {
+        return Some(("mirror".into(), why));
+    }
     match &drill.amount {
         DrillAmount::Files(files) if !(1..=MOST_FILES).contains(files) => {
             return Some(("amount.files".into(), format!("must be from 1 to {MOST_FILES}")));
@@ -324,7 +331,13 @@ fn check_sqlite(sqlite: &DrillSqlite) -> Option<(String, String)> {
         return Some((format!("databases[{rank}]"), "must be the absolute path of a file, as the snapshot has it".into()));
     }
     let stranger = sqlite.assertions.keys().find(|path| !sqlite.databases.contains(path));
-    stranger.map(|path| (format!("assertions.{path}"), "is not among `databases`; nobody would ask it".into()))
+    stranger.map(|path| {
+        let why = match sqlite.discover {
+            true => "is not among `databases`; add it there: of those that `discover` finds none is asked",
+            false => "is not among `databases`; nobody would ask it",
+        };
+        (format!("assertions.{path}"), why.into())
+    })
 }
 
 fn check_smoke(smoke: &Smoke) -> Option<(String, String)> {
@@ -379,6 +392,8 @@ mod tests {
     fn what_does_not_fit_together_is_named_with_its_key() {
         for (change, key) in [
             (json!({ "repository": "clod" }), "repository: there is no repository `clod`; did you mean `cloud`?"),
+            (json!({ "mirror": "the cloud" }), "mirror: names consist of"),
+            (json!({ "mirror": "" }), "mirror: names consist of"),
             (json!({ "amount": { "files": 0 } }), "amount.files"),
             (json!({ "amount": { "paths": [] } }), "amount.paths"),
             (json!({ "amount": "databases" }), "amount: is `databases`"),
@@ -390,6 +405,10 @@ mod tests {
             (json!({ "mariadb": { "settings": { "a b": "1" } } }), "mariadb.settings.a b"),
             (json!({ "sqlite": {} }), "sqlite.databases"),
             (json!({ "sqlite": { "databases": ["/a/../b"] } }), "sqlite.databases[0]"),
+            (
+                json!({ "sqlite": { "discover": true, "assertions": { "/a": [] } } }),
+                "sqlite.assertions./a: is not among `databases`; add it",
+            ),
             (json!({ "smoke": { "command": [] } }), "smoke.command"),
             (json!({ "smoke": { "command": ["true"], "timeout": "0" } }), "smoke.timeout"),
             (json!({ "smoke": { "command": ["true"], "readable": ["/"] } }), "smoke.readable[0]"),
@@ -397,6 +416,7 @@ mod tests {
             (json!({ "bootTarget": "x; rm" }), "bootTarget"),
             (json!({ "timeLimit": "1m" }), "timeLimit"),
             (json!({ "notify": { "command": [""] } }), "notify.command"),
+            (json!({ "notify": { "command": [] } }), "notify.command: is empty"),
         ] {
             let error = read(change.clone()).unwrap_err();
             assert!(error.contains(&format!("drills.weekly.{key}")), "{change}: {error}");

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Error as _, Visitor};
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// A share of 0 to 100 percent.
@@ -44,7 +44,7 @@ impl<'de> Deserialize<'de> for Percent {
                 self.visit_u64(number)
             }
         }
-        deserializer.deserialize_any(Share).map_err(D::Error::custom)
+        deserializer.deserialize_any(Share)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Error as _, Visitor};
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::model::size::parse_size;
@@ -35,7 +35,7 @@ impl<'de> Deserialize<'de> for ByteSize {
                 parse_size(text).map(ByteSize).map_err(E::custom)
             }
         }
-        deserializer.deserialize_any(Size).map_err(D::Error::custom)
+        deserializer.deserialize_any(Size)
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::size::ByteSize;
@@ -156,7 +156,7 @@ impl<'de> Deserialize<'de> for Room {
                 percent.map(Room::Percent).ok_or_else(|| E::custom(format!("`{text}` is no part from 1% to 100%")))
             }
         }
-        deserializer.deserialize_any(Part).map_err(D::Error::custom)
+        deserializer.deserialize_any(Part)
     }
 }
 

@@ -245,6 +245,13 @@ fn filesystem_snapshots_are_a_word_or_a_table() {
 }
 
 #[test]
+fn what_is_wrong_with_a_size_in_toml_is_one_line() {
+    let text = "[repositories.r]\nurl = \"/r\"\n[drills.d]\nrepository = \"r\"\nkey = \"/k\"\ntmpfs = \"lots\"\n";
+    let error = error(text, Format::Toml);
+    assert!(error.contains("drills.d.tmpfs: ") && error.contains("lots") && error.lines().count() == 1, "{error}");
+}
+
+#[test]
 fn databases_that_cannot_be_saved_as_asked_for_are_told() {
     for (server, expected) in [
         (r#""postgresql": { "databases": [] }"#, "jobs.state.postgresql.databases: names none"),

@@ -12,7 +12,7 @@ pub struct Watch {
     /// Only of these; of all if absent. Hosts with a `notify` of their own tell what failed by themselves, and cannot tell that they are silent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tell: Option<Vec<Cause>>,
-    /// In which time a restore of each repository shall have been tried; nobody is told of it if absent.
+    /// In which time a restore of each repository, and of each mirror of it, shall have been tried; nobody is told of it if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drill_within: Option<TimeSpan>,
 }

@@ -28,7 +28,7 @@ pub struct Statistics {
     pub files_read: u64,
     /// Bytes read.
     pub bytes_read: u64,
-    /// Bytes of chunks that the repository did not have.
+    /// Bytes of chunks that the repository did not have; what was stored again to leave a block of which little is used is none of them.
     pub bytes_new: u64,
     /// Sealed bytes added in packs.
     pub bytes_stored: u64,

@@ -16,6 +16,7 @@ use super::survey::{Survey, walk};
 use super::{DrillError, Run, files};
 use crate::config::DrillAmount;
 use crate::model::entry::{Entry, Kind};
+use crate::model::human;
 use crate::model::report::{DrillFigures, TestOutcome};
 use crate::source::metadata::{self, FileType};
 
@@ -63,10 +64,13 @@ impl Run<'_> {
                 Ok(Compared::NotComparable) | Err(_) => passed_over += 1,
             }
         }
-        let counted = format!("{same} files compared with the live ones, {passed_over} not comparable");
+        let files = human::count(same, "file");
+        let counted = format!("{files} compared with the live {}, {passed_over} not comparable", if same == 1 { "one" } else { "ones" });
         let (outcome, text) = match (differ.is_empty(), same) {
             (false, _) => (TestOutcome::Failed, format!("{} ({counted})", files::named(&differ))),
-            (true, 0) => (TestOutcome::Inconclusive, format!("none of {passed_over} files is as it was when it was saved")),
+            (true, 0) => {
+                (TestOutcome::Inconclusive, format!("none of {} is as it was when it was saved", human::count(passed_over, "file")))
+            }
             (true, _) => (TestOutcome::Passed, counted),
         };
         figures.test("compare with source", outcome, text);

@@ -66,7 +66,11 @@ fn compare(
     });
     let missing: Vec<String> = missing.collect();
     if missing.is_empty() {
-        return Ok(format!("all {} writers are as far as they were seen before, or further", open.len()));
+        return Ok(match open.len() {
+            0 => "all writers are closed".to_owned(),
+            1 => "its writer is as far as it was seen before, or further".to_owned(),
+            writers => format!("all {writers} writers are as far as they were seen before, or further"),
+        });
     }
     let advice = format!(
         "the repository was put back, or somebody withholds snapshots; if they were forgotten on purpose, remove {}",
@@ -87,7 +91,9 @@ mod tests {
     fn a_number_that_was_seen_must_be_reached_again_unless_its_writer_is_closed() {
         let open: BTreeMap<String, String> = [("a", "web1"), ("b", "web2")].map(|(id, name)| (id.to_owned(), name.to_owned())).into();
         let look = |seen: &[(&str, u64)], there: &[(&str, u64)]| compare(&numbers(seen), &numbers(there), &open, Path::new("/seen.json"));
-        assert!(look(&[], &[("a", 1)]).is_ok());
+        assert!(look(&[], &[("a", 1)]).unwrap().starts_with("all 2 writers are"));
+        let one: BTreeMap<String, String> = [("a".to_owned(), "web1".to_owned())].into();
+        assert!(compare(&numbers(&[]), &numbers(&[]), &one, Path::new("/seen.json")).unwrap().starts_with("its writer is"));
         assert!(look(&[("a", 3)], &[("a", 3), ("b", 1)]).is_ok());
         assert!(look(&[("closed", 3)], &[("a", 3)]).is_ok());
         let missing = look(&[("a", 3), ("b", 7)], &[("a", 2)]).unwrap_err();

@@ -127,7 +127,11 @@ fn attempt(
     let run = Run { options, vault, snapshot: &snapshot, place: &place, monitor };
     let done = run.everything(&survey, figures, &mut random);
     place.remove(monitor);
-    done
+    done?;
+    if let Some(why) = figures.no_recovery_time() {
+        figures.test("recovery time", TestOutcome::Inconclusive, why);
+    }
+    Ok(())
 }
 
 impl Run<'_> {
@@ -138,7 +142,7 @@ impl Run<'_> {
             self.compare_with_source(survey, figures, random)?;
             self.go_on()?;
         }
-        self.databases(figures)?;
+        self.databases(survey, figures)?;
         self.go_on()?;
         if let Some(smoke) = &self.options.drill.smoke {
             self.smoke(smoke, figures);

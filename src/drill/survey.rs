@@ -25,6 +25,16 @@ pub(super) struct Survey {
     pub selection: Selection,
     /// Bytes that it takes, as far as one can say before.
     pub room: u64,
+    /// Bytes of those dumps that are among the files.
+    dumps: Vec<(DatabaseKind, String, u64)>,
+}
+
+impl Survey {
+    /// How much of a database's dump is restored as files already.
+    pub(super) fn dumped(&self, kind: DatabaseKind, database: &str) -> u64 {
+        let parts = self.dumps.iter().filter(|(of, name, _)| *of == kind && name == database);
+        parts.map(|(_, _, bytes)| *bytes).fold(0, u64::saturating_add)
+    }
 }
 
 /// Looks what the drill restores of a snapshot.
@@ -43,19 +53,26 @@ pub(super) fn survey(drill: &Drill, snapshot: &OpenSnapshot<'_>, random: &mut Ra
             Selection::new(patterns, Vec::<String>::new()).map_err(crate::job::JobError::from)?
         }
     };
-    let mut room = 0_u64;
+    let servers_of = [(DatabaseKind::Postgresql, &drill.postgresql), (DatabaseKind::Mariadb, &drill.mariadb)];
+    let (mut room, mut dumps) = (0_u64, Vec::new());
     if super::options_restore_files(drill) {
-        walk(snapshot, &selection, monitor, &mut |_, entry| room = room.saturating_add(ENTRY).saturating_add(stored(entry)))?;
+        walk(snapshot, &selection, monitor, &mut |path, entry| {
+            room = room.saturating_add(ENTRY).saturating_add(stored(entry));
+            if let Kind::File { size, .. } = entry.kind {
+                let of = servers_of.iter().filter(|(_, server)| server.is_some());
+                dumps.extend(of.filter_map(|(kind, _)| Some((*kind, kind.database_at(path)?, size))));
+            }
+        })?;
     }
     let mut servers = 0_u64;
-    for (kind, server) in [(DatabaseKind::Postgresql, &drill.postgresql), (DatabaseKind::Mariadb, &drill.mariadb)] {
+    for (kind, server) in servers_of {
         if let Some(server) = server {
             // One is gone before the next one is loaded.
             let largest = wanted(kind, server, snapshot)?.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
             servers = servers.max(SERVER.saturating_add(largest.saturating_mul(GROWTH)));
         }
     }
-    Ok(Survey { selection, room: room.saturating_add(servers) })
+    Ok(Survey { selection, room: room.saturating_add(servers), dumps })
 }
 
 /// The databases that a drill loads, with the bytes of their dumps; one without a dump has none.

@@ -95,19 +95,33 @@ pub fn never(host: String, repository: String) -> JobStatus {
     }
 }
 
-/// When a restore of a repository was last tried, and worked.
-pub fn last_drill<'j>(jobs: impl IntoIterator<Item = &'j JobStatus>, repository: Option<RepositoryId>) -> Option<Timestamp> {
-    let of_it = |there: &&JobRepository| repository.is_some() && there.id == repository;
-    let drills = jobs.into_iter().filter(|job| job.kind == Kind::Drill);
-    drills.flat_map(|job| &job.repositories).filter(of_it).filter_map(|there| there.last_success).max()
+/// When a restore of a repository was last tried, and worked: of the hub's mirror of that name, or of none.
+pub fn last_drill<'j>(
+    jobs: impl IntoIterator<Item = &'j JobStatus>,
+    repository: Option<RepositoryId>,
+    mirror: Option<&str>,
+) -> Option<Timestamp> {
+    drilled(jobs, repository, mirror).filter_map(|there| there.last_success).max()
 }
 
-/// How long everything in a repository would take to come back, in seconds, by the newest drill that could tell.
-pub fn recovery<'j>(jobs: impl IntoIterator<Item = &'j JobStatus>, repository: Option<RepositoryId>) -> Option<u64> {
-    let of_it = |job: &&JobStatus| repository.is_some() && job.repositories.iter().any(|there| there.id == repository);
-    let drills = jobs.into_iter().filter(|job| job.kind == Kind::Drill).filter(of_it);
-    let newest = drills.filter_map(|job| Some((job.last_run.as_ref()?.started, job.drill.as_ref()?.recovery_seconds?))).max()?;
-    Some(newest.1)
+/// How long everything in a repository would take to come back, in seconds, by the newest drill of that place that worked and could tell.
+pub fn recovery<'j>(jobs: impl IntoIterator<Item = &'j JobStatus>, repository: Option<RepositoryId>, mirror: Option<&str>) -> Option<u64> {
+    newest_recovery(drilled(jobs, repository, mirror))
+}
+
+/// The same of places that drills were of.
+pub fn newest_recovery<'j>(drilled: impl Iterator<Item = &'j JobRepository>) -> Option<u64> {
+    drilled.filter_map(|there| Some((there.last_success?, there.recovery_seconds?))).max().map(|newest| newest.1)
+}
+
+/// A mirror has the id of what it mirrors, so only the name tells them apart.
+fn drilled<'j>(
+    jobs: impl IntoIterator<Item = &'j JobStatus>,
+    repository: Option<RepositoryId>,
+    mirror: Option<&str>,
+) -> impl Iterator<Item = &'j JobRepository> {
+    let drills = jobs.into_iter().filter(|job| job.kind == Kind::Drill).flat_map(|job| &job.repositories);
+    drills.filter(move |there| repository.is_some() && there.id == repository && there.mirror.as_deref() == mirror)
 }
 
 fn state(report: &Report, late: bool) -> State {
@@ -208,9 +222,10 @@ fn point(entry: &Entry) -> Point {
 
 fn repository(there: &RepositoryRun, runs: &[std::sync::Arc<Entry>]) -> JobRepository {
     let of = |entry: &Entry| entry.report.repositories.iter().find(|run| run.name == there.name).cloned();
-    let good = runs.iter().find_map(|entry| Some((ended(entry), of(entry).filter(|run| run.outcome.is_success())?)));
-    let (last_success, figures) = good.unzip();
+    let good = runs.iter().find_map(|entry| Some((entry, of(entry).filter(|run| run.outcome.is_success())?)));
+    let (good, figures) = good.unzip();
     let figures = figures.unwrap_or_else(|| there.clone());
+    let drill = good.and_then(|entry| entry.report.drill.as_ref());
     JobRepository {
         name: there.name.clone(),
         // A repository that could not be reached may not be known by its id.
@@ -218,7 +233,9 @@ fn repository(there: &RepositoryRun, runs: &[std::sync::Arc<Entry>]) -> JobRepos
         copy: there.copy.clone(),
         outcome: there.outcome,
         error: there.error.clone(),
-        last_success,
+        last_success: good.map(|entry| ended(entry)),
+        mirror: drill.and_then(|drill| drill.mirror.clone()),
+        recovery_seconds: drill.and_then(|drill| drill.recovery_seconds),
         files: figures.files,
         bytes: figures.bytes,
         bytes_read: figures.bytes_read,

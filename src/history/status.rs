@@ -188,6 +188,12 @@ pub struct JobRepository {
     /// When it last succeeded there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_success: Option<Timestamp>,
+    /// Which of the hub's mirrors it was then; only of drills.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<String>,
+    /// How long everything in it would take to come back, in seconds, as was estimated then; only of drills.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery_seconds: Option<u64>,
     /// Files of the source.
     pub files: u64,
     /// Content of the source.

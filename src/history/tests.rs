@@ -116,15 +116,38 @@ fn a_drill_that_worked_counts_for_the_repository_that_it_was_of() {
     let drill = |started, outcome| entry(started, outcome, |report| report.kind = Kind::Drill);
     let backup = entry(40, Outcome::Success, |_| {});
     let jobs = [job(vec![drill(48, Outcome::Failure), drill(24, Outcome::Success)], 50), job(vec![backup], 50)];
-    assert_eq!(jobs::last_drill(&jobs, Some(id(1))), Some(at(25)));
-    assert_eq!((jobs::last_drill(&jobs, Some(id(2))), jobs::last_drill(&jobs, None)), (None, None));
-    assert_eq!(jobs::recovery(&jobs, Some(id(1))), None, "it was not measured");
-    let measured = |started, outcome, seconds| {
-        let figures = DrillFigures { bytes_per_second: Some(1), recovery_seconds: Some(seconds), ..DrillFigures::default() };
-        entry(started, outcome, |report| (report.kind, report.drill) = (Kind::Drill, Some(figures)))
+    assert_eq!(jobs::last_drill(&jobs, Some(id(1)), None), Some(at(25)));
+    assert_eq!((jobs::last_drill(&jobs, Some(id(2)), None), jobs::last_drill(&jobs, None, None)), (None, None));
+    assert_eq!(jobs::recovery(&jobs, Some(id(1)), None), None, "it was not measured");
+    let jobs = [job(vec![measured(48, Outcome::Failure, None, 70), measured(24, Outcome::Success, None, 60)], 50)];
+    assert_eq!((jobs::recovery(&jobs, Some(id(1)), None), jobs::recovery(&jobs, Some(id(2)), None)), (Some(60), None));
+}
+
+/// A drill of the repository, or of a mirror of it.
+fn measured(started: i64, outcome: Outcome, mirror: Option<&str>, seconds: u64) -> Arc<Entry> {
+    let figures = DrillFigures {
+        mirror: mirror.map(Into::into),
+        bytes_per_second: Some(1),
+        recovery_seconds: Some(seconds),
+        ..DrillFigures::default()
     };
-    let jobs = [job(vec![measured(48, Outcome::Failure, 70), measured(24, Outcome::Success, 60)], 50)];
-    assert_eq!((jobs::recovery(&jobs, Some(id(1))), jobs::recovery(&jobs, Some(id(2)))), (Some(70), None));
+    entry(started, outcome, |report| (report.kind, report.drill) = (Kind::Drill, Some(figures)))
+}
+
+#[test]
+fn a_drill_of_a_mirror_counts_for_that_mirror_only_though_it_has_the_id_of_what_it_mirrors() {
+    let jobs = [
+        job(vec![measured(30, Outcome::Success, Some("cloud"), 70)], 50),
+        job(vec![measured(20, Outcome::Success, None, 60)], 50),
+        job(vec![measured(40, Outcome::Failure, Some("friend"), 80)], 50),
+    ];
+    let of = |mirror| (jobs::last_drill(&jobs, Some(id(1)), mirror), jobs::recovery(&jobs, Some(id(1)), mirror));
+    assert_eq!(of(None), (Some(at(21)), Some(60)));
+    assert_eq!(of(Some("cloud")), (Some(at(31)), Some(70)));
+    assert_eq!(of(Some("friend")), (None, None), "it did not work");
+    // What was tried before the configuration said otherwise was another place.
+    let jobs = [job(vec![measured(40, Outcome::Failure, Some("cloud"), 1), measured(10, Outcome::Success, None, 2)], 50)];
+    assert_eq!((jobs::last_drill(&jobs, Some(id(1)), Some("cloud")), jobs::last_drill(&jobs, Some(id(1)), None)), (None, Some(at(11))));
 }
 
 #[test]
@@ -153,7 +176,7 @@ fn what_was_known_of_repositories_stays_known_when_a_run_comes_to_nothing() {
     let [there] = status.repositories.as_slice() else { panic!("{:?}", status.repositories) };
     assert_eq!((there.name.as_str(), there.outcome, there.last_success), ("hub", Outcome::Killed, Some(at(25))));
     assert_eq!(there.error.as_deref(), Some("it ended without a word"));
-    assert_eq!(jobs::last_drill(&[status], Some(id(1))), Some(at(25)));
+    assert_eq!(jobs::last_drill(&[status], Some(id(1)), None), Some(at(25)));
 }
 
 #[test]

@@ -8,6 +8,11 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
+/// A number of things: `1 file`, `2 files`.
+pub fn count(number: u64, word: &str) -> String {
+    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
+}
+
 /// A size in bytes with one decimal of a power of 1024: `999 B`, `1.2 GiB`.
 pub fn size(bytes: u64) -> String {
     if bytes < 1024 {

@@ -92,7 +92,7 @@ fn repository(reporter: &Reporter<'_>, name: &str, jobs: &[JobStatus]) -> HostRe
     HostRepository {
         name: name.to_owned(),
         id,
-        recovery_seconds: job::recovery(jobs, id),
+        recovery_seconds: job::newest_recovery(there(&[Kind::Drill])),
         newest: there(&[Kind::Backup, Kind::Mirror]).filter_map(|there| there.last_success).max(),
         last_drill: there(&[Kind::Drill]).filter_map(|there| there.last_success).max(),
         disk: now.disk,

@@ -121,7 +121,7 @@ fn dumps_are_loaded_counted_and_asked() {
         ],
         "{tests:#?}"
     );
-    assert_eq!(tests[1].1, "1 tables hold the 2 rows that were counted");
+    assert_eq!(tests[1].1, "1 table holds the 2 rows that were counted");
 }
 
 #[test]

@@ -178,6 +178,11 @@ fn dumps_are_loaded_counted_and_asked_in_either_format() {
     let report: Value = serde_json::from_str(&expect(output, 0, "drill").0).unwrap();
     assert_eq!(report["files"], 1, "a database counts as its dump");
     assert!(report["bytes"].as_u64().unwrap() > 1000 && report["recovery_seconds"].as_u64().is_some(), "{report:#}");
+    configure(&bench, &source, &json!({}), &json!({ "amount": "everything", "postgresql": {} }));
+    let report = bench.json(&DRILL);
+    let number = |key: &str| report[key].as_u64().unwrap();
+    assert_eq!(number("bytes"), number("recovery_bytes"), "what is restored as a file and loaded too counts once: {report:#}");
+    assert!(number("recovery_seconds") * 1000 >= number("restore_milliseconds"), "it took at least so long: {report:#}");
 }
 
 /// What belongs to all databases: the owner of one.

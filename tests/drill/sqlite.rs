@@ -85,6 +85,8 @@ fn a_damaged_database_or_none_fails_the_drill() {
     let tests = drill(&bench, &json!({ "amount": "databases", "sqlite": { "databases": [path("gone.db"), path("a.txt")] } }), 1);
     assert!(tests.iter().any(|(_, _, text)| text == "the snapshot has no such file"), "{tests:?}");
     assert!(tests.iter().any(|(_, _, text)| text == "is not a SQLite database"), "{tests:?}");
+    let tests = drill(&bench, &json!({ "amount": "databases", "sqlite": { "databases": [path("gone.db")] } }), 1);
+    assert_eq!(outcomes(&tests), [("restore", "passed"), ("read back", "passed"), ("sqlite /gone.db", "failed")], "{tests:?}");
 }
 
 #[test]

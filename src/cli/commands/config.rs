@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
+use crate::cli::render::text;
 use crate::config::Config;
 
 /// Where the configuration is unless told otherwise.
@@ -67,14 +68,15 @@ impl ConfigCommand {
                 let config = check.file.read()?;
                 context.document(&config)?;
                 let names = |names: Vec<&String>| names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-                let (jobs, repositories) = (names(config.jobs.keys().collect()), names(config.repositories.keys().collect()));
-                let file = check.file.path();
-                let mirrors = match names(config.mirrors.keys().collect()) {
-                    none if none.is_empty() => none,
-                    mirrors => format!("  Mirrors       {mirrors}\n"),
-                };
-                context
-                    .summary(&format!("{} is right\n  Jobs          {jobs}\n  Repositories  {repositories}\n{mirrors}", file.display()))?;
+                let rows = [
+                    ("Jobs", names(config.jobs.keys().collect())),
+                    ("Repositories", names(config.repositories.keys().collect())),
+                    ("Mirrors", names(config.mirrors.keys().collect())),
+                    ("Drills", names(config.drills.keys().collect())),
+                    ("Hub", config.hub.as_ref().map(|hub| hub.data_dir.display().to_string()).unwrap_or_default()),
+                ];
+                let rows: Vec<_> = rows.into_iter().filter(|(_, names)| !names.is_empty()).collect();
+                context.summary(&format!("{} is right\n{}", check.file.path().display(), text::indent(&text::fields(&rows))))?;
             }
             ConfigCommand::Schema => context.console.print(&format!("{}\n", Config::schema()))?,
         }

@@ -26,6 +26,9 @@ use crate::notify::Subject;
 use crate::source::mapping::Mapping;
 use crate::store::{Folder, open};
 
+/// Bytes of what a test says that its report's error repeats: a line of a message has room for it, and for what stands around it.
+const SAID: usize = 140;
+
 /// Try a restore as this host's configuration says, and test what came of it
 ///
 /// Restores into a fresh directory, reads everything back, loads dumps into throw-away servers, runs the smoke command, and removes
@@ -69,15 +72,14 @@ impl DrillCommand {
 
     /// Does the drill, and says what came of it.
     fn tell(&self, context: &Context, config: &Config, wanted: &Drill, told: &mut Told) -> anyhow::Result<Exit> {
-        let mut figures = DrillFigures::default();
+        let mut figures = DrillFigures { mirror: wanted.mirror.clone(), ..DrillFigures::default() };
         let mut run = RepositoryRun::new(&wanted.repository, Outcome::Failure);
         let result = self.attempt(context, config, wanted, &mut figures, &mut run, told);
-        let failed = figures.tests.iter().filter(|test| test.outcome == TestOutcome::Failed).map(|test| test.name.clone());
-        let failed: Vec<String> = failed.collect();
+        // What does not fit together stands in the configuration, and not on the command line.
+        let result = result.map_err(|error| if Exit::of(&error) == Exit::Usage { anyhow::anyhow!("{error}") } else { error });
         let error = match &result {
             Err(error) => Some(explain(error)),
-            Ok(()) if !failed.is_empty() => Some(format!("failed: {}", failed.join(", "))),
-            Ok(()) => None,
+            Ok(()) => why(&figures),
         };
         if error.is_none() {
             run.outcome = Outcome::Success;
@@ -135,6 +137,20 @@ impl DrillCommand {
     }
 }
 
+/// The first test that failed, with what it said, and how many more there are; none if none did.
+fn why(figures: &DrillFigures) -> Option<String> {
+    let mut failed = figures.tests.iter().filter(|test| test.outcome == TestOutcome::Failed);
+    let first = failed.next()?;
+    let said = first.text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let end = said.floor_char_boundary(SAID);
+    let cut = if end < said.len() { "…" } else { "" };
+    let more = match failed.count() {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    Some(format!("{}: {}{cut}{more}", first.name, said.get(..end).unwrap_or_default()))
+}
+
 /// Where the secrets of a drill's service are.
 fn credentials(context: &Context, drill: &str) -> Credentials {
     Credentials { directory: context.credentials(), service: format!("hearth-backup-drill-{drill}") }
@@ -181,4 +197,24 @@ fn summary(name: &str, wanted: &Drill, figures: &DrillFigures, passed: bool) -> 
     });
     let fields = text::indent(&text::fields(&rows));
     [head, fields].into_iter().chain(tests).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drill_that_failed_says_what_the_first_test_found_and_how_many_more_failed() {
+        let mut figures = DrillFigures::default();
+        figures.test("restore", TestOutcome::Passed, "4 files");
+        assert_eq!(why(&figures), None);
+        figures.test("smoke", TestOutcome::Failed, "exit status: 3;\n it wrote: no");
+        assert_eq!(why(&figures).unwrap(), "smoke: exit status: 3; it wrote: no");
+        figures.test("full host", TestOutcome::Failed, "");
+        figures.test("postgresql", TestOutcome::Failed, "");
+        assert_eq!(why(&figures).unwrap(), "smoke: exit status: 3; it wrote: no; and 2 more");
+        let mut figures = DrillFigures::default();
+        figures.test("smoke", TestOutcome::Failed, "ü".repeat(1000));
+        assert!(why(&figures).is_some_and(|why| why.len() < SAID + 20 && why.ends_with("ü…")));
+    }
 }

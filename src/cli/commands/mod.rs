@@ -79,6 +79,11 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether it stores something, with which the next run goes on after one that was stopped.
+    pub fn goes_on(&self) -> bool {
+        matches!(self, Command::Backup(_) | Command::Run(_) | Command::Maintain(_) | Command::Mirror(_) | Command::Hub(_))
+    }
+
     /// Runs the command.
     ///
     /// # Errors

@@ -12,7 +12,8 @@ mod receivers;
 mod template;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::span::TimeSpan;
 
@@ -92,8 +93,14 @@ pub struct Notify {
     /// A program and its arguments; no shell is involved. It gets the text as its standard input, and finds `HEARTH_EVENT`, `HEARTH_RESULT`,
     /// `HEARTH_HOST`, `HEARTH_UNIT`, `HEARTH_TITLE` and what it is about (`HEARTH_JOB`, `HEARTH_MIRROR`, `HEARTH_DRILL` or
     /// `HEARTH_REPOSITORY`) in its environment.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "program")]
     pub command: Vec<String>,
+}
+
+/// A program with its arguments: who writes the key down means one.
+fn program<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let words = Vec::<String>::deserialize(deserializer)?;
+    if words.is_empty() { Err(D::Error::custom("is empty; give a program and its arguments, or leave it out")) } else { Ok(words) }
 }
 
 impl Notify {

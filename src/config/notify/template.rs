@@ -93,11 +93,12 @@ mod tests {
     proptest! {
         #[test]
         fn a_text_without_doubled_braces_is_the_sum_of_its_parts(text in "[{}a_é\"]{0,20}") {
+            let text = text.replace("{{", "{ ").replace("}}", "} ");
             let whole: String = parts(&text).into_iter().map(|part| match part {
                 Literal(text) => text.to_owned(),
                 Place(name) => format!("{{{name}}}"),
             }).collect();
-            prop_assert_eq!(whole.replace("{{", "{").replace("}}", "}"), text.replace("{{", "{").replace("}}", "}"));
+            prop_assert_eq!(whole, text);
         }
     }
 }

@@ -312,9 +312,12 @@ impl<'a> Assembler<'a> {
     /// The repository misses a chunk of a file that did not change, or it stands in a block that is to be rewritten.
     fn read_again(&mut self, dir: &Arc<OpenDir>, name: Vec<u8>, stat: Stat) -> Result<(), ContentError> {
         let mut rereader = self.rereader.clone();
+        let changed = self.statistics.files_read;
         let mut again = Again { assembler: self, result: Ok(()) };
         rereader.read(dir, name, stat, &mut AllKnown::new(), Ranks::from_elem(0, 1), &mut again);
-        again.result
+        let result = again.result;
+        self.statistics.files_read = changed;
+        result
     }
 
     fn content(&mut self, content: Content) -> Result<(), ContentError> {

@@ -79,8 +79,11 @@ impl<'a> ChunkStore<'a> {
         });
         block.builder.push(bytes);
         block.chunks.push((prefix, length));
+        // What only moves out of a sparse block is not new.
+        if !self.index.is_avoided(&prefix, length) {
+            self.bytes_new += bytes.len() as u64;
+        }
         self.index.insert(id, length, block.ordinal)?;
-        self.bytes_new += bytes.len() as u64;
         if block.builder.size() >= BLOCK_SIZE {
             let block = slot.take();
             return block.map_or(Ok(()), |block| self.sealers.send(block).map_err(|_| pipeline_ended()));

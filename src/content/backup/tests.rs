@@ -127,6 +127,28 @@ fn a_second_run_reads_and_stores_nothing() {
 }
 
 #[test]
+fn what_moves_out_of_sparse_blocks_is_neither_changed_nor_new() {
+    let bench = Bench::new();
+    let path = |number: u64| bench.source.path().join(format!("a/{number:03}"));
+    for number in 0..600 {
+        fs::write(path(number), noise(20_000, 100 + number)).unwrap();
+    }
+    bench.backup();
+    for number in (0..600).filter(|number| number % 4 != 0) {
+        fs::remove_file(path(number)).unwrap();
+    }
+    let shrunk = bench.backup();
+    assert!(shrunk.statistics.bytes_stored < 100_000, "it names the blocks that are used little");
+    let moved = bench.backup();
+    assert!(moved.statistics.bytes_stored > 2_000_000 && moved.statistics.bytes_read > 2_000_000, "{:?}", moved.statistics);
+    assert!(moved.statistics.files_read == 0 && moved.statistics.bytes_new < 1000, "{:?}", moved.statistics);
+    assert_eq!(moved.anomalies, [], "nobody has rewritten or encrypted anything");
+    let after = bench.backup();
+    assert!(after.statistics.bytes_stored < 100_000, "once: {:?}", after.statistics);
+    assert_eq!(bench.files(), on_disk(bench.source.path()));
+}
+
+#[test]
 fn an_unchanged_run_can_make_no_snapshot() {
     let bench = Bench::new();
     bench.backup();

@@ -34,6 +34,8 @@ struct Block {
     used: u32,
     /// Whether it can be relied on: there, whole, and not condemned.
     live: bool,
+    /// Whether it could be, but what is used of it is stored again elsewhere.
+    avoided: bool,
     /// Whether the current snapshot needs it.
     needed: bool,
 }
@@ -182,7 +184,7 @@ impl ChunkIndex {
     /// Says which stored blocks can be relied on: those in packs that stay, and those that prune moved to such packs.
     pub fn set_live(&mut self, stays: impl Fn(&PackId, &Contents) -> bool, moved: &HashSet<BlockId>) {
         for block in &mut self.blocks {
-            block.live = false;
+            (block.live, block.avoided) = (false, false);
         }
         for index in &self.indexes {
             let mut ordinals = index.blocks.iter();
@@ -220,10 +222,16 @@ impl ChunkIndex {
                 if avoided.contains(&entry.id)
                     && let Some(block) = self.blocks.get_mut(ordinal.0 as usize)
                 {
-                    block.live = false;
+                    (block.live, block.avoided) = (false, block.live);
                 }
             }
         }
+    }
+
+    /// Whether the repository has a chunk only in blocks that are passed over, so that it is no new one.
+    pub fn is_avoided(&self, prefix: &Prefix, length: u32) -> bool {
+        let avoided = |block: BlockOrdinal| self.blocks.get(block.0 as usize).is_some_and(|block| block.avoided);
+        self.find(prefix, length, avoided).is_some()
     }
 
     fn usable(&self, block: BlockOrdinal) -> bool {
@@ -238,10 +246,15 @@ impl ChunkIndex {
         {
             return Some((*found, None));
         }
+        self.find(prefix, length, |block| self.usable(block))
+    }
+
+    /// Looks for a chunk among those that were spilled, in a block of a kind.
+    fn find(&self, prefix: &Prefix, length: u32, is_meant: impl Fn(BlockOrdinal) -> bool) -> Option<(Found, Option<(usize, usize)>)> {
         for (rank, segment) in self.segments.iter().enumerate().rev() {
             let mut position = segment.lower_bound(prefix);
             while let Some(record) = segment.get(position).filter(|record| record.prefix == *prefix) {
-                if record.length == length && self.usable(record.block) {
+                if record.length == length && is_meant(record.block) {
                     return Some((Found { block: record.block, length }, Some((rank, position))));
                 }
                 position += 1;
@@ -530,6 +543,23 @@ mod tests {
         (0..30).for_each(|number| assert!(index.use_chunk(&Prefix::of(&id(number * 3 + 1)), 100).is_some()));
         (0..90).for_each(|number| assert!(index.use_chunk(&Prefix::of(&id(number * 3 + 2)), 100).is_some()));
         assert_eq!(index.sparse_blocks(), [(BlockId::of(&[1, 0]), 100), (BlockId::of(&[1, 1]), 3000)]);
+    }
+
+    #[test]
+    fn what_is_stored_again_only_to_leave_a_sparse_block_is_told_from_what_is_new() {
+        let dir = tempfile::tempdir().unwrap();
+        filled(dir.path());
+        let mut index = ChunkIndex::open(dir.path(), RepositoryId::from_bytes([1; 32])).unwrap();
+        index.begin_run().unwrap();
+        index.set_live(|_, _| true, &HashSet::new());
+        let there = Prefix::of(&id(0));
+        assert!(index.use_chunk(&there, 100).is_some() && !index.is_avoided(&there, 100));
+        index.avoid(&[BlockId::of(&[1, 0])].into());
+        assert!(index.use_chunk(&there, 100).is_none() && index.is_avoided(&there, 100));
+        assert!(!index.is_avoided(&there, 101) && !index.is_avoided(&Prefix::of(&id(5000)), 100), "these are new");
+        index.set_live(|_, _| false, &HashSet::new());
+        index.avoid(&[BlockId::of(&[1, 0])].into());
+        assert!(!index.is_avoided(&there, 100), "what is lost has to be stored as if it was new");
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub fn compare(
     let mut side = Comparison {
         keys: vault.chunk_keys(),
         lists: snapshot.reader()?,
-        directories: vec![(Some(root), selection.start())],
+        directories: vec![Opened { fd: Some(root), verdict: selection.start(), told: false }],
         found: Vec::new(),
         monitor,
     };
@@ -79,32 +79,49 @@ pub fn compare(
 struct Comparison<'a> {
     keys: ChunkKeys,
     lists: TreeReader<'a>,
-    directories: Vec<(Option<OwnedFd>, Verdict)>,
+    directories: Vec<Opened>,
     found: Vec<Difference>,
     monitor: &'a dyn Monitor,
 }
 
+/// A directory on the way.
+struct Opened {
+    /// None if it is not there, cannot be opened or is not looked at.
+    fd: Option<OwnedFd>,
+    verdict: Verdict,
+    /// Whether it was told already that it cannot be opened.
+    told: bool,
+}
+
 impl Comparison<'_> {
     fn verdict(&self) -> Verdict {
-        self.directories.last().map_or(Verdict::No, |(_, verdict)| *verdict)
+        self.directories.last().map_or(Verdict::No, |directory| directory.verdict)
     }
 
     fn differ(&mut self, path: &[u8], what: impl Into<String>) {
-        let path = String::from_utf8_lossy(path).into_owned();
+        // The root has no name.
+        let path = String::from_utf8_lossy(if path.is_empty() { b"/" } else { path }).into_owned();
         self.found.push(Difference { path, what: what.into() });
     }
 
     fn enter(&mut self, path: &[u8], entry: &Entry, verdict: Verdict) {
-        let parent = self.directories.last().and_then(|(fd, _)| fd.as_ref());
-        let opened = match (parent, verdict) {
-            (_, Verdict::No) | (None, _) => None,
+        let above = self.directories.last();
+        let mut told = above.is_some_and(|above| above.told);
+        let opened = match (above.and_then(|above| above.fd.as_ref()), verdict) {
+            (_, Verdict::No) => None,
+            (None, _) => Some(Err(io::ErrorKind::NotFound.into())),
             (Some(parent), _) => Some(metadata::open_dir_at(parent.as_fd(), &entry.name)),
         };
         let fd = match opened {
             None => None,
             Some(Ok(fd)) => Some(fd),
+            // Nobody needs one on the way to something until that something is missing.
+            Some(Err(error)) if verdict != Verdict::Yes && error.kind() == io::ErrorKind::NotFound => None,
             Some(Err(error)) => {
-                self.differ(path, format!("cannot be opened ({error})"));
+                if !told {
+                    self.differ(path, format!("cannot be opened ({error})"));
+                }
+                told = true;
                 None
             }
         };
@@ -115,11 +132,17 @@ impl Comparison<'_> {
                 Err(error) => self.differ(path, error.to_string()),
             }
         }
-        self.directories.push((fd, verdict));
+        self.directories.push(Opened { fd, verdict, told });
     }
 
     fn entry(&mut self, path: &[u8], entry: &Entry) {
-        let Some(dir) = self.directories.last().and_then(|(fd, _)| fd.as_ref()).and_then(|fd| fd.try_clone().ok()) else { return };
+        let Some(above) = self.directories.last() else { return };
+        let Some(dir) = above.fd.as_ref().and_then(|fd| fd.try_clone().ok()) else {
+            if !above.told {
+                self.differ(path, "is not there");
+            }
+            return;
+        };
         if let Err(error) = self.compare_entry(path, entry, &dir) {
             self.differ(path, error.to_string());
         }

@@ -451,5 +451,6 @@ impl Planner<'_> {
 }
 
 fn display(path: &[u8]) -> String {
-    String::from_utf8_lossy(path).into_owned()
+    // The root has no name.
+    String::from_utf8_lossy(if path.is_empty() { b"/" } else { path }).into_owned()
 }

@@ -20,10 +20,11 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::sandbox::{Rights, Sandbox};
-use super::survey::wanted;
+use super::survey::{Survey, wanted};
 use super::{DrillError, Run, note};
 use crate::config::DrillServer;
 use crate::job::{DatabaseKind, DatabaseRestore, JobError, RowCheck};
+use crate::model::human;
 use crate::model::report::{DrillFigures, TestOutcome};
 use crate::source::confined::{Confined, Leash};
 
@@ -50,17 +51,17 @@ struct Home {
 
 impl Run<'_> {
     /// Tries all databases that the drill names.
-    pub(super) fn databases(&self, figures: &mut DrillFigures) -> Result<(), DrillError> {
+    pub(super) fn databases(&self, survey: &Survey, figures: &mut DrillFigures) -> Result<(), DrillError> {
         let drill = self.options.drill;
         if let Some(sqlite) = &drill.sqlite {
             self.sqlite(sqlite, figures)?;
             self.go_on()?;
         }
         if let Some(server) = &drill.postgresql {
-            self.server(DatabaseKind::Postgresql, server, figures, &|home| postgresql::start(self, server, home))?;
+            self.server(DatabaseKind::Postgresql, server, survey, figures, &|home| postgresql::start(self, server, home))?;
         }
         if let Some(server) = &drill.mariadb {
-            self.server(DatabaseKind::Mariadb, server, figures, &|home| mariadb::start(self, server, home))?;
+            self.server(DatabaseKind::Mariadb, server, survey, figures, &|home| mariadb::start(self, server, home))?;
         }
         Ok(())
     }
@@ -70,6 +71,7 @@ impl Run<'_> {
         &self,
         kind: DatabaseKind,
         wanted_of: &DrillServer,
+        survey: &Survey,
         figures: &mut DrillFigures,
         start: &dyn Fn(&Home) -> Result<(Throwaway, L), String>,
     ) -> Result<(), DrillError> {
@@ -92,7 +94,9 @@ impl Run<'_> {
                 }
             };
             server.while_watched(&home.leash, &|| self.is_to_stop(), || {
-                self.database(kind, database, *bytes, &loader, figures);
+                // What lies among the files has been counted as one of them.
+                let fresh = bytes.saturating_sub(survey.dumped(kind, database));
+                self.database(kind, database, fresh, &loader, figures);
                 let queries = wanted_of.assertions.get(database).unwrap_or(&none);
                 for (rank, query) in queries.iter().enumerate() {
                     self.go_on()?;
@@ -113,20 +117,32 @@ impl Run<'_> {
         Ok(Home { inside, own, leash: Leash::default() })
     }
 
-    fn database(&self, kind: DatabaseKind, database: &str, bytes: u64, loader: &impl Loader, figures: &mut DrillFigures) {
+    /// `fresh` is what of its dump was not restored before.
+    fn database(&self, kind: DatabaseKind, database: &str, fresh: u64, loader: &impl Loader, figures: &mut DrillFigures) {
         let wanted =
             DatabaseRestore { database: database.to_owned(), target: database.to_owned(), replace: true, globals: true, verify_rows: true };
         let begun = Instant::now();
         let loaded = loader.load(self, wanted);
         let took = begun.elapsed();
         let name = format!("{kind} {database}");
+        if matches!(loaded, Ok(_) | Err(JobError::RowsDiffer { .. })) {
+            figures.restored(u64::from(fresh > 0), fresh, took);
+        }
         match loaded {
             Ok(rows) => {
-                figures.restored(1, bytes, took);
                 note(figures, &name, Ok(format!("its dump loads, in {}", super::seconds(took))));
                 match rows {
                     RowCheck::Equal { tables, rows } => {
-                        note(figures, format!("{name}: rows"), Ok(format!("{tables} tables hold the {rows} rows that were counted")));
+                        note(
+                            figures,
+                            format!("{name}: rows"),
+                            Ok(format!(
+                                "{} {} the {} counted",
+                                human::count(tables as u64, "table"),
+                                if tables == 1 { "holds" } else { "hold" },
+                                if rows == 1 { "row that was".to_owned() } else { format!("{rows} rows that were") },
+                            )),
+                        );
                     }
                     RowCheck::Unknown(why) => {
                         figures.test(format!("{name}: rows"), TestOutcome::Inconclusive, format!("not compared: {why}"));

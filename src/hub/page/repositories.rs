@@ -62,7 +62,7 @@ fn row(repository: &RepositoryStatus, status: &Status) -> Markup {
                     @if let Some(seconds) = repository.recovery_seconds { div.small { "all back in about " (took(seconds)) } }
                 }
             }
-            td.held role="cell" data-of="Mirrors" { @if let Some(upkeep) = upkeep { (mirrors(upkeep, status)) } }
+            td.held role="cell" data-of="Mirrors" { @if let Some(upkeep) = upkeep { (mirrors(repository, upkeep, status)) } }
         }
     }
 }
@@ -92,13 +92,14 @@ fn used(repository: &RepositoryStatus) -> Markup {
     }
 }
 
-fn mirrors(upkeep: &Upkeep, status: &Status) -> Markup {
+fn mirrors(repository: &RepositoryStatus, upkeep: &Upkeep, status: &Status) -> Markup {
     html! {
         ul.copies {
             @for mirror in &upkeep.mirrors {
                 li {
                     @let mark = if mirror.error.is_some() { Mark::Warning } else if mirror.last_success.is_some() { Mark::Good } else { Mark::Never };
                     (mark.symbol()) " " span.copy { (shown(&mirror.name)) } " " (ago(mirror.last_success, status.now))
+                    @if repository.id.is_some() { div.small { "drill " (ago(mirror.last_drill, status.now)) } }
                     @if let Some(error) = &mirror.error { div.small { (brief(error)) } }
                 }
             }

@@ -162,6 +162,7 @@ fn what_a_host_calls_itself_and_writes_into_its_log_is_text_and_nothing_else() {
             offsite: false,
             last_success: None,
             error: Some(EVIL.into()),
+            last_drill: None,
         }],
         ..Upkeep::default()
     });
@@ -240,6 +241,8 @@ fn a_row_has_ages_figures_copies_and_the_next_run() {
         outcome: Outcome::Success,
         error: None,
         last_success: None,
+        mirror: None,
+        recovery_seconds: None,
         files: 0,
         bytes: 0,
         bytes_read: 0,
@@ -250,7 +253,16 @@ fn a_row_has_ages_figures_copies_and_the_next_run() {
     }];
     let mut store = repository("nas");
     store.recovery_seconds = Some(7200);
-    (store.last_drill, store.upkeep) = (Some(hours(24 * 9)), Some(Upkeep { verified: Some(hours(30)), ..Upkeep::default() }));
+    let mirror = crate::hub::status::MirrorUpkeep {
+        name: "friend".into(),
+        media: None,
+        offsite: true,
+        last_success: Some(hours(3)),
+        error: None,
+        last_drill: Some(hours(24 * 13)),
+    };
+    let upkeep = Upkeep { verified: Some(hours(30)), mirrors: vec![mirror], ..Upkeep::default() };
+    (store.last_drill, store.upkeep) = (Some(hours(24 * 9)), Some(upkeep));
     let page = cluster(&status(vec![fine], vec![store], vec![]), None);
     for expected in [
         "2 hours ago</time>",
@@ -264,6 +276,7 @@ fn a_row_has_ages_figures_copies_and_the_next_run() {
         "30 hours ago</time>",
         "drill <time",
         "9 days ago</time>",
+        "13 days ago</time>",
         "all back in about 2 h<",
         "in 22 hours",
         "1.0 GiB of 4.0 GiB",

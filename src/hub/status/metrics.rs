@@ -44,7 +44,7 @@ impl Status {
         }
         page.gauge(
             "repository_last_drill_timestamp_seconds",
-            "When a restore of a repository was last tried, and worked.",
+            "When a restore of the hub's copy of a repository was last tried, and worked.",
             self.repositories.iter().map(|it| (vec![("repository", it.name.clone())], it.last_drill.map(|time| time.as_second() as f64))),
         );
         page.gauge(
@@ -74,6 +74,8 @@ impl Status {
         page.gauge("mirror_last_success_timestamp_seconds", "When a mirror of the hub was last brought up to date.", done);
         let good = mirrors().map(|(it, mirror)| (labels(it, mirror), Some(f64::from(u8::from(mirror.error.is_none())))));
         page.gauge("mirror_success", "Whether the last run of a mirror of the hub had nothing to tell.", good);
+        let tried = mirrors().map(|(it, mirror)| (labels(it, mirror), mirror.last_drill.map(|time| time.as_second() as f64)));
+        page.gauge("mirror_last_drill_timestamp_seconds", "When a restore of a mirror of the hub was last tried, and worked.", tried);
         if let Some(disk) = self.disk {
             for (metric, help, value) in [
                 ("hub_disk_free_bytes", "What is free on the disk of the hub.", disk.free),

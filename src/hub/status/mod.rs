@@ -91,10 +91,10 @@ pub struct RepositoryStatus {
     /// In which time each of its bytes shall be read once, in seconds; none if that is not wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify_within: Option<u64>,
-    /// The last restore that was tried of it; none if none was.
+    /// When a restore of the hub's own copy was last tried, and worked; none if none was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_drill: Option<Timestamp>,
-    /// How long it would take to bring everything back, in seconds, as the newest drill estimates.
+    /// How long it would take to bring everything back from it, in seconds, as the newest drill estimates that worked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery_seconds: Option<u64>,
 }
@@ -138,6 +138,9 @@ pub struct MirrorUpkeep {
     /// Why it does not now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// When a restore of it was last tried, and worked; none if none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_drill: Option<Timestamp>,
 }
 
 #[cfg(test)]

@@ -76,8 +76,12 @@ impl Hub {
         }
         for (repository, hub) in found.iter_mut().zip(&at_hub) {
             repository.copies = copies::of_repository(hub, &jobs, &at_hub, &believed);
-            repository.last_drill = job::last_drill(believed.about(&hub.name, &jobs), repository.id);
-            repository.recovery_seconds = job::recovery(believed.about(&hub.name, &jobs), repository.id);
+            let about = || believed.about(&hub.name, &jobs);
+            repository.last_drill = job::last_drill(about(), repository.id, None);
+            repository.recovery_seconds = job::recovery(about(), repository.id, None);
+            for mirror in repository.upkeep.iter_mut().flat_map(|upkeep| &mut upkeep.mirrors) {
+                mirror.last_drill = job::last_drill(about(), repository.id, Some(&mirror.name));
+            }
         }
         jobs.sort_by(|one, other| (one.state, &one.host, one.kind, &one.job).cmp(&(other.state, &other.host, other.kind, &other.job)));
         let disk = (*view == View::All).then(|| self.disk()).flatten();

@@ -50,8 +50,14 @@ fn mirrors_count_for_what_they_mirror_and_each_place_once() {
         (report.repositories[0].name, report.repositories[0].copy) = ("usb".into(), Some(CopyKind { media: "usb".into(), offsite: false }));
     });
     let jobs = [job(vec![entry(0, Outcome::Success, |_| {})], 4), job(vec![of_host], 4)];
-    let of_hub =
-        |last_success| MirrorUpkeep { name: "friend".into(), media: Some("disk".into()), offsite: true, last_success, error: None };
+    let of_hub = |last_success| MirrorUpkeep {
+        name: "friend".into(),
+        media: Some("disk".into()),
+        offsite: true,
+        last_success,
+        error: None,
+        last_drill: None,
+    };
     let count = |last_success| {
         let at_hub = [AtHub { mirrors: vec![of_hub(last_success)], ..hub(Some(at(1))) }];
         let [job, repository] =
@@ -97,7 +103,8 @@ pub(in crate::hub) fn known() -> Status {
     let ran = entry(0, Outcome::Success, |report| report.repositories[0].disk = Some(Disk { free: 1, size: 2 }));
     let mut backup = job(vec![ran], 2);
     backup.copies = Some(Copies::default());
-    let mirror = MirrorUpkeep { name: "friend".into(), media: None, offsite: true, last_success: Some(at(1)), error: None };
+    let mirror =
+        MirrorUpkeep { name: "friend".into(), media: None, offsite: true, last_success: Some(at(1)), error: None, last_drill: Some(at(1)) };
     let repository = RepositoryStatus {
         name: "nas".into(),
         id: Some(id(1)),

@@ -26,6 +26,7 @@ pub(super) fn of(settings: &config::Hub, repository: &str) -> Option<Upkeep> {
             offsite: mirror.offsite,
             last_success: step.and_then(|step| step.done_at),
             error: step.and_then(said),
+            last_drill: None,
         }
     });
     Some(Upkeep {

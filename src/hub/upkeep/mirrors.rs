@@ -30,10 +30,10 @@ pub enum MirrorError {
     Location(#[from] LocationError),
     /// It was there.
     #[error(
-        "{0}: a mirror was there when the hub looked last, so none is made now: its disk may not be mounted. If it is gone for good, \
-         `hub maintain --only mirror --remake-mirrors` makes it anew"
+        "{0} is empty or not there; a mirror was when the hub looked last, so none is made now: its disk may not be mounted. If it is gone for \
+         good, `hub maintain --only mirror --remake-mirrors` makes it anew"
     )]
-    Gone(LocationError),
+    Gone(String),
     /// A step.
     #[error(transparent)]
     Keep(#[from] KeepError),
@@ -96,7 +96,7 @@ pub(super) fn bring(house: &House<'_>, name: &str, configured: &HubMirror, known
     let store: Option<Arc<dyn Store>> = match open::open(&place.url, &access) {
         Ok(Location { store, .. }) => Some(store),
         Err(LocationError::Store(error)) if error.is_not_found() => match (known && !options.remake_mirrors, options.dry_run) {
-            (true, _) => return Err(MirrorError::Gone(LocationError::Store(error))),
+            (true, _) => return Err(MirrorError::Gone(error.object)),
             (false, true) => None,
             (false, false) => Some(open::create(&place.url, &access)?.store),
         },

@@ -223,14 +223,20 @@ fn of_repository(repository: &RepositoryStatus, watch: &Watch, now: Timestamp, i
     }
     if let Some(within) = watch.drill_within.filter(|_| repository.newest.is_some()) {
         let oldest = within.0.before(now, &TimeZone::UTC);
-        if repository.last_drill.or(repository.made).is_none_or(|last| last < oldest) {
-            let last = repository.last_drill.map_or_else(|| "never".to_owned(), |last| human::age(last, now));
-            say(
-                Cause::Untried,
-                Severity::Warning,
-                "untried".into(),
-                format!("a restore of it was last tried {last}, and shall be within {}", within.0),
-            );
+        let untried = |last: Option<Timestamp>| last.or(repository.made).is_none_or(|last| last < oldest);
+        let text = |last: Option<Timestamp>| {
+            let last = last.map_or_else(|| "never".to_owned(), |last| human::age(last, now));
+            format!("a restore of it was last tried {last}, and shall be within {}", within.0)
+        };
+        if untried(repository.last_drill) {
+            say(Cause::Untried, Severity::Warning, "untried".into(), text(repository.last_drill));
+        }
+        // What was never brought there cannot be tried, and is told anyway.
+        let there = repository.upkeep.iter().flat_map(|upkeep| &upkeep.mirrors).filter(|mirror| mirror.last_success.is_some());
+        for mirror in there.filter(|mirror| untried(mirror.last_drill)) {
+            let name = format!("untried mirror {} {}", mirror.name, repository.name);
+            let text = format!("mirror {} of repository {}: {}", mirror.name, repository.name, text(mirror.last_drill));
+            found.push(Concern { name, cause: Cause::Untried, severity: Severity::Warning, text });
         }
     }
     found

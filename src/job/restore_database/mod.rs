@@ -87,20 +87,24 @@ impl DatabaseKind {
         let folder = format!("/{}/", self.directory());
         let mut found: BTreeMap<String, u64> = BTreeMap::new();
         snapshot.list(folder.as_bytes(), &mut |path, entry| {
-            let rest = path.strip_prefix(folder.as_bytes()).unwrap_or_default();
-            let name = rest.split(|byte| *byte == b'/').next().unwrap_or_default();
-            // The users of a server end as the dumps of MariaDB do.
-            if name == maria::USERS.as_bytes() {
-                return Ok(());
-            }
-            let database = self.endings().iter().find_map(|ending| database_name(name, ending));
-            if let Some(database) = database {
+            if let Some(database) = self.database_at(path) {
                 let size = if let Kind::File { size, .. } = entry.kind { size } else { 0 };
                 *found.entry(database).or_default() += size;
             }
             Ok(())
         })?;
         Ok(found.into_iter().map(|(name, bytes)| DumpedDatabase { name, bytes }).collect())
+    }
+
+    /// The database of whose dump a path in a snapshot is, or is a part.
+    pub fn database_at(self, path: &[u8]) -> Option<String> {
+        let rest = path.strip_prefix(b"/")?.strip_prefix(self.directory().as_bytes())?.strip_prefix(b"/")?;
+        let name = rest.split(|byte| *byte == b'/').next()?;
+        // The users of a server end as the dumps of MariaDB do.
+        if name == maria::USERS.as_bytes() {
+            return None;
+        }
+        self.endings().iter().find_map(|ending| database_name(name, ending))
     }
 }
 

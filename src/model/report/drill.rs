@@ -6,12 +6,18 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{ReportError, check_lengths, check_name, cut, cut_name, wrong};
+use crate::model::human;
 use crate::model::id::SnapshotId;
 
 /// Most tests that are told one by one.
 pub const TESTS: usize = 64;
 /// Most bytes of what a test says.
 pub const LONGEST_TEXT: usize = 1 << 10;
+
+/// After so many restored bytes the speed says something of any amount.
+const TELLING: u64 = 64 << 20;
+/// Of less than that, it says something of as many times as much.
+const TELLING_OF: u64 = 100;
 
 /// What became of a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -57,16 +63,19 @@ pub struct DrillTest {
 /// What a drill found. Sizes in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DrillFigures {
+    /// Which of the hub's mirrors the repository is, as the hub calls it; absent if it is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<String>,
     /// The snapshot that was restored; absent if none was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<SnapshotId>,
     /// When it was made, by its writer's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_time: Option<Timestamp>,
-    /// Milliseconds that the restore took, of files and of databases, without the tests.
+    /// Milliseconds that the restore took, of files and of databases, whose dumps are loaded, without the tests.
     #[serde(default)]
     pub restore_milliseconds: u64,
-    /// Files that were restored; a database counts as the file of its dump.
+    /// Files that were restored; a database counts as the file of its dump, once, also if that was restored as a file and loaded too.
     #[serde(default)]
     pub files: u64,
     /// Their content.
@@ -78,7 +87,8 @@ pub struct DrillFigures {
     /// Content of the newest snapshot of every host and job in the repository: what is to be restored when all is lost.
     #[serde(default)]
     pub recovery_bytes: u64,
-    /// Seconds that this would take at that speed: an estimate.
+    /// Seconds that this would take at that speed: an estimate. Absent if too little was restored to tell: less than a hundredth of it, and less
+    /// than 64 MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery_seconds: Option<u64>,
     /// How many tests passed.
@@ -110,7 +120,16 @@ impl DrillFigures {
         self.restore_milliseconds = self.restore_milliseconds.saturating_add(took.as_millis().try_into().unwrap_or(u64::MAX));
         let per_second = u128::from(self.bytes) * 1000 / u128::from(self.restore_milliseconds.max(1));
         self.bytes_per_second = u64::try_from(per_second).ok().filter(|speed| *speed > 0);
-        self.recovery_seconds = self.bytes_per_second.map(|speed| self.recovery_bytes.div_ceil(speed));
+        let enough = self.bytes >= TELLING.min(self.recovery_bytes.div_ceil(TELLING_OF));
+        self.recovery_seconds = self.bytes_per_second.filter(|_| enough).map(|speed| self.recovery_bytes.div_ceil(speed));
+    }
+
+    /// Why there is no estimate, if something was restored and there is none: what little takes is mostly spent on beginning.
+    pub fn no_recovery_time(&self) -> Option<String> {
+        (self.bytes > 0 && self.recovery_seconds.is_none()).then(|| {
+            let (restored, all) = (human::size(self.bytes), human::size(self.recovery_bytes));
+            format!("too little was restored to tell: {restored} of {all}; restore 1%, or 64 MiB, with `amount`")
+        })
     }
 
     /// Whether they keep all bounds.
@@ -118,6 +137,7 @@ impl DrillFigures {
         if self.tests.len() > TESTS {
             return wrong(format!("it has {} tests, and may have {TESTS}", self.tests.len()));
         }
+        self.mirror.iter().try_for_each(|mirror| check_name("mirror", mirror))?;
         self.tests.iter().try_for_each(|test| check_name("test", &test.name))?;
         check_lengths("test's text", self.tests.iter().map(|test| &test.text), LONGEST_TEXT)
     }
@@ -132,6 +152,7 @@ impl DrillFigures {
             }
         }
         self.tests.truncate(TESTS);
+        self.mirror.iter_mut().for_each(cut_name);
         for test in &mut self.tests {
             cut_name(&mut test.name);
             cut(&mut test.text, LONGEST_TEXT);
@@ -155,6 +176,37 @@ mod tests {
     }
 
     #[test]
+    fn a_dump_that_is_restored_as_a_file_and_loaded_counts_once_with_the_time_of_both() {
+        let mib = 1 << 20;
+        let mut figures = DrillFigures { recovery_bytes: 184 * mib, ..DrillFigures::default() };
+        figures.restored(6, 184 * mib, Duration::from_secs(2));
+        figures.restored(0, 0, Duration::from_secs(6));
+        assert_eq!((figures.files, figures.bytes, figures.restore_milliseconds), (6, 184 * mib, 8000));
+        assert_eq!((figures.bytes_per_second, figures.recovery_seconds), (Some(23 * mib), Some(8)));
+    }
+
+    #[test]
+    fn what_little_takes_tells_nothing_of_much() {
+        let took = |bytes, recovery_bytes| {
+            let mut figures = DrillFigures { recovery_bytes, ..DrillFigures::default() };
+            figures.restored(1, bytes, Duration::from_millis(20));
+            (figures.recovery_seconds.is_some(), figures.no_recovery_time())
+        };
+        let (told, why) = took(4, 10_276_044);
+        assert!(!told && why.as_ref().is_some_and(|why| why.contains("4 B of 9.8 MiB")), "{why:?}");
+        for (bytes, all, is_told) in [
+            (102_760, 10_276_044, false),
+            (102_761, 10_276_044, true),
+            (64 << 20, 1 << 50, true),
+            ((64 << 20) - 1, 1 << 50, false),
+            (5, 5, true),
+        ] {
+            assert_eq!((is_told, took(bytes, all).1.is_none()), (took(bytes, all).0, is_told), "{bytes} of {all}");
+        }
+        assert_eq!(DrillFigures::default().no_recovery_time(), None, "nothing was measured");
+    }
+
+    #[test]
     fn a_restore_of_nothing_tells_no_speed() {
         let mut figures = DrillFigures { recovery_bytes: 5, ..DrillFigures::default() };
         figures.restored(0, 0, Duration::ZERO);
@@ -165,7 +217,7 @@ mod tests {
 
     #[test]
     fn of_too_many_tests_those_that_failed_stay() {
-        let mut figures = DrillFigures::default();
+        let mut figures = DrillFigures { mirror: Some("cloud\n".repeat(20)), ..DrillFigures::default() };
         for number in 0..100 {
             let outcome = if number % 10 == 9 { TestOutcome::Failed } else { TestOutcome::Passed };
             figures.test(format!("test {number}\n{}", "x".repeat(100)), outcome, "y".repeat(5000));
@@ -173,6 +225,8 @@ mod tests {
         assert!(figures.check().is_err());
         figures.bound();
         figures.check().unwrap();
+        assert!(figures.mirror.as_ref().is_some_and(|name| name.starts_with("cloudcloud")));
+        assert!(DrillFigures { mirror: Some("a\nb".into()), ..DrillFigures::default() }.check().is_err());
         let failed = figures.tests.iter().filter(|test| test.outcome == TestOutcome::Failed).count();
         assert_eq!((figures.tests.len(), failed, figures.tests_failed, figures.tests_passed), (TESTS, 10, 10, 90));
     }

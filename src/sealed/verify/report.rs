@@ -42,8 +42,10 @@ pub struct Counts {
     pub snapshots: u64,
     /// Snapshots that their writer has not committed.
     pub uncommitted: u64,
-    /// Snapshots that no known writer signed, or a closed one.
+    /// Snapshots that no known writer signed.
     pub foreign: u64,
+    /// Snapshots of closed writers that are not among the accepted ones.
+    pub closed: u64,
     /// Forgotten snapshots that can be brought back.
     pub forgotten: u64,
     /// Blocks that counting snapshots need.

@@ -132,7 +132,8 @@ fn check_snapshot(store: &dyn Store, snapshot: &Snapshot, last: bool, found: &mu
     };
     match snapshot.signer {
         Signer::Known => report.counts.uncommitted += 1,
-        _ => report.counts.foreign += 1,
+        Signer::Unknown => report.counts.foreign += 1,
+        Signer::Closed => report.counts.closed += 1,
     }
     report.problems.push(Problem::new(severity, name, what).of_snapshot(snapshot.id));
     Ok(())

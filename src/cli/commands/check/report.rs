@@ -142,7 +142,12 @@ impl Report {
 }
 
 fn structure_rows(counts: &Counts) -> Vec<(&'static str, String)> {
-    let snapshots = [(counts.uncommitted, "incomplete"), (counts.foreign, "of unknown writers"), (counts.forgotten, "forgotten")];
+    let snapshots = [
+        (counts.uncommitted, "incomplete"),
+        (counts.foreign, "of unknown writers"),
+        (counts.closed, "of closed writers"),
+        (counts.forgotten, "forgotten"),
+    ];
     let others: String =
         snapshots.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!(", {} {what}", grouped(*number))).collect();
     let mut rows = vec![

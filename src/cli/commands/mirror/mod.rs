@@ -4,7 +4,6 @@ mod report;
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use clap::Args;
 use jiff::tz::TimeZone;
 
@@ -211,8 +210,10 @@ fn place(context: &Context, to: &End, source: &Repository, dry_run: bool) -> any
     let Location { store, .. } = match open::open(&to.url, &to.access) {
         Err(LocationError::Store(error)) if error.is_not_found() => {
             if context.known()?.get(&error.object).is_some() && !context.global.trust_new_repository {
-                return Err(error).context(
-                    "a repository was there when this machine looked last, so none is made now; if it is gone for good, add --trust-new-repository",
+                anyhow::bail!(
+                    "{} is empty or not there; a repository was when this machine looked last, so none is made now: its disk may not be mounted. If it \
+                     is gone for good, add --trust-new-repository",
+                    error.object
                 );
             }
             if dry_run {
