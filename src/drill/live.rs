@@ -68,6 +68,7 @@ impl Run<'_> {
         let counted = format!("{files} compared with the live {}, {passed_over} not comparable", if same == 1 { "one" } else { "ones" });
         let (outcome, text) = match (differ.is_empty(), same) {
             (false, _) => (TestOutcome::Failed, format!("{} ({counted})", files::named(&differ))),
+            (true, 0) if passed_over == 0 => (TestOutcome::Inconclusive, "there is no file to compare".to_owned()),
             (true, 0) => {
                 (TestOutcome::Inconclusive, format!("none of {} is as it was when it was saved", human::count(passed_over, "file")))
             }

@@ -115,6 +115,22 @@ fn a_second_restore_leaves_everything_alone() {
 }
 
 #[test]
+fn directories_on_the_way_to_what_is_selected_are_missed_only_with_it() {
+    let bench = Bench::new();
+    fs::create_dir(bench.target()).unwrap();
+    let below = |name: &str| bench.source().join(name).into_os_string().into_encoded_bytes();
+    let missed = |name: &str| {
+        let selection = Selection::of_paths([below(name)]);
+        bench.with(|vault, snapshot| compare(vault, snapshot, &bench.target(), &selection, &Silent).unwrap())
+    };
+    assert_eq!(missed("a/b/gone"), [], "the snapshot has no such file, and nobody needs the directories above");
+    let [file] = missed("a/small").try_into().unwrap();
+    assert_eq!((file.path.into_bytes(), file.what.as_str()), (below("a/small"), "is not there"));
+    let [folder] = missed("a").try_into().unwrap();
+    assert_eq!(folder.path.into_bytes(), below("a"), "once for all that lies in it");
+}
+
+#[test]
 fn changed_files_are_put_right_and_extra_ones_removed_when_asked() {
     let bench = Bench::new();
     bench.restore(|_| {});

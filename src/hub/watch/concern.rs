@@ -296,8 +296,16 @@ mod tests {
         let watch = Watch { tell: Some(vec![Cause::Untried]), drill_within: Some(crate::config::TimeSpan("10d".parse().unwrap())) };
         let mut status = hub(10 * DAY);
         (status.repositories[0].last_drill, status.repositories[0].made) = (None, Some(at(1)));
+        let tried = |status: &mut Status, then| status.repositories[0].upkeep.as_mut().unwrap().mirrors[0].last_drill = then;
+        tried(&mut status, None);
         assert_eq!(texts(&status, &watch), [""; 0]);
         status.now = at(10 * DAY + 2);
-        assert_eq!(texts(&status, &watch), ["repository nas: a restore of it was last tried never, and shall be within 10d"]);
+        let own = "repository nas: a restore of it was last tried never, and shall be within 10d";
+        let mirror = "mirror friend of repository nas: a restore of it was last tried";
+        assert_eq!(texts(&status, &watch), [format!("{mirror} never, and shall be within 10d"), own.to_owned()]);
+        tried(&mut status, Some(at(2 * DAY)));
+        assert_eq!(texts(&status, &watch), [own], "a mirror is tried by itself");
+        (status.now, status.repositories[0].last_drill) = (at(13 * DAY), Some(at(12 * DAY)));
+        assert_eq!(texts(&status, &watch), [format!("{mirror} 11 days ago, and shall be within 10d")]);
     }
 }
