@@ -3,6 +3,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::mark::Mark;
 use super::text::{brief, encoded, shown, until};
 use super::*;
+use crate::history::job::never;
 use crate::hub::KeptReport;
 use crate::hub::status::{
     Copies, CopyPlace, CopyStatus, JobStatus, Point, RepositoryStatus, Run, Severity, State, Status, Upkeep, Warning,
@@ -44,30 +45,15 @@ fn job(host: &str, name: &str, state: State) -> JobStatus {
         bytes_stored: 3 << 20,
     };
     JobStatus {
-        host: host.into(),
-        kind: Kind::Backup,
         job: (state != State::Never).then(|| name.to_owned()),
-        repository: host.into(),
         state,
-        running_since: None,
         last_run: Some(run.clone()),
         last_success: Some(hours(2)),
         age: Some(7200),
         last_good: Some(run),
         next: Some(hours(-22)),
-        next_by: None,
-        overdue_at: None,
-        late_since: None,
-        awaited_since: None,
-        sqlite_copies: 0,
-        integrity_failures: 0,
-        clock_ahead: None,
-        failures: 0,
-        warnings: 0,
-        repositories: Vec::new(),
-        drill: None,
-        copies: None,
         trend: vec![point(Outcome::Success, 5 << 30, 3 << 20)],
+        ..never(host.into(), host.into())
     }
 }
 

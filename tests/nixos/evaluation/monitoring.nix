@@ -27,6 +27,23 @@ let
     extra
   ];
   prometheus.services.prometheus.enable = true;
+  # What Prometheus has, if it asks one target.
+  scrapes = target: config: checkConfig: credentials: {
+    ruleFiles = [ "hearth-backup.rules.yml" ];
+    scrapeConfigs = [
+      (
+        {
+          job_name = "hearth-backup";
+          honor_labels = true;
+          scheme = "https";
+          metrics_path = "/metrics";
+          static_configs = [ { targets = [ target ]; } ];
+        }
+        // config
+      )
+    ];
+    inherit checkConfig credentials;
+  };
 in
 {
   # --- what a host tells -----------------------------------------------------------------
@@ -197,21 +214,7 @@ in
     } (prometheus // { services.grafana.enable = true; services.prometheus.enable = true; });
     expect = {
       warnings = [ ];
-      prometheus = {
-        ruleFiles = [ "hearth-backup.rules.yml" ];
-        scrapeConfigs = [
-          {
-            job_name = "hearth-backup";
-            honor_labels = true;
-            scheme = "http";
-            metrics_path = "/metrics";
-            static_configs = [ { targets = [ "127.0.0.1:8420" ]; } ];
-            authorization.credentials_file = "/run/credentials/prometheus.service/hub-metrics";
-          }
-        ];
-        checkConfig = "syntax-only";
-        credentials = [ "hub-metrics:/run/secrets/viewer" ];
-      };
+      prometheus = scrapes "127.0.0.1:8420" { scheme = "http"; authorization.credentials_file = "/run/credentials/prometheus.service/hub-metrics"; } "syntax-only" [ "hub-metrics:/run/secrets/viewer" ];
       dashboards = [
         {
           name = "hearth-backup";
@@ -228,20 +231,7 @@ in
         hub.url = "https://proxy.example:8443/backup/";
       };
     } prometheus;
-    expect.prometheus = {
-      ruleFiles = [ "hearth-backup.rules.yml" ];
-      scrapeConfigs = [
-        {
-          job_name = "hearth-backup";
-          honor_labels = true;
-          scheme = "https";
-          metrics_path = "/backup/metrics";
-          static_configs = [ { targets = [ "proxy.example:8443" ]; } ];
-        }
-      ];
-      checkConfig = true;
-      credentials = [ ];
-    };
+    expect.prometheus = scrapes "proxy.example:8443" { metrics_path = "/backup/metrics"; } true [ ];
   };
 
   the-token-is-of-agenix = {
@@ -256,21 +246,7 @@ in
     } prometheus;
     expect = {
       secretNames = [ "hearth-backup-hub-metrics" ];
-      prometheus = {
-        ruleFiles = [ "hearth-backup.rules.yml" ];
-        scrapeConfigs = [
-          {
-            job_name = "hearth-backup";
-            honor_labels = true;
-            scheme = "https";
-            metrics_path = "/metrics";
-            static_configs = [ { targets = [ "backup.example" ]; } ];
-            authorization.credentials_file = "/run/credentials/prometheus.service/hub-metrics";
-          }
-        ];
-        checkConfig = "syntax-only";
-        credentials = [ "hub-metrics:/run/agenix/hearth-backup-hub-metrics" ];
-      };
+      prometheus = scrapes "backup.example" { authorization.credentials_file = "/run/credentials/prometheus.service/hub-metrics"; } "syntax-only" [ "hub-metrics:/run/agenix/hearth-backup-hub-metrics" ];
     };
   };
 
@@ -285,20 +261,7 @@ in
         virtualHosts."backup.example".forceSSL = true;
       };
     };
-    expect.prometheus = {
-      ruleFiles = [ "hearth-backup.rules.yml" ];
-      scrapeConfigs = [
-        {
-          job_name = "hearth-backup";
-          honor_labels = true;
-          scheme = "https";
-          metrics_path = "/metrics";
-          static_configs = [ { targets = [ "backup.example" ]; } ];
-        }
-      ];
-      checkConfig = true;
-      credentials = [ ];
-    };
+    expect.prometheus = scrapes "backup.example" { } true [ ];
   };
 
   prometheus-and-grafana-are-left-alone = {
