@@ -286,6 +286,17 @@ fn a_disk_that_is_not_mounted_is_no_hub_on_which_all_is_well() {
 }
 
 #[test]
+fn a_repository_of_the_configuration_that_is_gone_is_not_made_anew() {
+    let hash = "hbh_b97b3ea0_c33daba3ad3bbbb0a424890ed3c49635f4d838c47cee312e5ee9d538c4dda4d0";
+    let hub = Watched::new(|config| config["hub"]["hosts"] = json!({ "q": { "tokenHash": hash } }));
+    hub.reports(1, 24 * 60, |_| {});
+    assert!(hub.looks().contains("repository q: it cannot be read: its directory is gone"));
+    let new = Watched::new(|config| config["hub"]["hosts"] = json!({ "q": { "tokenHash": hash } }));
+    assert_eq!(new.looks(), "", "nothing was ever there");
+    assert!(new.bench.path("data/repositories/q").is_dir());
+}
+
+#[test]
 fn that_nobody_watches_is_told_once_and_so_is_that_somebody_does_again() {
     let hub = Watched::new(|_| {});
     hub.reports(1, 20, |_| {});

@@ -10,7 +10,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -26,6 +26,10 @@ const MOST: usize = 400;
 const DAYS: u32 = 400;
 /// Bytes that a run that is under way keeps for its last word.
 const ROOM: usize = 64 << 10;
+/// How old a lock without a report must be to be of a run that was killed before it could write one.
+const LOST: Duration = Duration::from_secs(3600);
+/// The file with the last run that was refused. It sorts behind all others, and is not one of them.
+const REFUSED: &str = "refused.json";
 /// How far ahead of the clock a report may be and still count as new. Others are of a time when the clock was wrong.
 const AHEAD: SignedDuration = SignedDuration::from_hours(24);
 
@@ -80,7 +84,7 @@ impl Reports {
     pub fn write(&self, report: &Report) -> io::Result<()> {
         let folder = self.slot(report.kind, &report.job);
         let bytes = report.to_bytes().map_err(io::Error::other)?;
-        durable::replace(&folder.join(format!("{}-{}.json", stamp(report.started), report.id)), &bytes)?;
+        durable::replace(&self.path(report), &bytes)?;
         self.clear(&folder, report.started.min(Timestamp::now()))
     }
 
@@ -94,8 +98,10 @@ impl Reports {
         let path = lock_of(&folder, &report.id);
         let mut file = File::create(&path)?;
         file.lock()?;
-        // Best effort: the less there is, the less it matters that there was none.
-        let _ = file.write_all(&vec![0; ROOM]);
+        // Best effort; and if there is not enough it is left for the first word.
+        if file.write_all(&noise()).is_err() {
+            file.set_len(0)?;
+        }
         Ok(Hold { path, file })
     }
 
@@ -125,8 +131,30 @@ impl Reports {
     /// # Errors
     /// If the disk refuses.
     pub fn close(&self, report: &Report) -> io::Result<()> {
-        self.write(report)?;
-        durable::remove(&lock_of(&self.slot(report.kind, &report.job), &report.id))
+        let lock = lock_of(&self.slot(report.kind, &report.job), &report.id);
+        // The room that the run kept for its last word is for this one. A lock that is not there counts as free.
+        durable::remove(&lock)?;
+        self.write(report)
+    }
+
+    /// Keeps the report of a run that did not begin because another one was under way: only the last of them, and in no history.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn refuse(&self, report: &Report) -> io::Result<()> {
+        let folder = self.slot(report.kind, &report.job);
+        let bytes = report.to_bytes().map_err(io::Error::other)?;
+        durable::remove(&self.path(report))?;
+        durable::replace(&folder.join(REFUSED), &bytes)
+    }
+
+    /// The last run that was refused.
+    pub fn refused(&self, kind: Kind, name: &str) -> Option<Report> {
+        read(&self.slot(kind, name).join(REFUSED))
+    }
+
+    fn path(&self, report: &Report) -> PathBuf {
+        self.slot(report.kind, &report.job).join(format!("{}-{}.json", stamp(report.started), report.id))
     }
 
     /// The newest reports of one name, newest first.
@@ -176,8 +204,31 @@ impl Reports {
                 durable::remove(&folder.join(file))?;
             }
         }
-        Ok(())
+        remove_lost_locks(folder, &files)
     }
+}
+
+/// Removes locks of runs that were killed before they could write a word.
+fn remove_lost_locks(folder: &Path, files: &[String]) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let Some(id) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".lock")) else { continue };
+        let age = fs::metadata(&path).and_then(|lock| lock.modified()).ok().and_then(|made| made.elapsed().ok());
+        if age.is_some_and(|age| age > LOST) && !files.iter().any(|file| file.contains(id)) && !is_held(&path) {
+            durable::remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Bytes that no filesystem makes smaller.
+fn noise() -> Vec<u8> {
+    let mut state = 1_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state.to_be_bytes()[0]
+    };
+    (0..ROOM).map(|_| next()).collect()
 }
 
 impl Drop for Hold {
@@ -225,7 +276,9 @@ fn names(folder: &Path) -> io::Result<Vec<String>> {
     };
     let mut names = Vec::new();
     for entry in entries {
-        names.extend(entry?.file_name().into_string().ok().filter(|name| name.ends_with(".json") && !name.starts_with('.')));
+        names.extend(
+            entry?.file_name().into_string().ok().filter(|name| name.ends_with(".json") && !name.starts_with('.') && name != REFUSED),
+        );
     }
     let latest = stamp(Timestamp::now().saturating_add(AHEAD).unwrap_or(Timestamp::MAX));
     names.sort_unstable_by(|one, other| (*one <= latest, one).cmp(&(*other <= latest, other)));
@@ -320,6 +373,23 @@ mod tests {
             reports.write(&report(&(now - SignedDuration::from_mins(minute)).to_string(), Outcome::Success)).unwrap();
         }
         assert!(!files(state.path()).iter().any(|name| name.starts_with("2099")));
+    }
+
+    #[test]
+    fn runs_that_were_refused_push_out_none_that_was_a_run() {
+        let state = tempfile::tempdir().unwrap();
+        let reports = Reports::new(state.path(), None);
+        reports.write(&report("2026-06-01T00:00:00Z", Outcome::Success)).unwrap();
+        for hour in 1..9 {
+            let refused = Report { refused: true, ..report(&format!("2026-06-01T0{hour}:00:00Z"), Outcome::Failure) };
+            reports.write(&Report { outcome: Outcome::Running, ended: None, refused: false, ..refused.clone() }).unwrap();
+            reports.refuse(&refused).unwrap();
+        }
+        assert_eq!(files(state.path()).len(), 1);
+        let histories = reports.histories().unwrap();
+        assert_eq!((histories[0].runs.len(), histories[0].runs[0].report.outcome), (1, Outcome::Success));
+        let last = reports.refused(Kind::Backup, "state").unwrap();
+        assert_eq!(last.started.to_string(), "2026-06-01T08:00:00Z");
     }
 
     #[test]

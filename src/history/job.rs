@@ -11,11 +11,11 @@ use crate::model::report::{DrillFigures, INTEGRITY_FAILURES, Kind, Outcome, Repo
 /// The shortest and the longest time that a run may be overdue before it is late; between them it is a quarter of the time between two runs.
 const GRACE: (SignedDuration, SignedDuration) = (SignedDuration::from_mins(15), SignedDuration::from_hours(24));
 
-/// How many times longer than the last run one may take...
+/// How many times longer than the longest good run one may take...
 const LONGER: i32 = 4;
 /// ...and how long any may.
 const SHORT: SignedDuration = SignedDuration::from_hours(1);
-/// How long a run may take of which nobody knows when the next one is due.
+/// How long a run may take of which nobody knows when the next one is due, or before any was good.
 const LONGEST: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// How a job fares at a moment.
@@ -27,11 +27,13 @@ pub fn of(history: &History, now: Timestamp) -> Option<JobStatus> {
     // A run that is under way says nothing yet of how the job fares.
     let last = history.runs.iter().find(|entry| entry.report.outcome != Outcome::Running).unwrap_or(newest);
     let report = &last.report;
-    let overdue_at = match running_since {
-        Some(since) => Some(due_while_running(report, since)),
+    let deadline = match running_since {
+        Some(since) => Some(due_while_running(report, since, &history.runs)),
         None => due(report),
     };
-    let late_since = overdue_at.filter(|due| *due < now);
+    let late_since = deadline.filter(|due| *due < now);
+    // Where nobody knows when the next one is due, that one takes too long is nothing to reckon with.
+    let overdue_at = deadline.filter(|_| report.next.is_some());
     let count = |name: &str| report.counts.get(name).copied().unwrap_or(0);
     let state = match running_since {
         Some(_) if late_since.is_none() => State::Running,
@@ -143,10 +145,12 @@ fn due(report: &Report) -> Option<Timestamp> {
     Some(later(later(next, grace(report, next)), takes(report)))
 }
 
-/// Until when a run that is under way should have ended: it may take longer than the last one, but not for ever.
-fn due_while_running(last: &Report, since: Timestamp) -> Timestamp {
-    let Some(next) = last.next else { return later(since, LONGEST) };
-    let ends = later(later(since, takes(last).saturating_mul(LONGER).max(SHORT)), grace(last, next));
+/// Until when a run that is under way should have ended: it may take longer than others, but not for ever.
+fn due_while_running(last: &Report, since: Timestamp, runs: &[std::sync::Arc<Entry>]) -> Timestamp {
+    // The first full backup takes as long as it takes.
+    let good = runs.iter().filter(|entry| was_done(&entry.report)).map(|entry| takes(&entry.report)).max();
+    let (Some(next), Some(longest)) = (last.next, good) else { return later(since, LONGEST) };
+    let ends = later(later(since, longest.saturating_mul(LONGER).max(SHORT)), grace(last, next));
     due(last).map_or(ends, |due| due.max(ends))
 }
 

@@ -70,7 +70,7 @@ pub fn enough(entries: impl Iterator<Item = Arc<Entry>>) -> Vec<Arc<Entry>> {
     // Repositories whose last success is not found yet.
     let mut sought: Option<Vec<String>> = None;
     let mut done = false;
-    for entry in entries.filter(|entry| !entry.report.refused) {
+    for entry in entries {
         let there = &entry.report.repositories;
         if entry.report.outcome != Outcome::Running && !there.is_empty() {
             let sought = sought.get_or_insert_with(|| there.iter().map(|run| run.name.clone()).collect());

@@ -33,6 +33,7 @@ pub(crate) fn entry(started: i64, outcome: Outcome, change: impl FnOnce(&mut Rep
         invocation: None,
         exit_status: None,
         refused: false,
+        closed: false,
         error: None,
         repositories: vec![run],
         phases: Vec::new(),
@@ -180,14 +181,6 @@ fn what_was_known_of_repositories_stays_known_when_a_run_comes_to_nothing() {
 }
 
 #[test]
-fn a_run_that_was_refused_because_another_was_under_way_says_nothing() {
-    let refused = entry(24, Outcome::Failure, |report| report.refused = true);
-    let runs = enough([refused, entry(0, Outcome::Success, |_| {})].into_iter());
-    let status = job(runs, 25);
-    assert_eq!((status.state, status.failures, status.trend.len()), (State::Ok, 0, 1));
-}
-
-#[test]
 fn a_run_that_is_under_way_is_late_only_when_it_takes_far_longer_than_the_last_one() {
     let minutes = |minutes| SignedDuration::from_mins(minutes);
     // Hourly, and it takes two minutes.
@@ -206,6 +199,9 @@ fn a_run_that_is_under_way_is_late_only_when_it_takes_far_longer_than_the_last_o
     assert_eq!(state(70).0, State::Running);
     let (late, text) = state(76);
     assert!(late == State::Late && text.contains("a run is under way since 2026-11-20T01:00:00Z, and should have ended by now"), "{text}");
+    let first = vec![entry(0, Outcome::Running, |report| report.ended = None)];
+    assert_eq!(job(first, 3 * 24).state, State::Running, "the first one takes as long as it takes, whatever its schedule");
     let first = vec![entry(0, Outcome::Running, |report| (report.ended, report.next) = (None, None))];
+    assert_eq!(job(first.clone(), 1).overdue_at, None);
     assert_eq!((job(first.clone(), 7 * 24).state, job(first, 7 * 24 + 1).state), (State::Running, State::Late), "its machine died with it");
 }

@@ -95,11 +95,26 @@ impl Hub {
     /// # Errors
     /// If the directory or the tokens in it cannot be read, or a repository cannot be made.
     pub fn open(settings: &config::Hub, credentials: &Credentials) -> Result<Self, HubError> {
+        let hub = Self::as_it_is(settings, credentials)?;
+        let declared = hub.tokens.all()?.into_iter().filter(|token| token.declared);
+        for name in declared.filter_map(|token| token.repository) {
+            // An empty one in the place of one that was there would look as if nothing was wrong.
+            let kept_house = upkeep::Record::read(&settings.data_dir, &name).is_ok_and(|record| record.seen.is_some());
+            let was_there = kept_house || hub.reports.histories(Some(&name)).is_ok_and(|histories| !histories.is_empty());
+            if was_there && !hub.repositories.path(&name).exists() {
+                tracing::error!(
+                    "the repository {name} is gone, and is not made anew: is a disk not mounted? If it was removed on purpose, make it with `hub token add`"
+                );
+                continue;
+            }
+            hub.repositories.make(&name)?;
+        }
+        Ok(hub)
+    }
+
+    fn as_it_is(settings: &config::Hub, credentials: &Credentials) -> Result<Self, HubError> {
         let tokens = Tokens::declared(settings, credentials)?;
         let repositories = Repositories::new(&settings.data_dir, Quotas::of(settings));
-        for token in tokens.all()?.iter().filter(|token| token.declared) {
-            token.repository.as_deref().map_or(Ok(()), |name| repositories.make(name))?;
-        }
         Ok(Self {
             settings: settings.clone(),
             repositories,

@@ -84,11 +84,11 @@ impl Role {
         }
     }
 
-    /// Whether it may bring reports of runs of this kind. Whoever reads a repository tries restores.
+    /// Whether it may bring reports of runs of this kind. Whoever reads a repository tries restores, and fetches mirrors.
     pub fn may_report(self, kind: Kind) -> bool {
         match self {
             Role::Writer | Role::Maintainer => true,
-            Role::Reader => kind == Kind::Drill,
+            Role::Reader => matches!(kind, Kind::Drill | Kind::Mirror),
             Role::Viewer | Role::Operator => false,
         }
     }

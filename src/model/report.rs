@@ -286,6 +286,9 @@ pub struct Report {
     /// Whether it did not even begin, as another run of its name was under way: it says nothing of how things fare.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub refused: bool,
+    /// Whether it is the word of whoever found it dead, who knows less than the run did.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub closed: bool,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

@@ -51,7 +51,7 @@ pub(super) fn find(state: &Path, wanted: &Wanted<'_>) -> Option<(Report, Before)
 /// How things were before a run.
 pub(super) fn before(state: &Path, report: &Report) -> Before {
     let earlier = newest_of(&Reports::new(state, None), report.kind, &report.job, BEFORE);
-    fold(earlier.into_iter().filter(|other| other.started < report.started && !other.refused))
+    fold(earlier.into_iter().filter(|other| other.started < report.started))
 }
 
 /// How things were before, of a subject none of whose reports is that of the run.
@@ -84,7 +84,13 @@ fn newest_of(reports: &Reports, kind: Kind, name: &str, most: usize) -> Vec<Repo
 
 fn of_invocation(reports: &Reports, names: &[(Kind, String)], invocation: &str) -> Option<Report> {
     let newest = names.iter().flat_map(|(kind, name)| newest_of(reports, *kind, name, NEWEST));
-    newest.into_iter().find(|report| report.invocation.as_deref() == Some(invocation))
+    let of_it = |report: &Report| report.invocation.as_deref() == Some(invocation);
+    newest.into_iter().find(|report| of_it(report)).or_else(|| refused(reports, names, of_it))
+}
+
+/// The run that was refused last, if it is the one that is meant.
+fn refused(reports: &Reports, names: &[(Kind, String)], is_meant: impl Fn(&Report) -> bool) -> Option<Report> {
+    names.iter().filter_map(|(kind, name)| reports.refused(*kind, name)).find(is_meant)
 }
 
 fn newest(reports: &Reports, wanted: &Wanted<'_>) -> Option<Report> {
@@ -92,8 +98,9 @@ fn newest(reports: &Reports, wanted: &Wanted<'_>) -> Option<Report> {
     let most = if wanted.since.is_some() { NEWEST } else { 1 };
     let newest = wanted.names.iter().flat_map(|(kind, name)| newest_of(reports, *kind, name, most));
     let ended = newest.filter(|report| report.outcome != Outcome::Running && wanted.since.is_none_or(|since| report.started >= since));
-    // One that came to nothing because this one was under way is not this one.
-    ended.max_by_key(|report| (!report.refused, report.started))
+    // If there is none, it came to nothing because another one was under way.
+    let since = |report: &Report| wanted.since.is_some_and(|since| report.started >= since);
+    ended.max_by_key(|report| report.started).or_else(|| refused(reports, &wanted.names, since))
 }
 
 /// Looks back until there is a good one.

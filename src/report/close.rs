@@ -58,10 +58,16 @@ pub fn close(reporter: &Reporter<'_>, verdict: &Verdict) -> Vec<Report> {
     for abandoned in abandoned {
         let is_meant = is_meant(&abandoned.report);
         let ended = if is_meant { Timestamp::now() } else { abandoned.last_sign };
-        closed.push(match verdict.exit_status().filter(|_| is_meant) {
+        let mut report = match verdict.exit_status().filter(|_| is_meant) {
             Some(status) => speechless(abandoned.report, ended, status),
             None => killed(abandoned.report, ended, verdict.why().filter(|_| is_meant)),
-        });
+        };
+        report.closed = true;
+        // It may be the last word of this machine for long: when the next one is due is known all the same.
+        if report.next.is_none() {
+            (report.next, report.next_by) = reporter.next().unzip();
+        }
+        closed.push(report);
     }
     if closed.is_empty()
         && let Some(why) = verdict.why()
@@ -75,10 +81,12 @@ pub fn close(reporter: &Reporter<'_>, verdict: &Verdict) -> Vec<Report> {
             Report { error: Some(format!("{why}{met}")), ..report }
         }));
     }
+    // What cannot be kept would be told again by whoever comes next.
+    closed.retain(|report| {
+        let kept = reports.close(report).inspect_err(|error| tracing::warn!("the report of a run that was killed is not kept: {error}"));
+        kept.is_ok()
+    });
     for report in &closed {
-        if let Err(error) = reports.close(report) {
-            tracing::warn!("the report of a run that was killed is not kept: {error}");
-        }
         let why = report.error.as_deref().unwrap_or_default();
         tracing::warn!("the run of {} `{}` that began at {:.0} ended without a report: {why}", report.kind, report.job, report.started);
     }
@@ -103,9 +111,9 @@ fn speechless(mut report: Report, ended: Timestamp, status: u8) -> Report {
     report.warnings.insert(0, why.clone());
     report.warnings.truncate(WARNINGS);
     report.error = Some(why);
-    for run in report.repositories.iter_mut().filter(|run| run.outcome == Outcome::Running) {
-        run.outcome = report.outcome;
-    }
+    // What it did there nobody knows.
+    let there = if report.outcome.is_success() { Outcome::Stopped } else { report.outcome };
+    report.repositories.iter_mut().filter(|run| run.outcome == Outcome::Running).for_each(|run| run.outcome = there);
     report
 }
 

@@ -147,6 +147,7 @@ impl Reporter<'_> {
             invocation: self.invocation.clone(),
             exit_status: None,
             refused: false,
+            closed: false,
             error: None,
             repositories: self.every_repository(Outcome::Running),
             phases: Vec::new(),

@@ -72,8 +72,11 @@ impl Running<'_> {
     /// Writes the last word, on a full disk into the room that was kept for it.
     fn keep(&self, report: &Report) -> io::Result<()> {
         let reports = self.reporter.reports();
+        if report.refused {
+            return reports.refuse(report);
+        }
         match (reports.write(report), &self.hold) {
-            (Err(error), Some(hold)) if error.kind() == io::ErrorKind::StorageFull => {
+            (Err(error), Some(hold)) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
                 hold.give_room()?;
                 // The log is the longest of it, and systemd has it too.
                 reports.write(report).or_else(|_| {

@@ -154,3 +154,25 @@ fn broken_and_hostile_dumps_fail_and_do_no_harm() {
     let tests = drill(&bench, 1);
     assert!(tests[0].0 == "mariadb: failed" && tests[0].1.contains("no-such-setting"), "{tests:?}");
 }
+
+#[test]
+fn a_view_that_looks_into_another_database_is_no_reason_to_fail() {
+    let Some(source) = Source::start() else { return };
+    source.sql("create database one; create table one.users (n int); insert into one.users values (1), (2)");
+    source.sql("create database app; create table app.own (n int); insert into app.own values (3); create view app.seen as select n from one.users");
+    let bench = Bench::with_repository();
+    let socket = source.folder.path().join("socket");
+    let job = json!({ "mariadb": { "databases": ["app", "one"], "socket": socket, "username": "root" }, "repositories": ["main"] });
+    let asks = json!({ "databases": ["app", "one"], "assertions": { "app": ["select count(*) = 2 from seen"] } });
+    configure(&bench, &job, &json!({}), &asks);
+    let document = bench.json_ends(&DRILL, 0);
+    let tests: Vec<String> = document["tests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|test| format!("{}: {}", test["name"], test["outcome"]).replace('"', ""))
+        .collect();
+    for expected in ["mariadb app: passed", "mariadb app: rows: passed", "mariadb app: assertion 1: passed", "mariadb one: passed"] {
+        assert!(tests.iter().any(|test| test == expected), "{tests:#?}");
+    }
+}

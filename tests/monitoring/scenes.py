@@ -232,13 +232,13 @@ long("too few copies, for more than a day", both({f"copies_enough{{{RUN}}}": 0})
 )])
 
 NEVER = {'state{host="nas",job="photos",state="never"}': 1}
-long("a job has not run once, for two days", {"nas": NEVER}, at=50, alerts=[(
+long("a job has not run once, for eight days", {"nas": NEVER}, at=8 * 24 + 2, alerts=[(
     "HearthBackupNeverRan", "warning", {"host": "nas", "job": "photos"}, "nas has never run its backup photos",
     "The configuration of nas has the job photos, and no run of it was ever heard of. Its timer is not enabled, or its time has not come yet. "
     "See `systemctl list-timers --all 'hearth-backup*'` there, and start it once by hand.", "monitoring/host-silent.md",
 )])
-long("a job has not run once, for a day", {"nas": NEVER}, at=26, alerts=[])
-long("the host forgot of a job that the hub knows that it ran", {"nas": NEVER, "hub": job_series(job="photos", overdue=FAR, repositories=("hub",))}, at=50, alerts=[])
+long("a job has not run once, for a week", {"nas": NEVER}, at=7 * 24, alerts=[])
+long("the host forgot of a job that the hub knows that it ran", {"nas": NEVER, "hub": job_series(job="photos", overdue=FAR, repositories=("hub",))}, at=8 * 24 + 2, alerts=[])
 
 # --- everything that is no backup -------------------------------------------------------------------------------------------------------
 

@@ -48,6 +48,8 @@ with subtest("a repository that is not there does not keep the other from its sn
     before = len(snapshots(machine))
     machine.fail("systemctl start hearth-backup-two.service")
     assert len(snapshots(machine)) == before + 1
+    # Who tells of the end is another unit, which nobody waits for.
+    machine.wait_until_succeeds("grep -q '^warning' /run/notified/two", timeout=60)
     machine.succeed("mv /srv/usb/unplugged /srv/usb/q && systemctl start hearth-backup-two.service")
     assert len(snapshots(machine, "--repo /srv/usb/q --key /root/usb/restore.key")) == 1
 

@@ -17,7 +17,7 @@ mod server;
 mod sqlite;
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::sandbox::{Rights, Sandbox};
 use super::survey::{Survey, wanted};
@@ -82,34 +82,84 @@ impl Run<'_> {
             note(figures, kind.to_string(), Err("the snapshot has no dump of any database".into()));
             return Ok(());
         }
-        let none = Vec::new();
+        let mut dependent: Vec<&str> = Vec::new();
         for (database, bytes) in &databases {
-            let home = self.home(kind)?;
-            let (server, loader) = match start(&home) {
-                Ok(started) => started,
-                Err(why) => {
-                    self.go_on()?;
-                    note(figures, kind.to_string(), Err(why));
-                    return Ok(());
+            let alone = self.on_server(kind, figures, start, |loader, figures| {
+                let (loaded, took) = self.load(loader, database);
+                // Another one may have what it needs, as MariaDB's views may look into any.
+                if kind == DatabaseKind::Mariadb && databases.len() > 1 && matches!(loaded, Err(JobError::Server(_))) {
+                    dependent.push(database);
+                    return self.go_on();
                 }
-            };
-            server.while_watched(&home.leash, &|| self.is_to_stop(), || {
                 // What lies among the files has been counted as one of them.
                 let fresh = bytes.saturating_sub(survey.dumped(kind, database));
-                self.database(kind, database, fresh, &loader, figures);
-                let queries = wanted_of.assertions.get(database).unwrap_or(&none);
-                for (rank, query) in queries.iter().enumerate() {
-                    self.go_on()?;
-                    let answer = loader.ask(database, query).map_err(|error| error.to_string());
-                    note(figures, format!("{kind} {database}: assertion {}", rank + 1), assertion::judge_lines(query, answer));
-                }
-                self.go_on()
+                self.judge_load(kind, database, loaded, (fresh, took), figures);
+                self.assertions(kind, database, wanted_of, loader, figures)
             })?;
-            drop(server);
-            self.place.clear_folder(&home.inside)?;
-            self.place.clear_folder(&home.own)?;
+            if !alone {
+                return Ok(());
+            }
         }
+        if dependent.is_empty() {
+            return Ok(());
+        }
+        self.on_server(kind, figures, start, |loader, figures| {
+            for (database, _) in databases.iter().filter(|(database, _)| !dependent.contains(&database.as_str())) {
+                // What became of it was judged before.
+                let _ = self.load(loader, database);
+                self.go_on()?;
+            }
+            for (database, bytes) in databases.iter().filter(|(database, _)| dependent.contains(&database.as_str())) {
+                let (loaded, took) = self.load(loader, database);
+                let fresh = bytes.saturating_sub(survey.dumped(kind, database));
+                self.judge_load(kind, database, loaded, (fresh, took), figures);
+                self.assertions(kind, database, wanted_of, loader, figures)?;
+            }
+            Ok(())
+        })?;
         Ok(())
+    }
+
+    /// Works with a fresh server, of which nothing is left; whether one could be started.
+    fn on_server<L: Loader>(
+        &self,
+        kind: DatabaseKind,
+        figures: &mut DrillFigures,
+        start: &dyn Fn(&Home) -> Result<(Throwaway, L), String>,
+        work: impl FnOnce(&L, &mut DrillFigures) -> Result<(), DrillError>,
+    ) -> Result<bool, DrillError> {
+        self.go_on()?;
+        let home = self.home(kind)?;
+        let (server, loader) = match start(&home) {
+            Ok(started) => started,
+            Err(why) => {
+                self.go_on()?;
+                note(figures, kind.to_string(), Err(why));
+                return Ok(false);
+            }
+        };
+        server.while_watched(&home.leash, &|| self.is_to_stop(), || work(&loader, figures))?;
+        drop(server);
+        self.place.clear_folder(&home.inside)?;
+        self.place.clear_folder(&home.own)?;
+        Ok(true)
+    }
+
+    /// Asks what the user says must hold of a database.
+    fn assertions(
+        &self,
+        kind: DatabaseKind,
+        database: &str,
+        wanted_of: &DrillServer,
+        loader: &impl Loader,
+        figures: &mut DrillFigures,
+    ) -> Result<(), DrillError> {
+        for (rank, query) in wanted_of.assertions.get(database).into_iter().flatten().enumerate() {
+            self.go_on()?;
+            let answer = loader.ask(database, query).map_err(|error| error.to_string());
+            note(figures, format!("{kind} {database}: assertion {}", rank + 1), assertion::judge_lines(query, answer));
+        }
+        self.go_on()
     }
 
     fn home(&self, kind: DatabaseKind) -> Result<Home, DrillError> {
@@ -117,13 +167,23 @@ impl Run<'_> {
         Ok(Home { inside, own, leash: Leash::default() })
     }
 
-    /// `fresh` is what of its dump was not restored before.
-    fn database(&self, kind: DatabaseKind, database: &str, fresh: u64, loader: &impl Loader, figures: &mut DrillFigures) {
+    /// Loads a dump, and how long that took.
+    fn load(&self, loader: &impl Loader, database: &str) -> (Result<RowCheck, JobError>, Duration) {
         let wanted =
             DatabaseRestore { database: database.to_owned(), target: database.to_owned(), replace: true, globals: true, verify_rows: true };
         let begun = Instant::now();
-        let loaded = loader.load(self, wanted);
-        let took = begun.elapsed();
+        (loader.load(self, wanted), begun.elapsed())
+    }
+
+    /// Notes what became of a dump, of which so many bytes were not restored before, and how long it took.
+    fn judge_load(
+        &self,
+        kind: DatabaseKind,
+        database: &str,
+        loaded: Result<RowCheck, JobError>,
+        (fresh, took): (u64, Duration),
+        figures: &mut DrillFigures,
+    ) {
         let name = format!("{kind} {database}");
         if matches!(loaded, Ok(_) | Err(JobError::RowsDiffer { .. })) {
             figures.restored(u64::from(fresh > 0), fresh, took);

@@ -99,6 +99,7 @@ fn report(change: impl FnOnce(&mut Report)) -> KeptReport {
         outcome: Outcome::Success,
         invocation: None,
         refused: false,
+        closed: false,
         exit_status: Some(0),
         error: None,
         repositories: vec![RepositoryRun::new("hub", Outcome::Success)],

@@ -87,15 +87,18 @@ impl Reports {
         let reason = if bytes.len() > LARGEST { Reason::TooLarge } else { Reason::Malformed };
         let report = Report::parse(bytes).map_err(|error| refusal(reason, error.to_string()))?;
         if !role.may_report(report.kind) {
-            return Err(refusal(Reason::Forbidden, format!("a {role} reports drills, and no {}", report.kind)));
+            return Err(refusal(Reason::Forbidden, format!("a {role} reports drills and mirrors, and no {}", report.kind)));
         }
         let slot = slot(report.kind, &report.job);
         let name = format!("{}-{}.json", stamp(now), report.id);
         let kept = Kept { received: now, host: host.to_owned(), repository: repository.to_owned(), report };
         let text = serde_json::to_vec(&kept).map_err(|error| refusal(Reason::Failed, error.to_string()))?;
         let folder = self.folder.join(host).join(&slot);
+        if kept.report.refused {
+            return self.pass_over(host, &slot, &kept.report.id, now);
+        }
         // Whoever closes what it takes for dead may know less than the run, which had told the hub and could not write it down.
-        if kept.report.outcome == Outcome::Killed
+        if (kept.report.closed || kept.report.outcome == Outcome::Killed)
             && let Some(earlier) = self.ended(host, &slot, &kept.report.id)
         {
             return Ok(Reported { received: earlier });
@@ -114,13 +117,25 @@ impl Reports {
         Ok(Reported { received: now })
     }
 
+    /// Of a run that never began nothing stays, as it says nothing; nor of what it may have said before.
+    fn pass_over(&self, host: &str, slot: &str, id: &str, now: Timestamp) -> Result<Reported, Refusal> {
+        let mut shelves = self.lock();
+        let own = shelves.entry(host.to_owned()).or_default();
+        self.look(host, own).map_err(|error| disk_failed(&self.folder, &error))?;
+        if let Some(shelf) = own.get_mut(slot) {
+            let earlier: Vec<String> = shelf.names().filter(|name| is_of(name, id)).cloned().collect();
+            earlier.iter().for_each(|name| shelf.remove(name));
+        }
+        Ok(Reported { received: now })
+    }
+
     /// When a run told how it ended, if it did.
     fn ended(&self, host: &str, slot: &str, id: &str) -> Option<Timestamp> {
         let mut shelves = self.lock();
         let own = shelves.entry(host.to_owned()).or_default();
         self.look(host, own).ok()?;
         let shelf = own.get(slot)?;
-        let mut known = shelf.names().filter(|name| id_of(name).is_some_and(|other| other.trim_end_matches(".json") == id));
+        let mut known = shelf.names().filter(|name| is_of(name, id));
         let entry = known.find_map(|name| shelf.entry(name).filter(|entry| entry.report.outcome != Outcome::Running))?;
         Some(entry.received)
     }
@@ -220,6 +235,10 @@ impl Reports {
 /// A time as names of files have it, which sort by it.
 fn stamp(time: Timestamp) -> String {
     time.strftime("%Y%m%dT%H%M%S%.3fZ").to_string()
+}
+
+fn is_of(name: &str, id: &str) -> bool {
+    id_of(name).and_then(|other| other.strip_suffix(".json")) == Some(id)
 }
 
 fn id_of(name: &str) -> Option<&str> {

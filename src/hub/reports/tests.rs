@@ -47,6 +47,7 @@ fn who_reads_a_repository_reports_drills_and_nothing_else() {
         reports.receive(("vault", role), "nas", &bytes, at(0)).map(drop).map_err(|refusal| refusal.error)
     };
     assert_eq!((bring(Role::Reader, "drill"), bring(Role::Reader, "backup")), (Ok(()), Err(Reason::Forbidden)));
+    assert_eq!(bring(Role::Reader, "mirror"), Ok(()), "it may be fetched from here");
     assert_eq!((bring(Role::Writer, "backup"), bring(Role::Viewer, "drill")), (Ok(()), Err(Reason::Forbidden)));
 }
 
@@ -66,6 +67,13 @@ fn who_is_taken_for_dead_has_not_unsaid_how_it_ended() {
     receive(&reports, "nas", &report("state", 2, running), 3);
     receive(&reports, "nas", &report("state", 2, killed), 4);
     assert_eq!(outcome(), Outcome::Killed);
+    let speechless = |value: &mut serde_json::Value| (value["outcome"], value["closed"]) = (json!("warnings"), json!(true));
+    receive(&reports, "nas", &report("state", 3, |_| {}), 5);
+    receive(&reports, "nas", &report("state", 3, speechless), 6);
+    assert_eq!(outcome(), Outcome::Success);
+    receive(&reports, "nas", &report("state", 4, running), 7);
+    receive(&reports, "nas", &report("state", 4, |value| (value["outcome"], value["refused"]) = (json!("failure"), json!(true))), 8);
+    assert_eq!((outcome(), counts(&reports)), (Outcome::Success, vec![("state".to_owned(), 3)]), "it never began");
 }
 
 #[test]

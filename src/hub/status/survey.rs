@@ -53,7 +53,7 @@ impl Hub {
             refusal(Reason::Failed, "the hub cannot read its tokens; its log says why")
         })?;
         let hosts = hosts(&tokens, view);
-        let mut jobs = self.jobs(&hosts, view, now)?;
+        let mut jobs = self.jobs(&hosts, &tokens, view, now)?;
         let names = self.repositories.names().map_err(|error| failed(&crate::store::StoreError::io("list", "repositories", error)))?;
         let (mut found, mut broken) = (Vec::new(), Vec::new());
         for name in names.iter().filter(|name| view.shows(name)) {
@@ -94,7 +94,13 @@ impl Hub {
         Ok(Status { now, program: env!("CARGO_PKG_VERSION").to_owned(), disk, warnings, jobs, repositories: found, unreadable })
     }
 
-    fn jobs(&self, hosts: &BTreeMap<String, BTreeSet<String>>, view: &View, now: Timestamp) -> Result<Vec<JobStatus>, Refusal> {
+    fn jobs(
+        &self,
+        hosts: &BTreeMap<String, BTreeSet<String>>,
+        tokens: &[Token],
+        view: &View,
+        now: Timestamp,
+    ) -> Result<Vec<JobStatus>, Refusal> {
         let histories = self.reports.histories(view.repository())?;
         let own = match view {
             View::All => self.own.histories().map_err(|error| disk_failed(&self.settings.data_dir, &error))?,
@@ -104,8 +110,11 @@ impl Hub {
         for (repository, names) in hosts {
             // It may report through another repository, which is not seen from here.
             let silent = names.iter().filter(|host| !self.reports.knows(host));
-            let since = self.made(repository);
-            let never = |host: &String| JobStatus { awaited_since: since, ..job::never(host.clone(), repository.clone()) };
+            // Of tokens in the configuration it is not known since when they are there: as long as nobody has come, as long as the repository is.
+            let is_used = histories.iter().any(|history| history.runs.first().is_some_and(|run| run.repository == *repository));
+            let made = self.made(repository).filter(|_| !is_used);
+            let since = |host: &String| tokens.iter().find(|token| token.name == *host).and_then(|token| token.made).or(made);
+            let never = |host: &String| JobStatus { awaited_since: since(host), ..job::never(host.clone(), repository.clone()) };
             all.extend(silent.map(never).collect::<Vec<_>>());
         }
         Ok(all)

@@ -47,6 +47,8 @@ pub(super) struct Found {
     pub(super) concerns: Vec<Concern>,
     /// The names of those of which nobody need be told, as another one tells more.
     pub(super) explained: BTreeSet<String>,
+    /// The names of those that are too many of one host: they are still wrong.
+    pub(super) cut: BTreeSet<String>,
 }
 
 /// Everything that is wrong.
@@ -56,9 +58,9 @@ pub(super) fn of(status: &Status, watch: &Watch) -> Found {
         of_hosts.entry(&job.host).or_default().extend(of_job(job, status.now));
     }
     // With the rank among those of the same host: of what a host makes up nobody else's is crowded out.
-    let mut ranked: Vec<(usize, Concern)> = Vec::new();
+    let (mut ranked, mut cut): (Vec<(usize, Concern)>, BTreeSet<String>) = Default::default();
     for (host, concerns) in of_hosts {
-        ranked.extend(bounded(host, concerns, watch).into_iter().enumerate());
+        ranked.extend(bounded(host, concerns, watch, &mut cut).into_iter().enumerate());
     }
     let mut of_hub: Vec<Concern> = Vec::new();
     for (name, why) in &status.unreadable {
@@ -85,18 +87,18 @@ pub(super) fn of(status: &Status, watch: &Watch) -> Found {
         concern.text = concern.text.chars().take(LONGEST).collect();
     }
     let explained = status.jobs.iter().filter_map(|job| explained(job, &found)).collect();
-    Found { concerns: found, explained }
+    Found { concerns: found, explained, cut }
 }
 
 /// Those of one host of which people are told, the worst first, and how many there are besides.
-fn bounded(host: &str, mut concerns: Vec<Concern>, watch: &Watch) -> Vec<Concern> {
+fn bounded(host: &str, mut concerns: Vec<Concern>, watch: &Watch, cut: &mut BTreeSet<String>) -> Vec<Concern> {
     concerns.retain(|concern| watch.tells(concern.cause));
     concerns.sort_by(|one, other| (one.severity, one.cause, &one.name).cmp(&(other.severity, other.cause, &other.name)));
     let more = concerns.len().saturating_sub(OF_A_HOST);
     if let Some(worst) = concerns.first().filter(|_| more > 0) {
         let text = format!("{host}: and {more} more problems, which `hearth-backup status` shows");
         let more = Concern { name: format!("more {host}"), cause: worst.cause, severity: worst.severity, text };
-        concerns.truncate(OF_A_HOST);
+        cut.extend(concerns.drain(OF_A_HOST..).map(|concern| concern.name));
         concerns.push(more);
     }
     concerns
@@ -111,6 +113,10 @@ fn is_timed<'j>(mut own: impl Iterator<Item = &'j JobStatus>, mirror: &str) -> b
 /// The failure of one of the hub's own runs, if what a repository or a mirror says tells why.
 fn explained(job: &JobStatus, found: &[Concern]) -> Option<String> {
     let name = job.job.as_ref().filter(|_| job.repository.is_empty())?;
+    // That it was killed nothing else tells.
+    if job.last_run.as_ref().is_some_and(|run| matches!(run.outcome, Outcome::Killed | Outcome::Stopped)) {
+        return None;
+    }
     let of = name.strip_prefix(HUB)?;
     let mirror = format!("mirror {of} ");
     let tells = |concern: &Concern| match (concern.cause, job.kind) {

@@ -132,7 +132,7 @@ impl Hub {
         let spare = path.with_extension("spare");
         let written = match durable::replace(&path, &text) {
             // Whoever cannot write down that people know would tell them again and again.
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
                 durable::remove(&spare).and_then(|()| durable::replace(&path, &text))
             }
             written => written,
@@ -169,12 +169,17 @@ impl Memory {
                 None => began.push(concern),
             }
         }
-        Look { now, began, lasting, ended: self.concerns.into_values().collect() }
+        let (still, ended): (Vec<Lasting>, Vec<Lasting>) =
+            self.concerns.into_values().partition(|lasting| found.cut.contains(&lasting.concern.name));
+        lasting.extend(still);
+        Look { now, began, lasting, ended }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::config::Cause;
     use crate::history::Severity;
@@ -184,7 +189,7 @@ mod tests {
     }
 
     fn found(concerns: Vec<Concern>, explained: &[&str]) -> Found {
-        Found { concerns, explained: explained.iter().map(ToString::to_string).collect() }
+        Found { concerns, explained: explained.iter().map(ToString::to_string).collect(), cut: BTreeSet::new() }
     }
 
     #[test]

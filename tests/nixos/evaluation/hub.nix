@@ -39,6 +39,8 @@ let
       };
     }
   ];
+  # What tmpfiles makes for a hub.
+  directory = path: map (name: "'d' '${name}' '0700' 'hearth-backup-hub' 'hearth-backup-hub' '-' ") [ path "${path}/repositories" ];
 in
 {
   # --- hosts -----------------------------------------------------------------------------
@@ -340,7 +342,7 @@ in
           };
         };
       };
-      tmpfiles = [ "'d' '/var/lib/hearth-backup-hub' '0700' 'hearth-backup-hub' 'hearth-backup-hub' '-' " ];
+      tmpfiles = directory "/var/lib/hearth-backup-hub";
       ports = [ ];
       units = {
         "hearth-backup-hub.socket" = [
@@ -520,7 +522,7 @@ in
       warnings = [ ];
       golden = "hub";
       ports = [ 9000 ];
-      tmpfiles = [ "'d' '/tank/hearth' '0700' 'hearth-backup-hub' 'hearth-backup-hub' '-' " ];
+      tmpfiles = directory "/tank/hearth";
       secretNames = [
         "hearth-backup-hub-host-secretive"
         "hearth-backup-hub-mirror-b2-credentials"
@@ -670,7 +672,7 @@ in
   a-hub-keeps-its-state-below-the-persist-root = {
     modules = atHub { } ++ [ { services.hearth-backup.persistRoot = "/persist/system"; environment.persistence."/persist/system" = { }; } ];
     expect = {
-      tmpfiles = [ "'d' '/persist/system/var/lib/hearth-backup-hub' '0700' 'hearth-backup-hub' 'hearth-backup-hub' '-' " ];
+      tmpfiles = directory "/persist/system/var/lib/hearth-backup-hub";
       persistence."/persist/system" = [ "/var/lib/hearth-backup-hub" ];
       units."hearth-backup-hub.service" = [ "ReadWritePaths=/persist/system/var/lib/hearth-backup-hub" ];
     };
