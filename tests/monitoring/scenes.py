@@ -459,6 +459,13 @@ forgotten = {
     **{series: f"{value}x3 stale" for series, value in task("overdue_timestamp_seconds", "maintain", "web", HOUR, host="web").items()},
 }
 scene("the hub knows no longer that anything is due", {"hub": forgotten}, at=2, alerts=[])
+long("the hub is there, and its disk is not", {"hub": {series: f"{value}x1 stale" for series, value in before.items() if "hub_info" not in series}, "drills": drilled}, at=24, alerts=[
+    ("HearthBackupStale", "critical", {"host": "web", "job": "db"}, "web has not run its backup db", STALE[4].replace("state", "db").replace("nas", "web").replace("1h 0m 0s", "23h 0m 0s"), STALE[5]),
+    ("HearthBackupOld", "warning", {"host": "web", "job": "manual"}, *(text.replace("state", "manual").replace("nas", "web").replace("8d 2h", "8d 23h") for text in OLD[3:5]), OLD[5]),
+    ("HearthBackupRepositoryUnreadable", "critical", {"repository": "nas"}, "The hub cannot read the repository nas any more",
+     "The hub showed the repository nas in the last week and does not now: its directory is gone, or cannot be read. The page of the hub and the log of hearth-backup-hub.service say why. If somebody took it away on "
+     "purpose, this ends after a week.", "runbooks/damaged-repository.md"),
+])
 scene("the hub's page is there, and is no longer its own", {"hub": vanished}, at=2, alerts=[HUB_DOWN])
 scene("the hub was never seen", {"hub": {series: None for series in before}, "up": {"hub": 0}}, at=2, alerts=[HUB_DOWN])
 long("the hub is a target no more", {"hub": {series: f"{value}x1 stale" for series, value in before.items()}, "up": {"hub": "1x1 stale"}, "drills": drilled}, at=24, alerts=[
