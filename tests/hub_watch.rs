@@ -298,12 +298,16 @@ fn a_repository_of_the_configuration_that_is_gone_is_not_made_anew() {
 
 #[test]
 fn that_nobody_watches_is_told_once_and_so_is_that_somebody_does_again() {
-    let hub = Watched::new(|_| {});
+    let hub = Watched::new(|config| config["hub"]["notify"]["timeout"] = json!("1s"));
     hub.reports(1, 20, |_| {});
     hub.looks();
     let memory = hub.bench.path("data/own/watch.json");
     let good = fs::read(&memory).unwrap();
     fs::write(&memory, b"{").unwrap();
+    let _ = fs::remove_file(hub.bench.path("heard"));
+    fs::create_dir(hub.bench.path("heard")).unwrap();
+    hub.bench.fails(&WATCH, 1);
+    fs::remove_dir(hub.bench.path("heard")).unwrap();
     let heard = hub.ends(1);
     assert!(heard.starts_with("failure: ursula: the hub is not watched\n") && heard.contains("watch.json cannot be used"), "{heard}");
     assert_eq!(hub.ends(1), "", "once a day");

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //!   STATE/reports/KIND-NAME/STARTED-ID.json   from the beginning of a run on, replaced while it is under way
-//!   STATE/reports/KIND-NAME/ID.lock           held by the run; of a report that says `running` and whose lock is free the process is dead
+//!   STATE/reports/KIND-NAME/ID.lock           held by the run; of a report that says `running` and whose lock is free the process is dead.
+//!                                             It also keeps the room for the run's last word on a disk that is full
+//!   STATE/reports/KIND-NAME/refused.json      the last run that did not begin, as another one was under way
 //! ```
 
 use std::cmp::Reverse;

@@ -99,9 +99,7 @@ impl Hub {
         let declared = hub.tokens.all()?.into_iter().filter(|token| token.declared);
         for name in declared.filter_map(|token| token.repository) {
             // An empty one in the place of one that was there would look as if nothing was wrong.
-            let kept_house = upkeep::Record::read(&settings.data_dir, &name).is_ok_and(|record| record.seen.is_some());
-            let was_there = kept_house || hub.reports.histories(Some(&name)).is_ok_and(|histories| !histories.is_empty());
-            if was_there && !hub.repositories.path(&name).exists() {
+            if !hub.repositories.path(&name).exists() && hub.remembers(&name) {
                 tracing::error!(
                     "the repository {name} is gone, and is not made anew: is a disk not mounted? If it was removed on purpose, make it with `hub token add`"
                 );
@@ -112,6 +110,14 @@ impl Hub {
         Ok(hub)
     }
 
+    /// Whether there is a trace of a repository beside it: house was kept in it, or runs were reported through it. The second is asked of what may be
+    /// many reports.
+    fn remembers(&self, name: &str) -> bool {
+        let kept_house = upkeep::Record::read(&self.settings.data_dir, name).is_ok_and(|record| record.seen.is_some());
+        kept_house || self.reports.histories(Some(name)).is_ok_and(|histories| !histories.is_empty())
+    }
+
+    /// One in which nothing is made.
     fn as_it_is(settings: &config::Hub, credentials: &Credentials) -> Result<Self, HubError> {
         let tokens = Tokens::declared(settings, credentials)?;
         let repositories = Repositories::new(&settings.data_dir, Quotas::of(settings));

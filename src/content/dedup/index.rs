@@ -55,6 +55,8 @@ pub struct ChunkIndex {
     fresh: HashMap<Prefix, Found>,
     /// Ordinals from here on were made in this run.
     first_fresh: u32,
+    /// Whether any block is avoided in this run.
+    avoids: bool,
 }
 
 impl ChunkIndex {
@@ -75,6 +77,7 @@ impl ChunkIndex {
             first_unsaved: 0,
             fresh: HashMap::new(),
             first_fresh: 0,
+            avoids: false,
         };
         match Table::load(&index.table_path(), &repository) {
             Some(table) => index.adopt(table),
@@ -186,6 +189,7 @@ impl ChunkIndex {
         for block in &mut self.blocks {
             (block.live, block.avoided) = (false, false);
         }
+        self.avoids = false;
         for index in &self.indexes {
             let mut ordinals = index.blocks.iter();
             for (pack, contents) in &index.list.packs {
@@ -223,6 +227,7 @@ impl ChunkIndex {
                     && let Some(block) = self.blocks.get_mut(ordinal.0 as usize)
                 {
                     (block.live, block.avoided) = (false, block.live);
+                    self.avoids |= block.avoided;
                 }
             }
         }
@@ -230,6 +235,10 @@ impl ChunkIndex {
 
     /// Whether the repository has a chunk only in blocks that are passed over, so that it is no new one.
     pub fn is_avoided(&self, prefix: &Prefix, length: u32) -> bool {
+        // Nearly always there is nothing to look for, and this is asked of each chunk that is stored.
+        if !self.avoids {
+            return false;
+        }
         let avoided = |block: BlockOrdinal| self.blocks.get(block.0 as usize).is_some_and(|block| block.avoided);
         self.find(prefix, length, avoided).is_some()
     }

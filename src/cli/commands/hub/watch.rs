@@ -64,8 +64,12 @@ impl Watch {
         let config = self.which.config().ok().flatten();
         let audience = config.and_then(|config| Audience::of(context, &config, Subject::Hub).ok());
         if let (Ok(()), Some(audience), Ok(progress)) = (marked, audience, context.progress()) {
-            audience.with(&progress, |telling| telling.news(occasion, title, &[line]));
+            let told = audience.with(&progress, |telling| telling.news(occasion, title, &[line]));
             progress.finish();
+            // Whom nobody could reach knows nothing, and is told at the next look.
+            if error.is_some() && !told.is_empty() && told.iter().all(|told| told.trouble.is_some()) {
+                let _ = fs::remove_file(&mark);
+            }
         }
     }
 
